@@ -1,0 +1,24 @@
+"""Errors whose message is meant for the user.
+
+The command line prints such a message alone, without a traceback, and exits with status 2.
+"""
+
+
+class LightningStdimError(Exception):
+    """Base class: the message names the value, the limit and what to do."""
+
+
+class ConfigurationError(LightningStdimError, ValueError):
+    """An argument is wrong or arguments do not fit together."""
+
+
+class StoreError(LightningStdimError, RuntimeError):
+    """A file of collected frames, or its folder, cannot be read or written as asked."""
+
+
+class EncoderError(LightningStdimError, TypeError):
+    """An encoder or a checkpoint is not of the kind that is needed here."""
+
+
+class TrainingError(LightningStdimError, RuntimeError):
+    """Training went wrong in a way that going on would hide, such as a loss that is not finite."""
