@@ -1,0 +1,79 @@
+"""Encoders out of checkpoints, without ever unpickling code."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lightning_stdim.encoders import build_encoder
+from lightning_stdim.errors import EncoderError, StoreError
+
+PREFIX = "encoder."
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a Lightning checkpoint with ``weights_only=True``.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its contents, tensors on the CPU.
+
+    Raises:
+        StoreError: if the file is missing or damaged.
+        EncoderError: if it holds anything but tensors and plain values, or is no checkpoint.
+    """
+    if not Path(path).is_file():
+        raise StoreError(f"there is no checkpoint {path}")
+    try:
+        contents = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise EncoderError(
+            f"{path} holds more than tensors and plain values, or is no checkpoint; such files "
+            "can run code when they are read, so it was not. Save one with plain hyperparameters"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError) as error:
+        raise StoreError(f"{path} is damaged or is no checkpoint: {error}") from error
+    if not isinstance(contents, dict) or "state_dict" not in contents:
+        raise EncoderError(f"{path} is not a Lightning checkpoint: it has no state_dict")
+    return contents
+
+
+def load_encoder(path: str | Path) -> nn.Module:
+    """Rebuild the encoder of a checkpoint that this package's methods wrote.
+
+    Args:
+        path: the checkpoint.
+
+    Returns:
+        The encoder, on the CPU, in evaluation mode.
+
+    Raises:
+        StoreError: if the file is missing or damaged.
+        EncoderError: if it holds no encoder, or one that does not fit its own description.
+    """
+    contents = read_checkpoint(path)
+    weights = {
+        name.removeprefix(PREFIX): value
+        for name, value in contents["state_dict"].items()
+        if name.startswith(PREFIX)
+    }
+    described = contents.get("hyper_parameters", {})
+    if not weights or "encoder" not in described:
+        raise EncoderError(
+            f"{path} holds no encoder: expected weights named {PREFIX}* and the hyperparameter "
+            "'encoder' that names its class"
+        )
+    encoder = build_encoder(described["encoder"], described.get("encoder_args"))
+    try:
+        encoder.load_state_dict(weights)
+    except RuntimeError as error:
+        raise EncoderError(
+            f"the weights in {path} do not fit {described['encoder']}: {error}"
+        ) from error
+    return encoder.eval()

@@ -1,0 +1,75 @@
+"""The batch formats: what every method, probe and callback receives.
+
+There are two, one for each stage of the data module:
+
+* ``"pretrain"``: a :class:`SequenceBatch`. Time comes first, so that
+  ``past, present = batch.frames`` reads a pair and ``for frames in batch.frames`` a sequence.
+* ``"probe"``: a :class:`ProbeBatch`.
+
+and, for those who want everything at once, :class:`ProbeData`: the labelled frames of a probe
+collection with their splits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from torch import Tensor
+
+Split = Literal["train", "val", "test"]
+
+
+class SequenceBatch(NamedTuple):
+    """Consecutive frames of one episode, for B anchors.
+
+    Attributes:
+        frames: uint8 [T, B, 1, 210, 160], values 0 to 255. ``frames[k]`` are the frames at time
+            ``t - (T - 1) + k`` where t is the anchor's time; T is 2 for a pair.
+        index: int64 [B], the anchors' (last frame's) positions in the collection.
+    """
+
+    frames: Tensor
+    index: Tensor
+
+
+class ProbeBatch(NamedTuple):
+    """Frames with the labels of the same emulator states.
+
+    Attributes:
+        frames: uint8 [B, 1, 210, 160], values 0 to 255.
+        labels: int64 [B, V], values 0 to 255; column v is ``ProbeData.variables[v]``.
+    """
+
+    frames: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class ProbeData:
+    """A probe collection, labelled, filtered and split.
+
+    Attributes:
+        game: canonical name, such as ``"pong"``.
+        label_set: ``"paper"`` or ``"upstream"``.
+        variables: names of the V scored variables, in column order.
+        categories: for each scored variable the score categories that it counts in (none, one or
+            two).
+        dropped: for each variable that is not scored, the reason in words.
+        frames: uint8 [N, 210, 160], every frame of the collection.
+        labels: int64 [N, V], values 0 to 255.
+        splits: for ``"train"``, ``"val"`` and ``"test"`` the int64 [n] positions of their frames
+            in ``frames``, ascending, without the test frames that duplicate another split's.
+        provenance: plain data for the results file: the collection's attributes, episodes and
+            frames per split, duplicates removed.
+    """
+
+    game: str
+    label_set: str
+    variables: tuple[str, ...]
+    categories: dict[str, tuple[str, ...]]
+    dropped: dict[str, str]
+    frames: Tensor
+    labels: Tensor
+    splits: dict[Split, Tensor]
+    provenance: dict[str, Any] = field(default_factory=dict)

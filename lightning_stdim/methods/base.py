@@ -1,0 +1,118 @@
+"""What every self-supervised method shares: encoder, objective, steps, optimiser."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar, Literal
+
+import torch
+from lightning import Callback, LightningModule
+from lightning.pytorch.callbacks import EarlyStopping
+from torch import Tensor
+
+from lightning_stdim.datamodules.batches import ProbeBatch, SequenceBatch
+from lightning_stdim.encoders import build_encoder
+from lightning_stdim.errors import TrainingError
+
+
+class SSLMethod(LightningModule):
+    """A self-supervised method: an encoder and a loss over consecutive frames.
+
+    A new method subclasses this, makes its objective in ``__init__`` and overrides :meth:`loss`.
+    Training, logging, checkpoints, resuming, DDP and probing are inherited. Everything logged is
+    a mean over the epoch: ``train/loss``, ``val/loss``, ``test/loss`` and whatever terms
+    :meth:`loss` returns beside it, under the same prefixes.
+
+    Hyperparameters are plain values, so that checkpoints load with ``weights_only=True``.
+
+    Args:
+        encoder: dotted path of the backbone's class.
+        encoder_args: its keyword arguments.
+        lr: Adam's learning rate.
+        eps: Adam's epsilon.
+        patience: epochs without a better validation loss after which training stops.
+    """
+
+    data_stage: ClassVar[Literal["pretrain", "probe"]] = "pretrain"
+    sequence_length: int = 2
+    """Frames per sample, T: what the data module is asked for."""
+    monitor: ClassVar[str | None] = "val/loss"
+    """The logged value whose minimum decides which checkpoint is the best."""
+
+    def __init__(
+        self,
+        *,
+        encoder: str = "lightning_stdim.encoders.NatureEncoder",
+        encoder_args: dict[str, Any] | None = None,
+        lr: float = 3e-4,
+        eps: float = 1e-5,
+        patience: int = 15,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.encoder = build_encoder(encoder, encoder_args)
+        self.lr = lr
+        self.eps = eps
+        self.patience = patience
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Encode frames: uint8 [B, C, 210, 160] -> float [B, D]."""
+        vectors: Tensor = self.encoder(frames)
+        return vectors
+
+    @abstractmethod
+    def loss(self, batch: SequenceBatch) -> dict[str, Tensor]:
+        """Compute the objective.
+
+        Args:
+            batch: consecutive frames; see :class:`SequenceBatch` for shapes.
+
+        Returns:
+            ``"loss"``, float [], to be minimised, and any further terms to log.
+        """
+
+    def training_step(self, batch: SequenceBatch, batch_idx: int) -> Tensor:
+        """Run Lightning's training step."""
+        return self._step("train", batch)
+
+    def validation_step(self, batch: SequenceBatch, batch_idx: int) -> None:
+        """Run Lightning's validation step."""
+        self._step("val", batch)
+
+    def test_step(self, batch: SequenceBatch, batch_idx: int) -> None:
+        """Run Lightning's test step, on episodes of the probe collection."""
+        self._step("test", batch)
+
+    def predict_step(self, batch: ProbeBatch, batch_idx: int) -> Tensor:
+        """Encode a batch of probe frames."""
+        return self(batch.frames)  # type: ignore[no-any-return]
+
+    def _step(self, stage: str, batch: SequenceBatch) -> Tensor:
+        terms = self.loss(batch)
+        # Per epoch: logging on every step costs several times the step's own overhead.
+        self.log_dict(
+            {f"{stage}/{name}": value.detach() for name, value in terms.items()},
+            on_step=False,
+            on_epoch=True,
+            batch_size=len(batch[1]),
+            sync_dist=True,
+        )
+        return terms["loss"]
+
+    def on_train_epoch_end(self) -> None:
+        """Stop when the epoch's loss is not finite (checked once an epoch: no device sync)."""
+        loss = self.trainer.callback_metrics.get("train/loss")
+        if loss is not None and not torch.isfinite(loss):
+            raise TrainingError(
+                f"the training loss became {loss.item()} in epoch {self.current_epoch}; the last "
+                f"checkpoint is from before it. Try a smaller learning rate than {self.lr}"
+            )
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Stop early, as the protocol does."""
+        return [EarlyStopping("val/loss", patience=self.patience)]
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Make Adam over all parameters that require a gradient."""
+        trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        return torch.optim.Adam(trainable, lr=self.lr, eps=self.eps)

@@ -1,0 +1,78 @@
+"""ST-DIM: spatiotemporal deep infomax."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from lightning_stdim.datamodules.batches import SequenceBatch
+from lightning_stdim.errors import EncoderError
+from lightning_stdim.methods.base import SSLMethod
+from lightning_stdim.objectives import (
+    GlobalLocalInfoNCE,
+    LocalLocalInfoNCE,
+    gather_rows,
+    positions,
+)
+
+
+class STDIM(SSLMethod):
+    """Spatiotemporal DeepInfoMax between consecutive frames.
+
+    The sum of two InfoNCE terms, each a mean over the positions of the local map: the present
+    frame's global vector against the past frame's local features, and local features against
+    local features of the same position. The past frame is encoded up to its local map only.
+
+    Logs ``global_local`` and ``local_local`` (nats) beside ``loss``, their sum.
+
+    Source: Anand et al. 2019 (arXiv 1906.08226), section 3, equations 1 to 3.
+
+    Args:
+        encoder: dotted path of a backbone with ``local_map``, ``global_layers``,
+            ``local_channels`` and ``feature_dim``.
+        encoder_args: its keyword arguments.
+        lr: Adam's learning rate.
+        eps: Adam's epsilon.
+        patience: epochs without a better validation loss after which training stops.
+
+    Raises:
+        EncoderError: if the backbone has no local map.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: str = "lightning_stdim.encoders.NatureEncoder",
+        encoder_args: dict[str, Any] | None = None,
+        lr: float = 3e-4,
+        eps: float = 1e-5,
+        patience: int = 15,
+    ) -> None:
+        super().__init__(
+            encoder=encoder, encoder_args=encoder_args, lr=lr, eps=eps, patience=patience
+        )
+        needed = ("local_map", "global_layers", "local_channels", "feature_dim")
+        missing = [name for name in needed if not hasattr(self.encoder, name)]
+        if missing:
+            raise EncoderError(
+                f"ST-DIM needs an encoder with a local map; {encoder} lacks {', '.join(missing)}"
+            )
+        self.global_local = GlobalLocalInfoNCE(
+            self.encoder.feature_dim, self.encoder.local_channels
+        )
+        self.local_local = LocalLocalInfoNCE(self.encoder.local_channels)
+
+    def loss(self, batch: SequenceBatch) -> dict[str, Tensor]:
+        """Compute the two terms and their sum; see :meth:`SSLMethod.loss`."""
+        # Both frames in one pass up to the local map; only the present one needs the rest.
+        past, present = self.encoder.local_map(batch.frames.flatten(0, 1)).chunk(2)
+        vector = self.encoder.global_layers(present)
+        candidates = gather_rows(positions(past))  # [N, M, C]
+        global_local = self.global_local(vector, candidates)
+        local_local = self.local_local(positions(present), candidates)
+        return {
+            "loss": global_local + local_local,
+            "global_local": global_local,
+            "local_local": local_local,
+        }
