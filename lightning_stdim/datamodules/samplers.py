@@ -1,0 +1,192 @@
+"""Which frames make a batch."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, DistributedSampler
+
+from lightning_stdim.errors import ConfigurationError
+
+Int64 = npt.NDArray[np.int64]
+Sampling = Literal["frames", "episodes"]
+
+
+class Positions(Dataset[Tensor]):
+    """A dataset of frame positions; the data module gathers the frames on the device.
+
+    Args:
+        size: how many positions there are.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: list[int]) -> Tensor:
+        return torch.tensor(index, dtype=torch.int64)
+
+
+class SequenceSampler(DistributedSampler[Tensor]):
+    """Batches of anchors of frame sequences, for contrastive losses.
+
+    Two guarantees:
+
+    1. A sequence never crosses the edge of an episode.
+    2. Within a (global) batch no frame of one sequence equals or is adjacent in time to a frame of
+       another, since each is the other's negative.
+
+    The batches depend on (seed, epoch) and the arguments alone, not on the number of ranks: rank r
+    of W gets the r-th part of every global batch. (A sampler that draws from each rank's own
+    generator would let ranks overlap.) An epoch has ``n // batch_size`` batches; a handful of
+    anchors at its end may come a second time where the guarantee would leave a batch unfilled.
+
+    Args:
+        episodes: per episode of the split its first position and its length, int64 [K, 2].
+        sequence_length: T, frames per sequence; the anchor is the last.
+        batch_size: of the global batch, over all ranks.
+        seed: order of the samples.
+        sampling: ``"frames"``: every anchor once an epoch. ``"episodes"``: the reference's way, an
+            episode uniformly, then an anchor in it, with replacement: short episodes weigh more.
+        shuffle: False: the same batches in every epoch, for validation.
+        num_replicas: W, the number of ranks.
+        rank: this rank.
+
+    Raises:
+        ConfigurationError: if W does not divide the batch size, or the episodes cannot fill one
+            batch.
+    """
+
+    def __init__(
+        self,
+        episodes: Int64,
+        *,
+        sequence_length: int,
+        batch_size: int,
+        seed: int,
+        sampling: Sampling = "frames",
+        shuffle: bool = True,
+        num_replicas: int = 1,
+        rank: int = 0,
+    ) -> None:
+        if batch_size % num_replicas:
+            raise ConfigurationError(
+                f"batch_size={batch_size} is the global batch size: it must be a multiple of the "
+                f"number of devices, {num_replicas}"
+            )
+        skip = sequence_length - 1
+        self.anchors = [np.arange(first + skip, first + n) for first, n in episodes if n > skip]
+        count = sum(map(len, self.anchors))
+        super().__init__(
+            Positions(count), num_replicas=num_replicas, rank=rank, shuffle=shuffle, seed=seed
+        )
+        self.count = count
+        self.gap = sequence_length + 1  # smallest difference between two anchors of a batch
+        self.batch_size = batch_size
+        self.sampling = sampling
+        # Room for one batch in the worst case, where every choice blocks gap - 1 on both sides.
+        room = sum(-(-len(a) // (2 * self.gap - 1)) for a in self.anchors)
+        if room < batch_size or count < batch_size:
+            raise ConfigurationError(
+                f"{count} sequences of {sequence_length} frames are too few for batches of "
+                f"{batch_size} that hold no neighbours in time; ask for more steps (about "
+                f"{2 * self.gap * batch_size} frames in this split) or a smaller batch_size"
+            )
+
+    def __len__(self) -> int:
+        return self.count // self.batch_size
+
+    def __iter__(self) -> Iterator[list[int]]:  # type: ignore[override]
+        share = self.batch_size // self.num_replicas
+        mine = slice(self.rank * share, (self.rank + 1) * share)
+        for batch in self._batches():
+            yield batch[mine]
+
+    def _order(self) -> Int64:
+        rng = np.random.default_rng((self.seed, self.epoch if self.shuffle else 0))
+        if self.sampling == "frames":
+            return rng.permutation(np.concatenate(self.anchors))
+        lengths = np.array([len(a) for a in self.anchors])
+        episodes = rng.integers(len(lengths), size=self.count)
+        offsets = (rng.random(self.count) * lengths[episodes]).astype(np.int64)
+        firsts = np.array([a[0] for a in self.anchors])
+        return firsts[episodes] + offsets
+
+    def _batches(self) -> Iterator[list[int]]:
+        pending = deque(self._order().tolist())
+        for _ in range(len(self)):
+            batch: list[int] = []
+            blocked: set[int] = set()
+            deferred: list[int] = []
+            while len(batch) < self.batch_size:
+                if not pending:  # only at the end of an epoch: fill up with second appearances
+                    pending.extend(np.concatenate(self.anchors).tolist())
+                anchor = pending.popleft()
+                if anchor in blocked:
+                    deferred.append(anchor)
+                else:
+                    batch.append(anchor)
+                    blocked.update(range(anchor - self.gap + 1, anchor + self.gap))
+            pending.extendleft(reversed(deferred))  # first in the next batch
+            yield batch
+
+
+class FrameSampler(DistributedSampler[Tensor]):
+    """Batches of single frames, for probes and supervised training.
+
+    Args:
+        positions: int64 [n], the frames of the split.
+        batch_size: of the global batch, over all ranks.
+        seed: order of the samples.
+        shuffle: False: in order, once, the last batch possibly smaller.
+        num_replicas: W, the number of ranks.
+        rank: this rank.
+
+    Raises:
+        ConfigurationError: if W does not divide the batch size.
+    """
+
+    def __init__(
+        self,
+        positions: Int64,
+        *,
+        batch_size: int,
+        seed: int,
+        shuffle: bool = True,
+        num_replicas: int = 1,
+        rank: int = 0,
+    ) -> None:
+        if batch_size % num_replicas:
+            raise ConfigurationError(
+                f"batch_size={batch_size} is the global batch size: it must be a multiple of the "
+                f"number of devices, {num_replicas}"
+            )
+        super().__init__(
+            Positions(len(positions)),
+            num_replicas=num_replicas,
+            rank=rank,
+            shuffle=shuffle,
+            seed=seed,
+        )
+        self.positions = positions
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.positions) // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:  # type: ignore[override]
+        order = self.positions
+        if self.shuffle:
+            order = np.random.default_rng((self.seed, self.epoch)).permutation(order)
+        for first in range(0, len(order), self.batch_size):
+            batch = order[first : first + self.batch_size]
+            share = -(-len(batch) // self.num_replicas)
+            yield batch[self.rank * share : (self.rank + 1) * share].tolist()

@@ -1,0 +1,110 @@
+"""Splits by episode, and frames that occur in more than one of them."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+
+from lightning_stdim.errors import ConfigurationError
+
+Int64 = npt.NDArray[np.int64]
+
+
+def split_episodes(
+    lengths: Int64,
+    *,
+    fractions: Mapping[str, float],
+    seed: int,
+    min_length: int = 1,
+) -> dict[str, Int64]:
+    """Split whole episodes, shuffled by seed, so that the splits' shares of frames fit best.
+
+    Every split gets at least one episode; beyond that an episode goes to the split in whose share
+    of the frames its middle lies. The reference shuffles its episodes but does not use the
+    shuffle: its splits follow environment, then time.
+
+    Args:
+        lengths: int64 [E], frames per episode.
+        fractions: share of the frames per split, in (0, 1], adding up to 1.
+        seed: the order of the episodes depends on it alone.
+        min_length: shorter episodes are left out. The reference's value is 65.
+
+    Returns:
+        For every split the numbers of its episodes, int64, ascending.
+
+    Raises:
+        ConfigurationError: if there are fewer episodes than splits; the message says how many
+            steps would do.
+    """
+    usable = np.flatnonzero(lengths >= min_length)
+    if len(usable) < len(fractions):
+        frames = int(lengths.sum())
+        needed = math.ceil(frames * (len(fractions) + 1) / max(1, len(usable)))
+        raise ConfigurationError(
+            f"{len(usable)} episodes of at least {min_length} frames in {frames} steps are too few "
+            f"to split into {', '.join(fractions)}; about {needed} steps would do"
+        )
+    order = np.random.default_rng(seed).permutation(usable)
+    middles = (np.cumsum(lengths[order]) - lengths[order] / 2) / lengths[order].sum()
+    edges = np.cumsum(list(fractions.values()))[:-1]
+    stops = [int(np.searchsorted(middles, edge)) for edge in edges]
+    # At least one episode each: push the edges apart from the left, then from the right.
+    for k in range(len(stops)):
+        stops[k] = max(stops[k], (stops[k - 1] if k else 0) + 1)
+    for k in reversed(range(len(stops))):
+        stops[k] = min(stops[k], (stops[k + 1] if k + 1 < len(stops) else len(order)) - 1)
+    return {
+        name: np.sort(part) for name, part in zip(fractions, np.split(order, stops), strict=True)
+    }
+
+
+def frames_of(episodes: Int64, start: Int64, length: Int64, *, skip: int = 0) -> Int64:
+    """List the positions of the given episodes' frames.
+
+    Args:
+        episodes: int64 [K], numbers of episodes.
+        start: int64 [E], position of each episode's first frame.
+        length: int64 [E], frames per episode.
+        skip: leave out this many frames at the beginning of each episode.
+
+    Returns:
+        int64 [n], ascending if ``episodes`` is.
+    """
+    parts = [np.arange(start[e] + skip, start[e] + length[e]) for e in episodes]
+    return np.concatenate(parts).astype(np.int64) if parts else np.empty(0, np.int64)
+
+
+def frame_digests(frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.void]:
+    """Hash every frame.
+
+    Args:
+        frames: uint8 [N, H, W], C-contiguous.
+
+    Returns:
+        [N] 16-byte BLAKE2b digests as void scalars, which compare like bytes.
+    """
+
+    def digest(frame: npt.NDArray[np.uint8]) -> bytes:
+        return hashlib.blake2b(frame.data, digest_size=16).digest()
+
+    with ThreadPoolExecutor() as pool:  # hashlib releases the interpreter lock
+        return np.frombuffer(b"".join(pool.map(digest, frames, chunksize=256)), dtype="V16")
+
+
+def without_duplicates(test: Int64, seen: Int64, digests: npt.NDArray[np.void]) -> Int64:
+    """Remove the test frames that are byte-equal to a frame of another split.
+
+    Args:
+        test: int64 [n], positions of the test frames.
+        seen: int64 [m], positions of the training and validation frames.
+        digests: [N], as :func:`frame_digests` makes them.
+
+    Returns:
+        The positions that remain, in order.
+    """
+    return test[~np.isin(digests[test], np.unique(digests[seen]))]

@@ -1,0 +1,126 @@
+"""Properties of the samplers over generated episodes."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from lightning_stdim.datamodules.samplers import FrameSampler, SequenceSampler
+from lightning_stdim.errors import ConfigurationError
+
+lengths = st.lists(st.integers(1, 60), min_size=1, max_size=6)
+
+
+def bounds(lengths, gaps=0):
+    starts = np.cumsum([0, *[n + gaps for n in lengths[:-1]]])
+    return np.stack([starts, lengths], axis=1)
+
+
+def make(lengths, **arguments):
+    try:
+        return SequenceSampler(bounds(lengths), **arguments)
+    except ConfigurationError:
+        assume(False)
+
+
+@settings(deadline=None)
+@given(
+    lengths,
+    st.integers(1, 5),
+    st.integers(1, 4),
+    st.integers(0, 99),
+    st.integers(0, 3),
+    st.sampled_from(["frames", "episodes"]),
+)
+def test_sequences_stay_in_episodes_and_apart(lengths, length, batch_size, seed, epoch, sampling):
+    sampler = make(
+        lengths, sequence_length=length, batch_size=batch_size, seed=seed, sampling=sampling
+    )
+    sampler.set_epoch(epoch)
+    episode = np.repeat(np.arange(len(lengths)), lengths)
+    batches = list(sampler)
+    assert (
+        len(batches) == len(sampler) == sum(max(0, n - length + 1) for n in lengths) // batch_size
+    )
+    for batch in batches:
+        assert len(batch) == batch_size
+        windows = [range(anchor - length + 1, anchor + 1) for anchor in batch]
+        for window in windows:
+            assert len({episode[t] for t in window}) == 1
+        for i, window in enumerate(windows):
+            for other in windows[:i]:
+                assert min(abs(a - b) for a in window for b in other) >= 2
+
+
+@settings(deadline=None)
+@given(lengths, st.integers(0, 99))
+def test_nearly_every_pair_comes_once(lengths, seed):
+    sampler = make(lengths, sequence_length=2, batch_size=2, seed=seed)
+    counts = Counter(anchor for batch in sampler for anchor in batch)
+    repeats = sum(counts.values()) - len(counts)
+    missing = sampler.count - len(counts)
+    assert missing - repeats == sampler.count % 2
+    assert repeats <= 4
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_ranks_share_one_global_batch(ranks):
+    arguments = {"sequence_length": 2, "batch_size": 8, "seed": 3}
+    whole = list(SequenceSampler(bounds([100, 90]), **arguments))
+    parts = [
+        list(SequenceSampler(bounds([100, 90]), num_replicas=ranks, rank=r, **arguments))
+        for r in range(ranks)
+    ]
+    assert [sum(rows, []) for rows in zip(*parts, strict=True)] == whole
+
+
+def test_epochs_differ_and_repeat():
+    sampler = SequenceSampler(bounds([300]), sequence_length=2, batch_size=8, seed=0)
+    first = list(sampler)
+    sampler.set_epoch(1)
+    assert list(sampler) != first
+    sampler.set_epoch(0)
+    assert list(sampler) == first
+    fixed = SequenceSampler(bounds([300]), sequence_length=2, batch_size=8, seed=0, shuffle=False)
+    once = list(fixed)
+    fixed.set_epoch(1)
+    assert list(fixed) == once
+
+
+def test_episode_sampling_weighs_short_episodes_more():
+    """Expected share of each of two episodes is one half, whatever their lengths."""
+    sampler = SequenceSampler(
+        bounds([1000, 9000]), sequence_length=1, batch_size=8, seed=0, sampling="episodes"
+    )
+    drawn = np.array([a for batch in sampler for a in batch])
+    assert abs((drawn < 1000).mean() - 0.5) < 4 * 0.5 / np.sqrt(len(drawn))
+
+
+def test_errors_name_the_numbers():
+    with pytest.raises(ConfigurationError, match="multiple of the number of devices, 3"):
+        SequenceSampler(
+            bounds([99]), sequence_length=2, batch_size=8, seed=0, num_replicas=3, rank=0
+        )
+    with pytest.raises(ConfigurationError, match="too few for batches of 8"):
+        SequenceSampler(bounds([9]), sequence_length=2, batch_size=8, seed=0)
+
+
+@given(st.integers(1, 50), st.integers(1, 9), st.sampled_from([1, 2, 3]), st.booleans())
+def test_frame_sampler_covers_every_frame_once(count, share, ranks, shuffle):
+    positions = np.arange(100, 100 + count)
+    parts = [
+        FrameSampler(
+            positions,
+            batch_size=share * ranks,
+            seed=0,
+            shuffle=shuffle,
+            num_replicas=ranks,
+            rank=r,
+        )
+        for r in range(ranks)
+    ]
+    seen = [p for part in parts for batch in part for p in batch]
+    assert sorted(seen) == positions.tolist()
+    assert len({len(list(part)) for part in parts}) == 1 == len({len(part) for part in parts})

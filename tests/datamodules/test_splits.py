@@ -1,0 +1,63 @@
+"""Splits by episode and removal of duplicates."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lightning_stdim.datamodules.splits import (
+    frame_digests,
+    frames_of,
+    split_episodes,
+    without_duplicates,
+)
+from lightning_stdim.errors import ConfigurationError
+
+PROBE = {"train": 0.7, "val": 0.1, "test": 0.2}
+
+
+@given(st.lists(st.integers(1, 500), min_size=3, max_size=60), st.integers(0, 1000))
+def test_a_partition_with_every_split_filled(lengths, seed):
+    lengths = np.array(lengths)
+    parts = split_episodes(lengths, fractions=PROBE, seed=seed)
+    assert list(parts) == ["train", "val", "test"]
+    assert sorted(np.concatenate(list(parts.values())).tolist()) == list(range(len(lengths)))
+    for name, part in parts.items():
+        assert len(part) >= 1
+        share = lengths[part].sum() / lengths.sum()
+        # An episode is moved whole: no share can be off by more than the longest ones.
+        assert abs(share - PROBE[name]) <= 3 * lengths.max() / lengths.sum()
+
+
+def test_the_order_is_shuffled_by_seed():
+    lengths = np.full(50, 10)
+    first, again, other = (split_episodes(lengths, fractions=PROBE, seed=s) for s in (0, 0, 1))
+    assert all(np.array_equal(first[k], again[k]) for k in PROBE)
+    assert not np.array_equal(first["test"], other["test"])
+    assert not np.array_equal(first["test"], np.arange(40, 50))  # not the last ones in time
+
+
+def test_short_episodes_can_be_left_out():
+    parts = split_episodes(np.array([64, 65, 100, 64, 70]), fractions=PROBE, seed=0, min_length=65)
+    assert sorted(np.concatenate(list(parts.values())).tolist()) == [1, 2, 4]
+
+
+def test_too_few_episodes_says_how_many_steps_would_do():
+    with pytest.raises(
+        ConfigurationError, match=r"2 episodes .* in 1000 steps .* about 2000 steps"
+    ):
+        split_episodes(np.array([600, 400]), fractions=PROBE, seed=0)
+
+
+def test_frames_of_skips_the_beginning():
+    start, length = np.array([0, 5, 7]), np.array([5, 2, 4])
+    assert frames_of(np.array([0, 2]), start, length, skip=2).tolist() == [2, 3, 4, 9, 10]
+
+
+@given(st.lists(st.integers(0, 3), min_size=4, max_size=30), st.data())
+def test_duplicates_against_a_set(values, data):
+    frames = np.stack([np.full((3, 2), v, np.uint8) for v in values])
+    cut = data.draw(st.integers(1, len(values) - 1))
+    seen, test = np.arange(cut), np.arange(cut, len(values))
+    kept = without_duplicates(test, seen, frame_digests(frames))
+    assert kept.tolist() == [t for t in test if values[t] not in set(values[:cut])]
