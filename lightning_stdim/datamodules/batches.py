@@ -26,11 +26,11 @@ class SequenceBatch(NamedTuple):
     Attributes:
         frames: uint8 [T, B, 1, 210, 160], values 0 to 255. ``frames[k]`` are the frames at time
             ``t - (T - 1) + k`` where t is the anchor's time; T is 2 for a pair.
-        index: int64 [B], the anchors' (last frame's) positions in the collection.
+        anchors: int64 [B], the last frames' positions in the collection.
     """
 
     frames: Tensor
-    index: Tensor
+    anchors: Tensor
 
 
 class ProbeBatch(NamedTuple):

@@ -118,7 +118,8 @@ class SequenceSampler(DistributedSampler[Tensor]):
         episodes = rng.integers(len(lengths), size=self.count)
         offsets = (rng.random(self.count) * lengths[episodes]).astype(np.int64)
         firsts = np.array([a[0] for a in self.anchors])
-        return firsts[episodes] + offsets
+        drawn: Int64 = firsts[episodes] + offsets
+        return drawn
 
     def _batches(self) -> Iterator[list[int]]:
         pending = deque(self._order().tolist())

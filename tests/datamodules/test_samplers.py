@@ -73,7 +73,7 @@ def test_ranks_share_one_global_batch(ranks):
         list(SequenceSampler(bounds([100, 90]), num_replicas=ranks, rank=r, **arguments))
         for r in range(ranks)
     ]
-    assert [sum(rows, []) for rows in zip(*parts, strict=True)] == whole
+    assert [[a for row in rows for a in row] for rows in zip(*parts, strict=True)] == whole
 
 
 def test_epochs_differ_and_repeat():

@@ -1,0 +1,298 @@
+"""``AtariDataModule``: from a game's name to batches on the device."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from lightning import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from lightning_stdim.datamodules import store
+from lightning_stdim.datamodules.batches import ProbeBatch, ProbeData, SequenceBatch
+from lightning_stdim.datamodules.collect import collect
+from lightning_stdim.datamodules.labels import LabelSet, annotation, canonical_game
+from lightning_stdim.datamodules.probe_data import load_probe_data
+from lightning_stdim.datamodules.samplers import FrameSampler, Positions, Sampling, SequenceSampler
+from lightning_stdim.datamodules.splits import Int64, frames_of, split_episodes
+from lightning_stdim.errors import ConfigurationError
+
+PROBE_SEED_OFFSET = 1_000_000
+"""Added to the seed for the probe collection, so that the two never share an episode."""
+
+Stage = Literal["pretrain", "probe"]
+
+
+class AtariDataModule(LightningDataModule):
+    """Frames of one game, collected if need be, loaded once, gathered by index on the device.
+
+    Two stages. ``"pretrain"``: sequences of consecutive frames (:class:`SequenceBatch`) from a
+    collection of ``steps`` frames, split 80/20 by episode. ``"probe"``: labelled frames
+    (:class:`ProbeBatch`) from a second collection of ``probe_steps`` frames, split 70/10/20 by
+    episode, without test frames that duplicate another split's. The stage and the length of the
+    sequences are what the LightningModule asks for by its attributes ``data_stage`` and
+    ``sequence_length``, unless given here.
+
+    Everything depends on ``seed`` alone: the emulator, the splits and the order of the batches.
+
+    Args:
+        game: any spelling: ``"pong"``, ``"MsPacman"``, ``"ALE/Pong-v5"``.
+        steps: frames to pretrain on.
+        probe_steps: frames for the probes, collected separately.
+        seed: of the collections, the splits and the batches; 0 to 999 999.
+        batch_size: of the global batch, over all devices.
+        root: folder of the collections.
+        workers: processes that collect; all cores by default. Does not change the data.
+        policy: who plays while frames are collected.
+        label_set: ``"paper"``, the 308 labels that the paper scored, or ``"upstream"``, today's.
+        entropy_threshold: variables whose labels have a lower entropy over the probe collection,
+            in nats, are not scored.
+        sampling: ``"frames"``: every frame once an epoch. ``"episodes"``: the reference's way, an
+            episode uniformly, then a frame in it.
+        min_episode_length: shorter episodes are left out. The reference's value is 65.
+        deduplicate: remove test frames that are byte-equal to a training or validation frame.
+        stage: overrides the stage that the LightningModule asks for.
+        sequence_length: overrides the length that it asks for.
+
+    Raises:
+        ConfigurationError: if a value is out of its range.
+    """
+
+    def __init__(
+        self,
+        game: str = "pong",
+        *,
+        steps: int = 100_000,
+        probe_steps: int = 50_000,
+        seed: int = 0,
+        batch_size: int = 64,
+        root: str = "data",
+        workers: int | None = None,
+        policy: str = "random",
+        label_set: LabelSet = "paper",
+        entropy_threshold: float = 0.6,
+        sampling: Sampling = "frames",
+        min_episode_length: int = 1,
+        deduplicate: bool = True,
+        stage: Stage | None = None,
+        sequence_length: int | None = None,
+    ) -> None:
+        super().__init__()
+        for name, value in (
+            ("steps", steps),
+            ("probe_steps", probe_steps),
+            ("batch_size", batch_size),
+            ("min_episode_length", min_episode_length),
+        ):
+            if value < 1:
+                raise ConfigurationError(f"data.{name}={value} must be at least 1")
+        if not 0 <= seed < PROBE_SEED_OFFSET:
+            raise ConfigurationError(f"data.seed={seed} must lie in 0..{PROBE_SEED_OFFSET - 1}")
+        self.game = canonical_game(game)
+        annotation(self.game, label_set)  # fails early for a game without labels in this set
+        self.save_hyperparameters()
+        self.steps = steps
+        self.probe_steps = probe_steps
+        self.seed = seed
+        self.batch_size = batch_size
+        self.root = Path(root)
+        self.workers = workers or os.cpu_count() or 1
+        self.policy = policy
+        self.label_set: LabelSet = label_set
+        self.entropy_threshold = entropy_threshold
+        self.sampling = sampling
+        self.min_episode_length = min_episode_length
+        self.deduplicate = deduplicate
+        self._stage = stage
+        self._sequence_length = sequence_length
+        self._frames: Tensor | None = None
+        self._episodes: dict[str, Int64] = {}
+        self._probe: ProbeData | None = None
+        self._on_device: dict[torch.device, tuple[Tensor, Tensor | None]] = {}
+
+    @property
+    def stage(self) -> Stage:
+        """The stage in force."""
+        if self._stage is not None:
+            return self._stage
+        if self.trainer is not None and self.trainer.predicting:
+            return "probe"
+        return getattr(getattr(self.trainer, "lightning_module", None), "data_stage", "pretrain")
+
+    @property
+    def sequence_length(self) -> int:
+        """Frames per sequence in the pretraining stage."""
+        asked = getattr(getattr(self.trainer, "lightning_module", None), "sequence_length", 2)
+        return self._sequence_length or int(asked)
+
+    def collect(self, which: Stage) -> Path:
+        """Collect the frames of a stage, unless they are there.
+
+        Args:
+            which: the stage.
+
+        Returns:
+            The path of its collection.
+        """
+        return collect(
+            self.game,
+            steps=self.steps if which == "pretrain" else self.probe_steps,
+            seed=self.seed + (PROBE_SEED_OFFSET if which == "probe" else 0),
+            workers=self.workers,
+            root=self.root,
+            policy=self.policy,
+        )
+
+    def prepare_data(self) -> None:
+        """Collect what is missing, once per node.
+
+        The probe collection comes first and always: a run ends with probes, and should fail at its
+        beginning if they cannot be made.
+        """
+        self.collect("probe")
+        if self.stage == "pretrain":
+            self.collect("pretrain")
+
+    def setup(self, stage: str) -> None:
+        """Load the frames of the stage in force once."""
+        if self.stage == "probe":
+            self.probe_data()
+        elif stage == "test":  # a method's own loss on episodes that it has never seen
+            self._load("probe", {"test": 1.0})
+        else:
+            self._load("pretrain", {"train": 0.8, "val": 0.2})
+
+    def _load(self, which: Stage, fractions: dict[str, float]) -> None:
+        collection = store.read(self.collect(which))
+        self._frames = torch.from_numpy(collection.frames)
+        split = split_episodes(
+            collection.episode_length,
+            fractions=fractions,
+            seed=self.seed,
+            min_length=max(self.min_episode_length, self.sequence_length),
+        )
+        bounds = np.stack([collection.episode_start, collection.episode_length], axis=1)
+        self._episodes = {name: bounds[episodes] for name, episodes in split.items()}
+        for name, part in self._episodes.items():
+            frames = len(frames_of(np.arange(len(part)), part[:, 0], part[:, 1]))
+            rank_zero_info(f"{self.game}, {which}, {name}: {len(part)} episodes, {frames} frames")
+
+    def probe_data(self) -> ProbeData:
+        """Load, label, filter and split the probe collection, once.
+
+        Returns:
+            The labelled frames, the same object at every call.
+        """
+        if self._probe is None:
+            self._probe = load_probe_data(
+                self.collect("probe"),
+                label_set=self.label_set,
+                entropy_threshold=self.entropy_threshold,
+                seed=self.seed,
+                min_episode_length=self.min_episode_length,
+                deduplicate=self.deduplicate,
+            )
+        return self._probe
+
+    def teardown(self, stage: str) -> None:
+        """Release the frames of the pretraining stage; the probe's stay for the probing to come."""
+        self._frames = None
+        self._on_device.clear()
+
+    def train_dataloader(self) -> DataLoader[Tensor]:
+        """Batches of the training split, in another order every epoch."""
+        return self._loader("train")
+
+    def val_dataloader(self) -> DataLoader[Tensor]:
+        """Batches of the validation split, the same in every epoch."""
+        return self._loader("val")
+
+    def test_dataloader(self) -> DataLoader[Tensor]:
+        """Batches of the test split, or of the whole probe collection in the pretraining stage."""
+        return self._loader("test")
+
+    def predict_dataloader(self) -> DataLoader[Tensor]:
+        """Every frame of the probe collection, in order."""
+        sampler = FrameSampler(
+            np.arange(len(self.probe_data().frames)),
+            batch_size=self.batch_size,
+            seed=self.seed,
+            shuffle=False,
+        )
+        return DataLoader(Positions(sampler.total_size), batch_size=None, sampler=sampler)
+
+    def _loader(self, split: Literal["train", "val", "test"]) -> DataLoader[Tensor]:
+        ranks = {
+            "num_replicas": getattr(self.trainer, "world_size", 1),
+            "rank": getattr(self.trainer, "global_rank", 0),
+        }
+        sampler: FrameSampler | SequenceSampler
+        if self.stage == "probe":
+            sampler = FrameSampler(
+                self.probe_data().splits[split].numpy(),
+                batch_size=self.batch_size,
+                seed=self.seed,
+                shuffle=split == "train",
+                **ranks,
+            )
+        else:
+            sampler = SequenceSampler(
+                self._episodes[split],
+                sequence_length=self.sequence_length,
+                batch_size=self.batch_size,
+                seed=self.seed,
+                sampling=self.sampling if split == "train" else "frames",
+                shuffle=split == "train",
+                **ranks,
+            )
+        return DataLoader(Positions(sampler.total_size), batch_size=None, sampler=sampler)
+
+    def transfer_batch_to_device(
+        self, batch: Tensor, device: torch.device, dataloader_idx: int
+    ) -> SequenceBatch | ProbeBatch:
+        """Gather a batch's frames by index, on the device that holds them.
+
+        Args:
+            batch: int64 [B], positions in the collection.
+            device: the trainer's device.
+            dataloader_idx: unused.
+
+        Returns:
+            The batch of the stage in force, on ``device``.
+        """
+        frames, labels = self._resident(device)
+        index = batch.to(frames.device)
+        if labels is not None:
+            return ProbeBatch(
+                frames[index].unsqueeze(1).to(device), labels[index.to(labels.device)].to(device)
+            )
+        offsets = torch.arange(1 - self.sequence_length, 1, device=frames.device)
+        sequences = frames[offsets[:, None] + index]  # [T, B, 210, 160]
+        return SequenceBatch(sequences.unsqueeze(2).to(device), index.to(device))
+
+    def _resident(self, device: torch.device) -> tuple[Tensor, Tensor | None]:
+        """Give the frames (and labels) in force, on the device if they fit there."""
+        if device not in self._on_device:
+            labels: Tensor | None = None
+            if self.stage == "probe":
+                frames, labels = self.probe_data().frames, self.probe_data().labels
+            else:
+                assert self._frames is not None, "setup() comes before the first batch"
+                frames = self._frames
+            if device.type == "cuda":
+                free, _ = torch.cuda.mem_get_info(device)
+                if frames.nbytes < 0.7 * free:  # the rest is for the model and its activations
+                    frames = frames.to(device)
+                else:
+                    rank_zero_info(
+                        f"{frames.nbytes / 1e9:.1f} GB of frames do not fit on {device} "
+                        f"({free / 1e9:.1f} GB free): gathering batches on the CPU, which is slower"
+                    )
+                labels = None if labels is None else labels.to(device)
+            self._on_device[device] = (frames, labels)
+        return self._on_device[device]

@@ -1,0 +1,237 @@
+"""Collect the frames of a game into one file: in parallel, resumable, bit for bit reproducible."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from lightning_stdim import __version__
+from lightning_stdim.datamodules import recording, store
+from lightning_stdim.datamodules.emulator import Emulator
+from lightning_stdim.datamodules.labels import (
+    LabelSet,
+    annotation,
+    canonical_game,
+    default_label_set,
+    ram2label,
+)
+from lightning_stdim.datamodules.partial import Partial
+from lightning_stdim.datamodules.play import game_seed
+from lightning_stdim.datamodules.policies import check_policy
+from lightning_stdim.datamodules.worker import Crew
+from lightning_stdim.errors import ConfigurationError, StoreError
+
+PIECE_ROWS = 1024
+"""Rows that a worker records in memory (a few MB) before it writes them: what a kill can lose."""
+
+
+def collect(
+    game: str,
+    *,
+    steps: int,
+    seed: int = 0,
+    workers: int = 1,
+    root: str | Path = "data",
+    policy: str = "random",
+    label_set: LabelSet | None = None,
+    progress: bool = True,
+) -> Path:
+    """Play a game and keep every frame with the state that it shows, in one file.
+
+    The file is the same, bit for bit, for any number of workers, interrupted or not. One that is
+    there already is not made again. A collection of more steps begins with the rows of a shorter
+    one; only the last row's ``truncated`` and the last episode's length can differ.
+
+    Args:
+        game: any usual spelling of an annotated game's name.
+        steps: number of rows, at least 1. The episode that the last one belongs to is cut there.
+        seed: 0 to 2**63 - 1. Collections of different seeds share no game.
+        workers: number of processes that play, at least 1; each takes about 100 MB.
+        root: folder of the file; made if it is missing.
+        policy: who plays.
+        label_set: which variables to label; by default the paper's where it has the game, else the
+            upstream ones.
+        progress: show a progress bar, and a line when waiting for another process, on the standard
+            error stream.
+
+    Returns:
+        The file. Its name tells everything that its content depends on.
+
+    Raises:
+        ConfigurationError: an argument is wrong.
+        StoreError: the file cannot be written; one that is there is not whole; or a worker died.
+            What was played is kept, and the same call goes on from there.
+        KeyboardInterrupt: when interrupted, with a message that says what is kept.
+    """
+    game = canonical_game(game)
+    for name, value, least in (("steps", steps, 1), ("workers", workers, 1), ("seed", seed, 0)):
+        if not least <= value < 2**63:
+            raise ConfigurationError(f"{name} is {value}: it must be {least} or more")
+    check_policy(policy)
+    default = default_label_set(game)
+    labels = annotation(game, label_set or default)
+    suffix = "" if labels.label_set == default else f"-{labels.label_set}"
+    path = Path(root) / f"{game}-{policy}-seed{seed}-{steps}{suffix}.h5"
+    folder = path.with_name(f"{path.name}.partial")
+    if not path.exists() or folder.exists():
+        with _alone(path, progress):
+            if not path.exists():
+                attributes = {
+                    "game": game,
+                    "policy": policy,
+                    "policy_sha256": "",  # of the policy's file, for those that have one
+                    "seed": seed,
+                    "steps": steps,
+                    "label_set": labels.label_set,
+                    "command": f"python -m lightning_stdim collect --game {game} --steps {steps} "
+                    f"--seed {seed}" + (f" --label_set {labels.label_set}" if suffix else ""),
+                    "lightning_stdim": __version__,
+                    "schema": store.SCHEMA,
+                    **Emulator(game).settings,
+                }
+                partial = Partial(folder, {**attributes, "piece_rows": PIECE_ROWS})
+                with _progress_bar(game, steps, progress) as show:
+                    _play(partial, attributes, workers, show)
+                _assemble(partial, attributes, path)
+            shutil.rmtree(folder, ignore_errors=True)
+    store.check(path, verify=False)
+    return path
+
+
+def _play(
+    partial: Partial, attributes: dict[str, Any], workers: int, show: Callable[[int], None]
+) -> None:
+    """Have the games played until the collection has all its rows."""
+    steps = attributes["steps"]
+    orders = {key: attributes[key] for key in ("game", "policy", "seed")}
+    kept = (
+        f"what was played is kept in {partial.folder} (%d of {steps} steps from the beginning): "
+        "do the same again to go on"
+    )
+    if partial.reached() >= steps:
+        return
+    try:
+        with Crew(workers, {**orders, "folder": str(partial.folder), "size": PIECE_ROWS}) as crew:
+            idle = set(range(workers))
+            playing: dict[int, int] = {}  # worker: game
+            while (reached := partial.reached()) < steps:
+                show(reached + sum(partial.rows(game) for game in playing.values()))
+                while idle and (next_game := partial.next_game(steps, playing.values())):
+                    worker = idle.pop()
+                    playing[worker] = next_game[0]
+                    crew.play(worker, *next_game)
+                worker, message = crew.report()
+                assert message is not None
+                if "done" in message:
+                    del playing[worker]
+                    idle.add(worker)
+                else:
+                    partial.add(**message)
+            show(steps)
+    except StoreError as error:
+        raise StoreError(f"{error}; {kept % partial.reached()}") from None
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted; {kept % partial.reached()}") from None
+
+
+def _assemble(partial: Partial, attributes: dict[str, Any], path: Path) -> None:
+    """Put the pieces together, cut after the last step."""
+    steps = attributes["steps"]
+    pieces: list[tuple[int, Path]] = []
+    states: list[store.Columns] = []
+    rows = 0
+    for game, piece in partial.in_order():
+        if rows < steps:
+            pieces.append((game, piece))
+            states.append(store.read_columns(piece, store.STATE_COLUMNS))
+            rows += len(states[-1]["actions"])
+    joined = {
+        name: np.concatenate([part[name] for part in states])[:steps]
+        for name in store.STATE_COLUMNS
+    }
+    games = np.repeat([game for game, _ in pieces], [len(part["actions"]) for part in states])
+    joined["truncated"][-1] |= not joined["terminated"][-1]
+
+    labels = annotation(attributes["game"], attributes["label_set"])
+    ends = np.flatnonzero(joined["terminated"] | joined["truncated"]) + 1
+    start = np.concatenate([[0], ends[:-1]])
+    collection = store.Collection(
+        frames=np.empty((0, 210, 160), np.uint8),
+        **joined,
+        labels=ram2label(labels.game, joined["ram"], labels.label_set).astype(np.uint8),
+        variables=labels.variables,
+        episode_start=start,
+        episode_length=np.diff(start, append=steps),
+        episode_seed=np.array([game_seed(attributes["seed"], int(g)) for g in games[start]]),
+        attributes=attributes,
+    )
+
+    frames = chain.from_iterable(
+        recording.frames(store.read_columns(piece, recording.FRAME_COLUMNS)) for _, piece in pieces
+    )
+    store.write_stream(path, islice(frames, steps), collection)
+
+
+@contextmanager
+def _alone(path: Path, progress: bool) -> Iterator[None]:
+    """Keep other processes from collecting the same file; wait while another one does."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            if progress:
+                print(f"another process is collecting {path}: waiting for it", file=sys.stderr)
+            lock.acquire()
+    except OSError as error:
+        raise StoreError(
+            f"{path.parent} cannot be written: {error.strerror}: choose another root"
+        ) from None
+    with lock:  # counts one more level of the same lock
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+@contextmanager
+def _progress_bar(game: str, steps: int, progress: bool) -> Iterator[Callable[[int], None]]:
+    """Show how many steps there are and how fast they come."""
+    columns = (
+        TextColumn("collecting {task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), disable=not progress) as bar:
+        task = bar.add_task(game, total=steps, rate="")
+
+        start: tuple[float, int] | None = None  # when, and what an earlier run had left
+
+        def show(done: int) -> None:
+            nonlocal start
+            now = time.monotonic()
+            start = start or (now, done)
+            rate = f"{(done - start[1]) / (now - start[0]):.0f} steps/s" if done > start[1] else ""
+            bar.update(task, completed=min(done, steps), rate=rate)
+
+        yield show

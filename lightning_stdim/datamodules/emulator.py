@@ -1,0 +1,189 @@
+"""One Atari 2600 game with the protocol's wrappers, written out over ale-py's ``ALEInterface``.
+
+The semantics are those of ``{Game}NoFrameskip-v4`` in the reference implementation's stack of
+wrappers (the one of OpenAI Baselines), innermost first:
+
+* no sticky actions, the minimal action set, 108 000 emulator frames a game at most;
+* ``NoopReset``: a new game begins with 1 to 30 single-frame no-ops;
+* ``MaxAndSkip``: an action is repeated for four emulator frames (fewer if the game ends there), and
+  the observation is the pixel-wise maximum of the last two screens;
+* ``EpisodicLife``: a lost life ends an episode, the next one goes on in the same game after one
+  NOOP step; a game over ends the game;
+* ``FireReset``, where the game has FIRE: an episode begins with the actions 1 (FIRE) and 2, each
+  for one step. The observation that an episode begins with is the one after them.
+
+Two slips of those wrappers are not kept. When a game ends within a step, the maximum is over the
+last two screens of the game, not over leftovers of the step before; and when a life is lost while
+an episode is being started, its first observation is the current one, not one from before the loss.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import ale_py
+import numpy as np
+from ale_py import ALEInterface, LoggerMode, roms
+from numpy.typing import NDArray
+
+from lightning_stdim.datamodules.labels import canonical_game
+from lightning_stdim.datamodules.luma import PALETTE, LumaOfMaximum
+from lightning_stdim.errors import ConfigurationError
+
+FRAME_SKIP = 4
+MAX_NOOPS = 30
+MAX_GAME_FRAMES = 108_000
+NOOP = 0
+
+
+class Emulator:
+    """A game, one step at a time; the attributes hold the state after the last call.
+
+    Frame, RAM and lives always belong to one and the same emulator state, also when an episode
+    begins.
+
+    Attributes:
+        game: canonical name.
+        settings: what the recorded frames depend on, as plain data (version, ROM, wrappers).
+        n_actions: size of the minimal action set; action 0 is NOOP.
+        frame: uint8 [210, 160], luma of the maximum of the last two screens; overwritten by the
+            next call.
+        ram: uint8 [128]; overwritten by the next call.
+        lives: lives left, 0 in games without lives.
+        terminated: a life was lost or the game is over.
+        truncated: the game reached its frame limit.
+
+    Args:
+        game: any spelling that :func:`~lightning_stdim.datamodules.labels.canonical_game` knows.
+
+    Raises:
+        ConfigurationError: the game is unknown, or the installed ale-py shows it in colours that
+            this package's greyscale table does not know.
+    """
+
+    def __init__(self, game: str) -> None:
+        self.game = canonical_game(game)
+        rom = next(r for r in roms.get_all_rom_ids() if r.replace("_", "") == self.game)
+        path = roms.get_rom_path(rom)
+        assert path is not None  # it is one of the ROMs that ale-py listed
+        ALEInterface.setLoggerMode(LoggerMode.Error)  # before it prints its banner
+        self._ale = ale = ALEInterface()
+        ale.setFloat("repeat_action_probability", 0.0)
+        ale.setInt("max_num_frames_per_episode", MAX_GAME_FRAMES)
+        ale.setInt("random_seed", 0)  # nothing draws from it without sticky actions
+        ale.loadROM(path)
+        # A game's first state depends on what the machine did before (seen in Seaquest, Tennis and
+        # others) unless the machine is set back first. Loading the ROM again does so too, but
+        # takes 100 ms: longer than a game of Breakout.
+        self._switched_on = ale.cloneSystemState()
+
+        self._actions = ale.getMinimalActionSet()
+        self.n_actions = len(self._actions)
+        names = [action.name for action in self._actions]
+        self._start_actions = (1, 2) if "FIRE" in names else ()
+        self.settings: dict[str, Any] = {
+            "ale_py": ale_py.__version__,
+            "rom_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "actions": " ".join(names),
+            "repeat_action_probability": 0.0,
+            "max_noops": MAX_NOOPS,
+            "frame_skip": FRAME_SKIP,
+            "life_loss_ends_episode": True,
+            "start_actions": " ".join(names[action] for action in self._start_actions),
+            "max_game_frames": MAX_GAME_FRAMES,
+            "greyscale": "luma of the RGB maximum of the last two screens (OpenCV RGB2GRAY)",
+        }
+
+        self._observation = LumaOfMaximum()
+        self.frame = self._observation.frame
+        # Where the screens of a step go: in turn, so that the last two of the game are always
+        # there, also if it ends within a step.
+        self._turn = tuple(self._observation.screens) * (FRAME_SKIP // 2)
+        self.ram: NDArray[np.uint8] = np.zeros(128, np.uint8)
+        self.lives = 0
+        self.terminated = self.truncated = True
+        self._check_palette()
+
+    def new_game(self, *, noops: int) -> None:
+        """Start a game, which depends on nothing but `noops` and the actions that follow.
+
+        Args:
+            noops: number of emulator frames with NOOP before the first episode.
+        """
+        ale = self._ale
+        ale.restoreSystemState(self._switched_on)
+        ale.reset_game()
+        for _ in range(noops):
+            ale.act(self._actions[NOOP])
+            if ale.game_over():
+                ale.reset_game()
+        for screen in self._turn:  # one single screen is the first observation
+            ale.getScreen(screen)
+        self._see(first=True)
+        self._start_episode()
+
+    def next_episode(self) -> bool:
+        """Go on after an episode's end.
+
+        Returns:
+            Whether there is a next episode in this game: no after a game over or the frame limit.
+        """
+        if self._ale.game_over():
+            return False
+        self._repeat(NOOP)
+        self._see(first=True)
+        self._start_episode()
+        return not self._ale.game_over()
+
+    def step(self, action: int) -> float:
+        """Repeat an action for four emulator frames.
+
+        Args:
+            action: index into the minimal action set.
+
+        Returns:
+            The sum of the rewards, not clipped.
+        """
+        reward = self._repeat(action)
+        self._see(first=False)
+        return reward
+
+    def _start_episode(self) -> None:
+        for action in self._start_actions:
+            self._repeat(action)
+            self._see(first=False)
+            if self._ale.game_over():
+                return
+            if self.terminated:  # a life is lost already: start again
+                self._repeat(NOOP)
+                self._see(first=True)
+
+    def _repeat(self, action: int) -> float:
+        ale, act = self._ale, self._actions[action]
+        reward = 0
+        for screen in self._turn:
+            reward += ale.act(act)
+            ale.getScreen(screen)
+            if ale.game_over():
+                break
+        return float(reward)
+
+    def _see(self, *, first: bool) -> None:
+        ale = self._ale
+        self._observation.update()
+        ale.getRAM(self.ram)
+        lives = ale.lives()
+        # Some games show 0 lives for a while before the game is over: that is not yet an end.
+        lost = not first and 0 < lives < self.lives
+        self.lives = lives
+        self.terminated = lost or ale.game_over(with_truncation=False)
+        self.truncated = ale.game_truncated()
+
+    def _check_palette(self) -> None:
+        self._ale.reset_game()
+        if not np.array_equal(self._ale.getScreenRGB(), PALETTE[self._ale.getScreen()]):
+            raise ConfigurationError(
+                f"ale-py {ale_py.__version__} shows {self.game} in other colours than ale-py 0.12 "
+                "does, and the greyscale table would be wrong: install that version"
+            )

@@ -1,0 +1,235 @@
+"""What the bytes of an Atari game's RAM mean: the AtariARI annotations.
+
+The facts are in ``annotations.json`` beside this file, as two label sets:
+
+* ``"paper"``: the 308 variables of 22 games that Anand et al. scored (NeurIPS 2019, arXiv
+  1906.08226);
+* ``"upstream"``: the 362 variables of 24 games in the authors' repository today.
+
+A label is the value of one RAM byte, 0 to 255. Compare with published numbers on ``"paper"`` only.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightning_stdim.errors import ConfigurationError
+
+LabelSet = Literal["paper", "upstream"]
+
+CATEGORIES = (
+    "small_object_localization",
+    "agent_localization",
+    "other_localization",
+    "score_clock_lives_display",
+    "misc_keys",
+)
+"""The score categories, in the order of the paper's tables."""
+
+ENTROPY_THRESHOLD = 0.6
+"""Variables whose label entropy is under this many nats are not scored (the paper, section 5)."""
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """The annotated state variables of one game in one label set.
+
+    Attributes:
+        game: canonical name, such as ``"pong"``.
+        label_set: ``"paper"`` or ``"upstream"``.
+        variables: the V variables' names, in column order.
+        ram: for each variable the index of its RAM byte, 0 to 127.
+        categories: for each variable the names from :data:`CATEGORIES` that it counts in (none,
+            one or two).
+    """
+
+    game: str
+    label_set: LabelSet
+    variables: tuple[str, ...]
+    ram: tuple[int, ...]
+    categories: dict[str, tuple[str, ...]]
+
+
+@cache
+def _facts() -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads(
+        files("lightning_stdim.datamodules").joinpath("annotations.json").read_text("utf-8")
+    )
+    return facts
+
+
+def games(label_set: LabelSet) -> tuple[str, ...]:
+    """List the games that a label set annotates.
+
+    Args:
+        label_set: ``"paper"`` (22 games) or ``"upstream"`` (24 games).
+
+    Returns:
+        Canonical names, in alphabetical order.
+
+    Raises:
+        ConfigurationError: there is no such label set.
+    """
+    if label_set not in get_args(LabelSet):
+        raise ConfigurationError(
+            f"label set {label_set!r} is unknown: choose one of {', '.join(get_args(LabelSet))}"
+        )
+    return tuple(sorted(_facts()[label_set]))
+
+
+def canonical_game(name: str) -> str:
+    """Give the one spelling of a game's name that this package uses.
+
+    Args:
+        name: any usual spelling: ``"mspacman"``, ``"ms_pacman"``, ``"MsPacman"``,
+            ``"MsPacmanNoFrameskip-v4"``, ``"ALE/MsPacman-v5"``.
+
+    Returns:
+        The canonical name, such as ``"mspacman"``.
+
+    Raises:
+        ConfigurationError: no annotated game has that name; the message suggests the nearest.
+    """
+    bare = re.sub(r"(NoFrameskip|Deterministic|-ram)*(-v\d+)?$", "", name.strip().split("/")[-1])
+    game = re.sub(r"[^a-z0-9]", "", bare.lower())
+    known = games("upstream")  # every game of "paper" is among them
+    if game not in known:
+        nearest = difflib.get_close_matches(game, known, n=1, cutoff=0.0)[0]
+        raise ConfigurationError(
+            f"game {name!r} is not annotated: did you mean {nearest!r}? "
+            f"The annotated games are {', '.join(known)}"
+        )
+    return game
+
+
+def default_label_set(game: str) -> LabelSet:
+    """Choose the label set to use where none is asked for.
+
+    Args:
+        game: any spelling that :func:`canonical_game` knows.
+
+    Returns:
+        ``"paper"`` where it has the game, else ``"upstream"``.
+    """
+    return "paper" if canonical_game(game) in games("paper") else "upstream"
+
+
+def annotation(game: str, label_set: LabelSet = "paper") -> Annotation:
+    """Look up the annotated variables of a game.
+
+    Args:
+        game: any spelling that :func:`canonical_game` knows.
+        label_set: ``"paper"`` or ``"upstream"``.
+
+    Returns:
+        The variables, their RAM bytes and categories.
+
+    Raises:
+        ConfigurationError: the game is unknown, or not in this label set but in the other.
+    """
+    game = canonical_game(game)
+    if game not in games(label_set):
+        raise ConfigurationError(
+            f"game {game!r} is not in label set {label_set!r}: "
+            "use label set 'upstream', which has it"
+        )
+    entries = _facts()[label_set][game]
+    return Annotation(
+        game=game,
+        label_set=label_set,
+        variables=tuple(entries),
+        ram=tuple(entry["ram"] for entry in entries.values()),
+        categories={name: tuple(entry["categories"]) for name, entry in entries.items()},
+    )
+
+
+def probed_in_paper(game: str, agent: Literal["random_agent", "ppo_agent"]) -> tuple[str, ...]:
+    """List the variables that survived the entropy filter in the paper's experiments.
+
+    Args:
+        game: any spelling that :func:`canonical_game` knows.
+        agent: whose frames were probed.
+
+    Returns:
+        Variable names of label set ``"paper"``, in the order of the paper's table; empty for a game
+        that the paper does not have.
+    """
+    return tuple(_facts()["probed_in_paper"][agent].get(canonical_game(game), ()))
+
+
+def ram2label(
+    game: str, ram: NDArray[np.uint8], label_set: LabelSet = "paper"
+) -> NDArray[np.int64]:
+    """Read the state variables off the RAM.
+
+    Args:
+        game: any spelling that :func:`canonical_game` knows.
+        ram: uint8 [N, 128], the RAM at N moments.
+        label_set: ``"paper"`` or ``"upstream"``.
+
+    Returns:
+        int64 [N, V], values 0 to 255; column v is ``annotation(game, label_set).variables[v]``.
+
+    Raises:
+        ConfigurationError: the game is unknown or not in the label set, or `ram` is not [N, 128].
+    """
+    if ram.ndim != 2 or ram.shape[1] != 128:
+        raise ConfigurationError(f"ram has shape {ram.shape}: expected [N, 128]")
+    return ram[:, list(annotation(game, label_set).ram)].astype(np.int64)
+
+
+def entropy(labels: NDArray[np.integer[Any]]) -> float:
+    """Measure how much a variable varies: the entropy of its labels' empirical distribution.
+
+    Args:
+        labels: integer [N], N at least 1.
+
+    Returns:
+        Nats: 0 for a constant, log k for k equally frequent values.
+
+    Raises:
+        ConfigurationError: there is no label.
+    """
+    if labels.size == 0:
+        raise ConfigurationError("the entropy of no labels is undefined: at least one is needed")
+    p = np.unique(labels, return_counts=True)[1] / labels.size
+    return float(-(p * np.log(p)).sum()) + 0.0  # + 0.0: a constant has 0.0, not -0.0
+
+
+def scored(
+    labels: NDArray[np.integer[Any]],
+    variables: tuple[str, ...],
+    threshold: float = ENTROPY_THRESHOLD,
+) -> tuple[list[int], dict[str, str]]:
+    """Separate the variables that vary enough to be scored from those that do not.
+
+    Args:
+        labels: integer [N, V], N at least 1.
+        variables: the V variables' names.
+        threshold: the least entropy of a scored variable, in nats.
+
+    Returns:
+        The columns of the scored variables, ascending, and for each other variable the reason why
+        it is not scored, in words.
+
+    Raises:
+        ConfigurationError: there is no label.
+    """
+    kept: list[int] = []
+    dropped: dict[str, str] = {}
+    for column, name in enumerate(variables):
+        nats = entropy(labels[:, column])
+        if nats >= threshold:
+            kept.append(column)
+        else:
+            dropped[name] = f"entropy {nats:.3f} nats is under {threshold:g}"
+    return kept, dropped

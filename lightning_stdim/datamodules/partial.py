@@ -1,0 +1,152 @@
+"""The folder of an unfinished collection: pieces of games, and which of them are still needed.
+
+A piece is a file of its own, named ``GAME-PIECE-ROWS.h5``, or ``GAME-PIECE-ROWS-end.h5`` where the
+game ends with it. It appears by a rename when it is complete. All that is known about the
+collection's progress is in these names, so there is no state that a kill could leave wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections import defaultdict
+from collections.abc import Collection as Set
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from lightning_stdim.datamodules import store
+from lightning_stdim.errors import StoreError
+
+_NAME = re.compile(r"(\d+)-(\d+)-(\d+)(-end)?\.h5")
+
+
+def piece_name(game: int, piece: int, rows: int, ended: bool) -> str:
+    """Name the file of a piece.
+
+    Args:
+        game: the game's number.
+        piece: the piece's number in the game.
+        rows: how many rows it has.
+        ended: whether the game ends with it.
+
+    Returns:
+        The file's name.
+    """
+    return f"{game:06d}-{piece:06d}-{rows}{'-end' if ended else ''}.h5"
+
+
+class Partial:
+    """What has been played so far of one collection.
+
+    Args:
+        folder: where the pieces are; made if it is missing, emptied if what is there was played
+            under other settings.
+        settings: everything that the pieces depend on, as plain data.
+
+    Raises:
+        StoreError: the folder cannot be made or written.
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+        self.folder = folder
+        self._pieces: defaultdict[int, list[tuple[int, Path]]] = defaultdict(list)
+        self._ended: set[int] = set()
+        wanted = json.dumps(settings, indent=1)
+        note = folder / "settings.json"
+        try:
+            if not note.exists() or note.read_text("utf-8") != wanted:
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir(parents=True)
+                note.write_text(wanted, "utf-8")
+        except OSError as error:
+            raise StoreError(f"{folder} cannot be written: {error.strerror}") from None
+        self._take_stock()
+
+    def _take_stock(self) -> None:
+        """Find the pieces of earlier runs; remove what is damaged or follows on a gap."""
+        for path in sorted(self.folder.iterdir()):
+            if path.name == "settings.json":
+                continue
+            name = _NAME.fullmatch(path.name)
+            try:
+                if name is None or int(name[2]) != len(self._pieces[int(name[1])]):
+                    raise StoreError("a temporary file, or a piece after a gap")
+                store.check(path)
+            except StoreError:
+                path.unlink()
+            else:
+                self.add(int(name[1]), int(name[2]), int(name[3]), bool(name[4]))
+
+    def add(self, game: int, piece: int, rows: int, ended: bool) -> None:
+        """Take note of a piece whose file is there.
+
+        Args:
+            game: the game's number.
+            piece: the piece's number in the game; none before it is missing.
+            rows: how many rows it has.
+            ended: whether the game ends with it.
+        """
+        path = self.folder / piece_name(game, piece, rows, ended)
+        self._pieces[game][piece:] = [(rows, path)]
+        if ended:
+            self._ended.add(game)
+
+    def rows(self, game: int) -> int:
+        """Count what is there of a game.
+
+        Args:
+            game: the game's number.
+
+        Returns:
+            The number of rows.
+        """
+        return sum(rows for rows, _ in self._pieces[game])
+
+    def reached(self) -> int:
+        """Count the rows that follow on each other from the collection's beginning.
+
+        Returns:
+            The number of rows.
+        """
+        total = 0
+        for game in count():
+            total += self.rows(game)
+            if game not in self._ended:
+                return total
+        raise AssertionError("unreachable")
+
+    def next_game(self, steps: int, running: Set[int]) -> tuple[int, int] | None:
+        """Choose what to play next.
+
+        Args:
+            steps: how many rows the collection is to have.
+            running: the games that are being played.
+
+        Returns:
+            A game's number and the most rows of it that can be needed; None while all that is
+            needed is there or being played. What is being played counts with what it has so far.
+        """
+        needed = steps
+        for game in count():
+            if needed <= 0:
+                return None
+            there = self.rows(game)
+            if game not in running and game not in self._ended and there < needed:
+                return game, needed
+            needed -= there
+        raise AssertionError("unreachable")
+
+    def in_order(self) -> Iterator[tuple[int, Path]]:
+        """Go through the pieces from the collection's beginning.
+
+        Yields:
+            A game's number and a piece's file, up to the first game that has not ended.
+        """
+        for game in count():
+            for _, path in self._pieces[game]:
+                yield game, path
+            if game not in self._ended:
+                return

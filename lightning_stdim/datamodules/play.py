@@ -1,0 +1,80 @@
+"""One numbered game of a collection, which depends on the collection's seed and its number alone.
+
+A lost life ends an episode but not the game, so the episodes of a game depend on each other: the
+game, not the episode, is the unit that is seeded and handed to a worker. A collection is the games
+0, 1, 2, ... one after the other, cut after as many rows as were asked for. So episode k depends on
+the seed and k too, whoever plays what when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from lightning_stdim.datamodules.emulator import MAX_NOOPS, Emulator
+from lightning_stdim.datamodules.policies import POLICIES
+from lightning_stdim.datamodules.recording import Recorder
+from lightning_stdim.datamodules.store import Columns
+
+
+def game_seed(seed: int, number: int) -> int:
+    """Derive the seed of a game.
+
+    Args:
+        seed: the collection's seed, at least 0.
+        number: the game's number, from 0.
+
+    Returns:
+        0 to 2**63 - 1; unrelated for different seeds or numbers.
+    """
+    return int(np.random.SeedSequence((seed, number)).generate_state(1, np.uint64)[0] >> 1)
+
+
+def moments(emulator: Emulator, policy: str, seed: int) -> Iterator[tuple[int, float]]:
+    """Play a game to its end.
+
+    Args:
+        emulator: shows the state of the moment whenever one is yielded.
+        policy: a key of :data:`~lightning_stdim.datamodules.policies.POLICIES`.
+        seed: the game's seed.
+
+    Yields:
+        The action that led to this moment and the reward for it: (0, 0.0) when an episode begins.
+    """
+    rng = np.random.default_rng(seed)
+    emulator.new_game(noops=int(rng.integers(1, MAX_NOOPS + 1)))
+    choose = POLICIES[policy](emulator.n_actions, rng)
+    playing = True
+    while playing:
+        yield 0, 0.0
+        while not (emulator.terminated or emulator.truncated):
+            action = choose(emulator.frame)
+            yield action, emulator.step(action)
+        playing = emulator.next_episode()
+
+
+def pieces(
+    emulator: Emulator, policy: str, seed: int, *, limit: int, recorder: Recorder
+) -> Iterator[tuple[Columns, bool]]:
+    """Play a game and record it piece by piece, so that memory does not grow with its length.
+
+    Args:
+        emulator: the machine to play on.
+        policy: a key of :data:`~lightning_stdim.datamodules.policies.POLICIES`.
+        seed: the game's seed.
+        limit: stop after this many rows, at least 1.
+        recorder: what to record with; its size is a piece's.
+
+    Yields:
+        What :meth:`Recorder.take` hands out, of at least one row, and whether the game ends with
+        it. The next piece overwrites it.
+    """
+    for row, (action, reward) in enumerate(moments(emulator, policy, seed), start=1):
+        if recorder.full():
+            yield recorder.take(), False
+        recorder.add(emulator, action, reward)
+        if row == limit:
+            yield recorder.take(), False
+            return
+    yield recorder.take(), True

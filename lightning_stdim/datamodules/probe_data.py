@@ -1,0 +1,102 @@
+"""From a stored collection to labelled, filtered and split probe frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lightning_stdim.datamodules import store
+from lightning_stdim.datamodules.batches import ProbeData
+from lightning_stdim.datamodules.labels import LabelSet, annotation, ram2label, scored
+from lightning_stdim.datamodules.splits import (
+    frame_digests,
+    frames_of,
+    split_episodes,
+    without_duplicates,
+)
+from lightning_stdim.errors import ConfigurationError
+
+FRACTIONS = {"train": 0.7, "val": 0.1, "test": 0.2}
+
+
+def load_probe_data(
+    path: str | Path,
+    *,
+    label_set: LabelSet = "paper",
+    entropy_threshold: float = 0.6,
+    seed: int = 0,
+    min_episode_length: int = 1,
+    deduplicate: bool = True,
+) -> ProbeData:
+    """Read a collection for probing.
+
+    Labels are computed from the stored RAM, so any label set can be read from any collection.
+
+    Args:
+        path: a file that ``collect`` wrote.
+        label_set: which labels to score.
+        entropy_threshold: variables whose labels have a lower entropy over the whole collection,
+            in nats, are dropped.
+        seed: of the split.
+        min_episode_length: shorter episodes are left out. The reference's value is 65.
+        deduplicate: remove test frames that are byte-equal to a training or validation frame.
+
+    Returns:
+        The labelled frames, with what was dropped and removed.
+
+    Raises:
+        StoreError: if the file cannot be read.
+        ConfigurationError: if there are too few episodes to split, or nothing left to score.
+    """
+    collection = store.read(path)
+    game = str(collection.attributes["game"])
+    described = annotation(game, label_set)
+    labels = ram2label(game, collection.ram, label_set)
+    kept, dropped = scored(labels, described.variables, threshold=entropy_threshold)
+    if not kept:
+        raise ConfigurationError(
+            f"{game}: no variable has a label entropy of {entropy_threshold} nats in "
+            f"{len(labels)} frames; ask for more steps or a lower entropy threshold"
+        )
+    episodes = split_episodes(
+        collection.episode_length,
+        fractions=FRACTIONS,
+        seed=seed,
+        min_length=min_episode_length,
+    )
+    splits = {
+        name: frames_of(part, collection.episode_start, collection.episode_length)
+        for name, part in episodes.items()
+    }
+    before = len(splits["test"])
+    if deduplicate:
+        seen = np.concatenate([splits["train"], splits["val"]])
+        splits["test"] = without_duplicates(splits["test"], seen, frame_digests(collection.frames))
+    if not len(splits["test"]):
+        raise ConfigurationError(
+            f"{game}: all {before} test frames also occur in the training or validation split; "
+            "ask for more probe steps"
+        )
+    variables = tuple(described.variables[v] for v in kept)
+    return ProbeData(
+        game=game,
+        label_set=label_set,
+        variables=variables,
+        categories={name: described.categories[name] for name in variables},
+        dropped=dropped,
+        frames=torch.from_numpy(collection.frames),
+        labels=torch.from_numpy(np.ascontiguousarray(labels[:, kept])),
+        splits={name: torch.from_numpy(part) for name, part in splits.items()},  # type: ignore[misc]
+        provenance={
+            "collection": collection.attributes,
+            "entropy_threshold_nats": entropy_threshold,
+            "split_seed": seed,
+            "min_episode_length": min_episode_length,
+            "episode_start": collection.episode_start.tolist(),
+            "episodes": {name: part.tolist() for name, part in episodes.items()},
+            "frames": {name: len(part) for name, part in splits.items()},
+            "test_duplicates_removed": before - len(splits["test"]),
+        },
+    )

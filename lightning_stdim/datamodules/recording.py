@@ -1,0 +1,99 @@
+"""Recording a game: the states as they are, of the frames only what changes.
+
+From one row to the next a few hundred of a frame's 33 600 pixels change. Keeping those alone is
+quicker than copying and compressing whole frames, and keeps a worker's memory small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightning_stdim.datamodules.emulator import Emulator
+from lightning_stdim.datamodules.store import Columns, States
+
+FRAME_COLUMNS = ("changes", "where", "words")
+_WORDS = 210 * 160 // 8
+
+
+class Recorder:
+    """Memory for one piece of a game.
+
+    Args:
+        size: the most rows of a piece, at least 1.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._states = States.empty(size)
+        self._frame = np.zeros(_WORDS, np.uint64)
+        self._where: list[NDArray[np.intp]] = []
+        self._words: list[NDArray[np.uint64]] = []
+
+    def full(self) -> bool:
+        """Tell whether there is no room for another row.
+
+        Returns:
+            Whether it is so.
+        """
+        return len(self._where) == len(self._states)
+
+    def add(self, emulator: Emulator, action: int, reward: float) -> None:
+        """Record a row.
+
+        Args:
+            emulator: shows the state.
+            action: the action that led to it.
+            reward: the reward for that action.
+        """
+        row, states = len(self._where), self._states
+        states.ram[row] = emulator.ram
+        states.actions[row] = action
+        states.rewards[row] = reward
+        states.lives[row] = emulator.lives
+        states.terminated[row] = emulator.terminated
+        states.truncated[row] = emulator.truncated
+        frame = emulator.frame.reshape(-1).view(np.uint64)
+        # A piece's first frame is whole, so that a piece can be read by itself.
+        where = (frame != self._frame).nonzero()[0] if row else np.arange(_WORDS)
+        self._words.append(frame[where])
+        self._where.append(where)
+        self._frame[:] = frame
+
+    def take(self) -> Columns:
+        """Hand out what was recorded, and begin a new piece.
+
+        Returns:
+            The columns of :class:`~lightning_stdim.datamodules.store.States`, n rows each, and
+            those that :func:`frames` needs: `changes` uint16 [n], how many words of eight pixels
+            changed since the row before (all of them in row 0); `where` uint16 and `words` uint64,
+            these words' positions and values, one row after the other.
+        """
+        columns = {
+            **self._states[: len(self._where)].columns(),
+            "changes": np.array([len(where) for where in self._where], np.uint16),
+            "where": np.concatenate(self._where).astype(np.uint16),
+            "words": np.concatenate(self._words),
+        }
+        self._where.clear()
+        self._words.clear()
+        return columns
+
+
+def frames(columns: Columns) -> Iterator[NDArray[np.uint8]]:
+    """Put the frames of a piece together again, one after the other.
+
+    Args:
+        columns: holds at least :data:`FRAME_COLUMNS`, as :meth:`Recorder.take` made them.
+
+    Yields:
+        uint8 [210, 160], overwritten by the next.
+    """
+    changes, where, words = (columns[name] for name in FRAME_COLUMNS)
+    frame = np.zeros(_WORDS, np.uint64)
+    end = 0
+    for count in changes.tolist():
+        start, end = end, end + count
+        frame[where[start:end]] = words[start:end]
+        yield frame.view(np.uint8).reshape(210, 160)

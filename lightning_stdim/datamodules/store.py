@@ -1,0 +1,364 @@
+"""The HDF5 file that holds one collection, and how it is written and read.
+
+Schema 1. Row t is one moment of a game: an observation and the emulator state that it shows.
+
+=================== ==================== =======================================================
+dataset             type, shape          meaning
+=================== ==================== =======================================================
+``frames``          uint8 [N, 210, 160]  greyscale observation
+``ram``             uint8 [N, 128]       the RAM of the same emulator state
+``labels``          uint8 [N, V]         its annotated bytes; attribute ``variables`` has names
+``actions``         uint8 [N]            the action that led here, an index into the file's
+                                         attribute ``actions``; 0 in an episode's first row
+``rewards``         float32 [N]          the reward for it, not clipped; 0 in the first row
+``lives``           int16 [N]            lives left in this state
+``terminated``      bool [N]             this state ended the episode: a life lost or game over
+``truncated``       bool [N]             the frame limit or the collection's end cut it here
+``episodes/start``  int64 [E]            the episode's first row
+``episodes/length`` int64 [E]            its number of rows
+``episodes/seed``   int64 [E]            seed of the game that it belongs to
+=================== ==================== =======================================================
+
+The state that ends an episode is recorded too, as its last row. From row t the action
+``actions[t + 1]`` was taken. The file's attributes hold the provenance.
+
+The first 512 bytes are an HDF5 user block with a header in ASCII: schema, length, the command that
+makes the file again, and the SHA-256 of all of this and everything that follows. So a damaged file
+is told before HDF5 parses anything in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import h5py
+import hdf5plugin
+import numpy as np
+from numpy.typing import NDArray
+
+from lightning_stdim.errors import StoreError
+
+SCHEMA = 1
+CHUNK_FRAMES = 32
+_BLOCK_FRAMES = 2 * CHUNK_FRAMES
+_HEADER_BYTES = 512
+_MAGIC = "lightning-stdim frames"
+# Level 3 is the first whose window (2 MB) holds a whole chunk: half the size of levels 1 and 2.
+_FILTERS: dict[str, Any] = {**hdf5plugin.Zstd(clevel=3), "fletcher32": True}
+# Any moment or library version in the file would make two equal collections differ.
+_REPRODUCIBLE: dict[str, Any] = {"libver": ("v110", "v110"), "userblock_size": _HEADER_BYTES}
+
+
+Columns = dict[str, NDArray[Any]]
+"""Arrays by name, of equal length where they are rows of a collection."""
+
+
+@dataclass(kw_only=True)
+class States:
+    """Successive moments without their frames, a column an array: see the schema above."""
+
+    ram: NDArray[np.uint8]
+    actions: NDArray[np.uint8]
+    rewards: NDArray[np.float32]
+    lives: NDArray[np.int16]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.ram)
+
+    def __getitem__(self, rows: slice) -> States:
+        return States(**{name: column[rows] for name, column in self.columns().items()})
+
+    def columns(self) -> Columns:
+        """Name the columns.
+
+        Returns:
+            The arrays of the states, none of them copied.
+        """
+        return {name: getattr(self, name) for name in STATE_COLUMNS}
+
+    @classmethod
+    def empty(cls, n: int) -> States:
+        """Allocate rows to be filled.
+
+        Args:
+            n: number of rows.
+
+        Returns:
+            Rows of undefined content.
+        """
+        return States(
+            ram=np.empty((n, 128), np.uint8),
+            actions=np.empty(n, np.uint8),
+            rewards=np.empty(n, np.float32),
+            lives=np.empty(n, np.int16),
+            terminated=np.empty(n, np.bool_),
+            truncated=np.empty(n, np.bool_),
+        )
+
+
+STATE_COLUMNS = tuple(column.name for column in fields(States))
+
+
+@dataclass(kw_only=True)
+class Collection(States):
+    """Everything that a file of collected frames holds.
+
+    Attributes:
+        frames: uint8 [N, 210, 160].
+        labels: uint8 [N, V].
+        episode_start: int64 [E], ascending.
+        episode_length: int64 [E]; episodes are adjacent and cover all N rows.
+        episode_seed: int64 [E].
+        variables: names of the V columns of `labels`.
+        attributes: provenance, as plain data.
+    """
+
+    frames: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    episode_start: NDArray[np.int64]
+    episode_length: NDArray[np.int64]
+    episode_seed: NDArray[np.int64]
+    variables: tuple[str, ...]
+    attributes: dict[str, Any]
+
+
+def write(path: Path, collection: Collection) -> None:
+    """Write a collection, atomically and so that equal collections make equal files.
+
+    Args:
+        path: the file; its folder must exist.
+        collection: what to write; ``attributes["command"]`` is the command that makes it again.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    write_stream(path, collection.frames, collection)
+
+
+def write_stream(path: Path, frames: Iterable[NDArray[np.uint8]], collection: Collection) -> None:
+    """Write a collection whose frames do not fit into memory together.
+
+    Args:
+        path: the file; its folder must exist.
+        frames: N times uint8 [210, 160]; each is used before the next is asked for.
+        collection: everything else; its own frames are not looked at.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    n = len(collection)
+    with _sealed(path, collection.attributes["command"], durable=True) as file:
+        for name, value in collection.attributes.items():
+            file.attrs[name] = value
+        screens = _dataset(file, "frames", (n, 210, 160), np.dtype(np.uint8))
+        # A few chunks at a time: whole ones, so that each is compressed once, and few, so that
+        # they are still in the processor's cache then.
+        block = np.empty((_BLOCK_FRAMES, 210, 160), np.uint8)
+        position = 0
+        for position, frame in enumerate(frames, start=1):
+            block[(position - 1) % len(block)] = frame
+            if position % len(block) == 0:
+                screens[position - len(block) : position] = block
+        if rest := position % len(block):
+            screens[position - rest : position] = block[:rest]
+        if position != n:
+            raise StoreError(f"{path} was to hold {n} frames but {position} came")
+        for name, column in collection.columns().items():
+            _dataset(file, name, column.shape, column.dtype)[...] = column
+        labels = _dataset(file, "labels", collection.labels.shape, np.dtype(np.uint8))
+        labels[...] = collection.labels
+        labels.attrs["variables"] = np.array(collection.variables, dtype="S")
+        for name in ("start", "length", "seed"):
+            column = getattr(collection, f"episode_{name}")
+            _dataset(file, f"episodes/{name}", column.shape, column.dtype)[...] = column
+
+
+def read(path: str | os.PathLike[str], *, verify: bool = True) -> Collection:
+    """Read a whole collection into memory.
+
+    Args:
+        path: the file.
+        verify: hash the whole file first (a gigabyte of it takes a second, and 100 000 frames of
+            Pong are five megabytes). The header and the file's length are always checked.
+
+    Returns:
+        The collection.
+
+    Raises:
+        StoreError: the file is missing, not a file of collected frames, of another schema version,
+            truncated or damaged. The message says what to do.
+    """
+    path = Path(path)
+    check(path, verify=verify)
+    with _opened(path) as file:
+        labels = file["labels"]
+        return Collection(
+            **{name: file[name][...] for name in ("frames", *STATE_COLUMNS)},
+            labels=labels[...],
+            variables=tuple(name.decode() for name in labels.attrs["variables"]),
+            episode_start=file["episodes/start"][...],
+            episode_length=file["episodes/length"][...],
+            episode_seed=file["episodes/seed"][...],
+            attributes={
+                name: value.item() if isinstance(value, np.generic) else value
+                for name, value in file.attrs.items()
+            },
+        )
+
+
+def check(path: Path, *, verify: bool = True) -> None:
+    """Make sure that a file is a whole collection of this schema.
+
+    Args:
+        path: the file.
+        verify: hash the whole file; otherwise only the header and the length are looked at.
+
+    Raises:
+        StoreError: it is not; the message says what to do.
+    """
+    try:
+        with path.open("rb") as file:
+            _check_seal(path, file, verify=verify)
+    except FileNotFoundError:
+        raise StoreError(
+            f"there is no file {path}: collect it with `python -m lightning_stdim collect`"
+        ) from None
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def write_columns(path: Path, columns: Columns) -> None:
+    """Write arrays, atomically.
+
+    Args:
+        path: the file; its folder must exist.
+        columns: the arrays, none of them empty.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    with _sealed(path, "", durable=False) as file:
+        for name, column in columns.items():
+            _dataset(file, name, column.shape, column.dtype)[...] = column
+
+
+def read_columns(path: Path, names: Iterable[str]) -> Columns:
+    """Read some of the arrays that :func:`write_columns` wrote.
+
+    Args:
+        path: the file.
+        names: which of them.
+
+    Returns:
+        The arrays.
+
+    Raises:
+        StoreError: the file is missing or damaged.
+    """
+    check(path)
+    with _opened(path) as file:
+        return {name: file[name][...] for name in names}
+
+
+def _dataset(file: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    """Create a compressed, checksummed dataset without a time stamp."""
+    rows = CHUNK_FRAMES if len(shape) == 3 else 4096
+    return file.create_dataset(
+        name,
+        shape,
+        dtype,
+        chunks=(min(rows, shape[0]), *shape[1:]),
+        track_times=False,
+        **_FILTERS,
+    )
+
+
+@contextmanager
+def _sealed(path: Path, command: str, *, durable: bool) -> Iterator[Any]:
+    """Give an HDF5 file to fill; when done, write its header and move it to `path`."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with h5py.File(temporary, "w", **_REPRODUCIBLE) as file:
+            yield file
+        with temporary.open("r+b") as file:
+            start = _header_start(os.path.getsize(temporary), command)
+            file.write(_header(start, _digest(start, file)))
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StoreError(f"{path} cannot be written: {reason}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a checked file; what HDF5 then finds wrong with it is one clear error."""
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            yield file
+    except (OSError, KeyError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise StoreError(f"{path} is damaged ({reason}): {_remedy(None)}") from error
+
+
+def _header_start(length: int, command: str) -> bytes:
+    return f"{_MAGIC}\nschema {SCHEMA}\nlength {length}\ncommand {command}\n".encode("ascii")
+
+
+def _header(start: bytes, digest: str) -> bytes:
+    return (start + f"sha256 {digest}\n".encode("ascii")).ljust(_HEADER_BYTES, b"\0")
+
+
+def _digest(start: bytes, file: BinaryIO) -> str:
+    """Hash the header's start and everything after the header; leave the file at its beginning."""
+    file.seek(_HEADER_BYTES)
+    sha256 = hashlib.sha256(start)
+    while block := file.read(1 << 20):
+        sha256.update(block)
+    file.seek(0)
+    return sha256.hexdigest()
+
+
+def _check_seal(path: Path, file: BinaryIO, *, verify: bool) -> None:
+    found = file.read(_HEADER_BYTES)
+    lines = found.rstrip(b"\0").decode("ascii", "replace").split("\n")
+    if lines[0] != _MAGIC or len(lines) < 2:
+        raise StoreError(
+            f"{path} is not a file of collected frames, or a damaged one: {_remedy(None)}"
+        )
+    if lines[1] != f"schema {SCHEMA}":
+        raise StoreError(
+            f"{path} has {lines[1]!r} and this version of lightning-stdim reads schema {SCHEMA}: "
+            f"{_remedy(None)}"
+        )
+    entries = {key: value for key, _, value in (line.partition(" ") for line in lines[2:])}
+    command = entries.get("command")
+    length = os.fstat(file.fileno()).st_size
+    if entries.get("length") != str(length):
+        raise StoreError(
+            f"{path} is truncated or damaged: it has {length} bytes, its header says "
+            f"{entries.get('length')}: {_remedy(command)}"
+        )
+    start = found[: found.find(b"sha256 ")]
+    if found != _header(start, _digest(start, file) if verify else entries.get("sha256", "")):
+        raise StoreError(
+            f"{path} is damaged: its content does not have the SHA-256 that its header names: "
+            f"{_remedy(command)}"
+        )
+
+
+def _remedy(command: str | None) -> str:
+    again = f"`{command}`" if command else "`python -m lightning_stdim collect`"
+    return f"delete it and collect again with {again}"

@@ -1,0 +1,176 @@
+"""The processes that play: both ends of the pipe.
+
+The emulator holds Python's global lock, so games are played in processes. They are started as
+commands of their own rather than by :mod:`multiprocessing`: that would import the user's main
+module (often with torch in it) in each of them, and needs a guard in scripts. Orders and reports
+are lines of JSON. A worker ends with its standard input, so none outlives the process that
+started it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+from lightning_stdim.errors import StoreError
+
+
+class Report(NamedTuple):
+    """What a worker says.
+
+    Attributes:
+        worker: which worker.
+        message: ``{"game", "piece", "rows", "ended"}`` for a piece that is written, ``{"done"}``
+            for an order that is fulfilled, ``{"error"}`` before it gives up, None when it has died.
+    """
+
+    worker: int
+    message: dict[str, Any] | None
+
+
+class Crew:
+    """Worker processes, as a context that ends them.
+
+    Args:
+        size: how many.
+        orders: arguments of :func:`_play` that are the same for every game.
+    """
+
+    def __init__(self, size: int, orders: dict[str, Any]) -> None:
+        self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
+        # The package must be found in the same place, however this process came by it.
+        package_root = str(Path(__file__).resolve().parents[2])
+        path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH")]))
+        self._processes = [
+            subprocess.Popen(
+                [sys.executable, "-m", "lightning_stdim.datamodules.worker", json.dumps(orders)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env={**os.environ, "PYTHONPATH": path},
+                text=True,
+                start_new_session=True,  # Ctrl-C is for the parent, which then ends the workers
+            )
+            for _ in range(size)
+        ]
+        for worker in range(size):
+            threading.Thread(target=self._listen, args=(worker,), daemon=True).start()
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._processes:
+            process.kill()  # whatever it is writing has a temporary name
+        for process in self._processes:
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                assert pipe is not None
+                with contextlib.suppress(OSError):  # an order that a dead worker never read
+                    pipe.close()
+
+    def _listen(self, worker: int) -> None:
+        stdout = self._processes[worker].stdout
+        assert stdout is not None
+        for line in stdout:
+            self._reports.put(Report(worker, json.loads(line)))
+        self._reports.put(Report(worker, None))
+
+    def play(self, worker: int, game: int, limit: int) -> None:
+        """Order a game.
+
+        Args:
+            worker: which worker; it should be idle.
+            game: the game's number.
+            limit: the most rows of it that are needed.
+        """
+        stdin = self._processes[worker].stdin
+        assert stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it has died: that report is on its way
+            print(json.dumps({"game": game, "limit": limit}), file=stdin, flush=True)
+
+    def report(self) -> Report:
+        """Wait for the next report.
+
+        Returns:
+            The report; never one of a worker that has died or given up.
+
+        Raises:
+            StoreError: a worker has died or given up.
+        """
+        report = self._reports.get()
+        if report.message is None:
+            code = self._processes[report.worker].wait()
+            how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+            raise StoreError(f"a worker process {how}")
+        if "error" in report.message:
+            raise StoreError(f"a worker process failed: {report.message['error']}")
+        return report
+
+
+def _play(
+    reports: TextIO,
+    orders: queue.SimpleQueue[dict[str, int]],
+    *,
+    game: str,
+    policy: str,
+    seed: int,
+    folder: str,
+    size: int,
+) -> None:
+    """Play ordered games and write their pieces, for ever."""
+    from lightning_stdim.datamodules import play, store
+    from lightning_stdim.datamodules.emulator import Emulator
+    from lightning_stdim.datamodules.partial import piece_name
+    from lightning_stdim.datamodules.recording import Recorder
+
+    emulator = Emulator(game)
+    recorder = Recorder(size)
+    while True:
+        order = orders.get()
+        number = order["game"]
+        pieces = play.pieces(
+            emulator,
+            policy,
+            play.game_seed(seed, number),
+            limit=order["limit"],
+            recorder=recorder,
+        )
+        for piece, (columns, ended) in enumerate(pieces):
+            rows = len(columns["actions"])
+            path = Path(folder) / piece_name(number, piece, rows, ended)
+            if not path.exists():  # it does where an interrupted game is played again
+                store.write_columns(path, columns)
+            message = {"game": number, "piece": piece, "rows": rows, "ended": ended}
+            print(json.dumps(message), file=reports, flush=True)
+        print(json.dumps({"done": number}), file=reports, flush=True)
+
+
+def main() -> None:
+    """Be a worker."""
+    # Whatever a library prints must not get among the reports.
+    reports = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    orders: queue.SimpleQueue[dict[str, int]] = queue.SimpleQueue()
+
+    def listen() -> None:
+        for line in sys.stdin:
+            orders.put(json.loads(line))
+        os._exit(0)  # the parent is gone, or wants no more
+
+    threading.Thread(target=listen, daemon=True).start()
+    try:
+        _play(reports, orders, **json.loads(sys.argv[1]))
+    except Exception as error:
+        print(json.dumps({"error": f"{type(error).__name__}: {error}"}), file=reports, flush=True)
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

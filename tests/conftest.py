@@ -1,0 +1,20 @@
+"""Small real collections, made once and shared by all test processes."""
+
+from pathlib import Path
+
+import pytest
+
+STEPS, PROBE_STEPS = 2500, 4500
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of collections; ``collect`` itself locks it between processes."""
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if base.name.startswith("popen-") else base) / "collections"
+
+
+@pytest.fixture(scope="session")
+def small(root: Path) -> dict[str, object]:
+    """Arguments of a small ``AtariDataModule``."""
+    return {"steps": STEPS, "probe_steps": PROBE_STEPS, "root": str(root), "workers": 1}

@@ -1,0 +1,126 @@
+"""The data module against its own files, read directly."""
+
+import numpy as np
+import pytest
+import torch
+
+from lightning_stdim.datamodules import store
+from lightning_stdim.datamodules.atari import AtariDataModule
+from lightning_stdim.datamodules.batches import ProbeBatch, SequenceBatch
+from lightning_stdim.errors import ConfigurationError
+
+CPU = torch.device("cpu")
+
+
+def batches(data, loader):
+    return [data.transfer_batch_to_device(index, CPU, 0) for index in loader]
+
+
+@pytest.fixture(scope="module")
+def pretraining(small):
+    data = AtariDataModule("pong", batch_size=8, **small)
+    data.prepare_data()
+    data.setup("fit")
+    return data
+
+
+@pytest.mark.parametrize("length", [2, 5])
+def test_sequences_are_consecutive_frames_of_one_episode(small, length):
+    data = AtariDataModule("pong", batch_size=8, sequence_length=length, **small)
+    data.setup("fit")
+    collection = store.read(data.collect("pretrain"))
+    episode = np.repeat(np.arange(len(collection.episode_length)), collection.episode_length)
+    for batch in batches(data, data.train_dataloader()):
+        assert isinstance(batch, SequenceBatch)
+        assert batch.frames.dtype == torch.uint8
+        assert batch.frames.shape == (length, 8, 1, 210, 160)
+        for k in range(length):
+            times = batch.anchors.numpy() - (length - 1) + k
+            assert np.array_equal(batch.frames[k, :, 0].numpy(), collection.frames[times])
+            assert np.array_equal(episode[times], episode[batch.anchors.numpy()])
+
+
+def test_training_and_validation_share_no_episode(pretraining):
+    collection = store.read(pretraining.collect("pretrain"))
+    episode = np.repeat(np.arange(len(collection.episode_length)), collection.episode_length)
+    seen = [
+        {int(episode[i]) for index in loader for i in index}
+        for loader in (pretraining.train_dataloader(), pretraining.val_dataloader())
+    ]
+    assert seen[0]
+    assert seen[1]
+    assert not seen[0] & seen[1]
+
+
+def test_probe_batches_carry_the_ram_of_their_frames(small):
+    data = AtariDataModule("pong", batch_size=32, stage="probe", **small)
+    data.setup("fit")
+    collection = store.read(data.collect("probe"))
+    probe = data.probe_data()
+    bytes_of = {"player_y": 51, "enemy_y": 50, "ball_x": 49, "ball_y": 54}  # PROTOCOL's facts
+    used = []
+    for name in ("train", "val", "test"):
+        loader = getattr(data, f"{name}_dataloader")()
+        for index, batch in zip(loader, batches(data, loader), strict=True):
+            assert isinstance(batch, ProbeBatch)
+            assert np.array_equal(batch.frames[:, 0].numpy(), collection.frames[index])
+            for variable, byte in bytes_of.items():
+                column = probe.variables.index(variable)
+                assert np.array_equal(batch.labels[:, column], collection.ram[index, byte])
+            used.append(index)
+    assert len(torch.cat(used).unique()) == sum(len(part) for part in probe.splits.values())
+
+
+def test_no_test_frame_occurs_elsewhere(small):
+    probe = AtariDataModule("pong", stage="probe", **small).probe_data()
+    seen = {
+        probe.frames[i].numpy().tobytes()
+        for i in torch.cat([probe.splits["train"], probe.splits["val"]])
+    }
+    assert not any(probe.frames[i].numpy().tobytes() in seen for i in probe.splits["test"])
+    kept = AtariDataModule("pong", stage="probe", deduplicate=False, **small).probe_data()
+    removed = len(kept.splits["test"]) - len(probe.splits["test"])
+    assert removed == probe.provenance["test_duplicates_removed"]
+
+
+def test_the_two_collections_share_no_episode(pretraining):
+    seeds = [set(store.read(pretraining.collect(s)).episode_seed) for s in ("pretrain", "probe")]
+    assert not seeds[0] & seeds[1]
+
+
+def test_filtered_variables_are_named_with_their_entropy(small):
+    probe = AtariDataModule("pong", stage="probe", entropy_threshold=3.0, **small).probe_data()
+    dropped = {v for v in ("player_score", "enemy_score") if v in probe.dropped}
+    assert "player_score" in dropped
+    assert not set(probe.variables) & set(probe.dropped)
+    _, counts = np.unique(
+        store.read(AtariDataModule("pong", **small).collect("probe")).ram[:, 14], return_counts=True
+    )
+    share = counts / counts.sum()
+    assert f"{-(share * np.log(share)).sum():.2f}"[:3] in probe.dropped["player_score"]
+
+
+def test_other_label_sets_need_no_new_collection(small):
+    probe = AtariDataModule("pong", stage="probe", label_set="upstream", **small).probe_data()
+    assert set(probe.variables) | set(probe.dropped) >= {"player_x", "enemy_x"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"game": "ponk"}, "pong"),
+        ({"game": "skiing"}, "upstream"),
+        ({"steps": 0}, "data.steps=0 must be at least 1"),
+        ({"probe_steps": -5}, "data.probe_steps=-5 must be at least 1"),
+        ({"seed": -1}, "data.seed=-1"),
+    ],
+)
+def test_wrong_arguments_get_one_clear_message(arguments, message):
+    with pytest.raises(ConfigurationError, match=message):
+        AtariDataModule(**{"game": "pong", **arguments})
+
+
+def test_too_few_episodes_say_how_many_steps_would_do(root):
+    data = AtariDataModule("pong", stage="probe", probe_steps=500, root=str(root), workers=1)
+    with pytest.raises(ConfigurationError, match=r"about 2000 steps would do"):
+        data.probe_data()

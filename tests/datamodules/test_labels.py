@@ -1,0 +1,137 @@
+"""The annotations, and what is computed from them."""
+
+import hashlib
+import json
+import math
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import entropy as scipy_entropy
+
+from lightning_stdim.datamodules.labels import (
+    CATEGORIES,
+    annotation,
+    canonical_game,
+    default_label_set,
+    entropy,
+    games,
+    probed_in_paper,
+    ram2label,
+    scored,
+)
+from lightning_stdim.errors import ConfigurationError
+
+FACTS = json.loads(files("lightning_stdim.datamodules").joinpath("annotations.json").read_text())
+SOURCE = Path(__file__).parents[3] / "shared" / "data" / "atariari_annotations.json"
+
+
+def test_the_facts_are_the_ones_that_were_written_down():
+    facts = {key: FACTS[key] for key in ("paper", "upstream", "probed_in_paper")}
+    digest = hashlib.sha256(json.dumps(facts, separators=(",", ":")).encode()).hexdigest()
+    assert digest == "8a0e4c797e6d329d41e68248e35a2ab83c02bcfd5164a0f33d027a44a0c83108"
+
+
+@pytest.mark.skipif(
+    not SOURCE.exists(), reason="the source of the facts is not beside the checkout"
+)
+def test_the_facts_are_the_source_s():
+    assert json.loads(SOURCE.read_text()) == FACTS
+
+
+@pytest.mark.parametrize(
+    ("label_set", "n_games", "n_labels"), [("paper", 22, 308), ("upstream", 24, 362)]
+)
+def test_every_label_has_a_byte_and_known_categories(label_set, n_games, n_labels):
+    annotations = [annotation(game, label_set) for game in games(label_set)]
+    assert len(annotations) == n_games
+    assert sum(len(a.variables) for a in annotations) == n_labels
+    for a in annotations:
+        assert len(a.ram) == len(a.variables) == len(set(a.variables)) == len(a.categories)
+        assert all(0 <= byte < 128 for byte in a.ram)
+        for categories in a.categories.values():
+            assert len(categories) <= 2
+            assert set(categories) <= set(CATEGORIES)
+
+
+def test_pong():
+    pong = annotation("Pong")
+    assert set(pong.variables) >= {"player_y", "enemy_y", "ball_x", "ball_y"}
+    assert pong.categories["ball_x"] == ("small_object_localization",)
+
+
+@pytest.mark.parametrize("agent", ["random_agent", "ppo_agent"])
+def test_what_the_paper_probed_is_annotated(agent):
+    for game in games("paper"):
+        assert set(probed_in_paper(game, agent)) <= set(annotation(game, "paper").variables)
+        assert probed_in_paper(game, agent)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mspacman",
+        "MsPacman",
+        "ms_pacman",
+        "Ms. Pacman",
+        "ALE/MsPacman-v5",
+        "MsPacmanNoFrameskip-v4",
+    ],
+)
+def test_any_spelling_of_a_game(name):
+    assert canonical_game(name) == "mspacman"
+
+
+def test_every_canonical_name_is_its_own():
+    assert [canonical_game(game) for game in games("upstream")] == list(games("upstream"))
+
+
+def test_an_unknown_game_suggests_the_nearest():
+    with pytest.raises(
+        ConfigurationError, match="'pingpong' is not annotated: did you mean 'pong'"
+    ):
+        canonical_game("pingpong")
+    with pytest.raises(ConfigurationError, match="did you mean"):
+        canonical_game("")
+
+
+def test_a_game_outside_a_label_set_names_the_set_that_has_it():
+    missing = set(games("upstream")) - set(games("paper"))
+    assert len(missing) == 2
+    for game in missing:
+        assert default_label_set(game) == "upstream"
+        with pytest.raises(ConfigurationError, match="use label set 'upstream'"):
+            annotation(game, "paper")
+    with pytest.raises(ConfigurationError, match="label set 'mine' is unknown"):
+        annotation("pong", "mine")
+
+
+def test_labels_are_bytes_of_the_ram():
+    ram = np.random.default_rng(0).integers(0, 256, (5, 128), dtype=np.uint8)
+    labels = ram2label("pong", ram)
+    assert labels.dtype == np.int64
+    for column, byte in enumerate(annotation("pong").ram):
+        assert labels[:, column].tolist() == ram[:, byte].tolist()
+    with pytest.raises(ConfigurationError, match=r"shape \(128,\): expected \[N, 128\]"):
+        ram2label("pong", ram[0])
+
+
+def test_entropy_is_in_nats():
+    labels = np.random.default_rng(0).integers(0, 7, 1000)
+    assert entropy(labels) == pytest.approx(scipy_entropy(np.bincount(labels)))
+    assert entropy(np.arange(5)) == pytest.approx(math.log(5))
+    assert entropy(np.zeros(3, np.int64)) == 0.0
+    with pytest.raises(ConfigurationError):
+        entropy(np.array([], np.int64))
+
+
+def test_the_filter_keeps_what_varies_and_says_why_not():
+    half = np.array([0, 1] * 4)
+    labels = np.stack([half, np.full(8, 3), np.arange(8) == 0, np.arange(8)], axis=1)
+    kept, dropped = scored(labels, ("even", "constant", "rare", "all"))
+    assert kept == [0, 3]
+    assert list(dropped) == ["constant", "rare"]
+    assert dropped["constant"] == "entropy 0.000 nats is under 0.6"
+    kept, _ = scored(labels, ("even", "constant", "rare", "all"), threshold=entropy(half))
+    assert kept == [0, 3]  # a variable on the threshold is scored

@@ -1,0 +1,79 @@
+"""The folder of an unfinished collection: what it still needs."""
+
+import numpy as np
+import pytest
+
+from lightning_stdim.datamodules.partial import Partial, piece_name
+from lightning_stdim.datamodules.store import write_columns
+from lightning_stdim.errors import StoreError
+
+
+def put(partial: Partial, game: int, piece: int, rows: int, ended: bool = False) -> None:
+    path = partial.folder / piece_name(game, piece, rows, ended)
+    write_columns(path, {"x": np.zeros(rows)})
+    partial.add(game, piece, rows, ended)
+
+
+@pytest.fixture
+def partial(tmp_path) -> Partial:
+    return Partial(tmp_path / "a.partial", {"seed": 0})
+
+
+def test_games_are_played_in_order_each_once(partial):
+    assert partial.next_game(100, []) == (0, 100)
+    assert partial.next_game(100, [0]) == (1, 100)
+    put(partial, 0, 0, 30)
+    assert partial.next_game(100, [0]) == (1, 70)  # game 0 has 30 rows at least
+    assert partial.next_game(100, [0, 1]) == (2, 70)
+    put(partial, 1, 0, 60, ended=True)
+    assert partial.next_game(100, [0, 2]) == (3, 10)
+    assert partial.reached() == 30  # game 0 goes on
+    put(partial, 0, 1, 10, ended=True)
+    assert partial.next_game(100, []) is None
+    assert partial.reached() == 100
+
+
+def test_a_game_that_was_cut_is_not_played_again(partial):
+    put(partial, 0, 0, 100)
+    assert partial.reached() == 100
+    assert partial.next_game(100, []) is None
+    assert partial.next_game(150, []) == (0, 150)
+
+
+def test_what_was_there_is_found_again_and_what_is_wrong_removed(partial):
+    put(partial, 0, 0, 5)
+    put(partial, 0, 1, 5)
+    put(partial, 0, 2, 3, ended=True)
+    put(partial, 1, 0, 7, ended=True)
+    folder = partial.folder
+    again = Partial(folder, {"seed": 0})
+    assert again.reached() == 20
+    assert [(game, path.name) for game, path in again.in_order()] == [
+        (0, "000000-000000-5.h5"),
+        (0, "000000-000001-5.h5"),
+        (0, "000000-000002-3-end.h5"),
+        (1, "000001-000000-7-end.h5"),
+    ]
+    damaged = folder / "000000-000001-5.h5"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    (folder / "other.tmp").write_text("")
+    again = Partial(folder, {"seed": 0})
+    assert again.reached() == 5
+    assert again.next_game(100, []) == (0, 100)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "000000-000000-5.h5",
+        "000001-000000-7-end.h5",
+        "settings.json",
+    ]
+
+
+def test_what_was_played_under_other_settings_is_removed(partial):
+    put(partial, 0, 0, 5)
+    assert Partial(partial.folder, {"seed": 1}).reached() == 0
+    assert not list(partial.folder.glob("*.h5"))
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be written"):
+        Partial(tmp_path / "file" / "a.partial", {})

@@ -1,0 +1,186 @@
+"""The file of a collection: what is written is read, and what is damaged is refused."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lightning_stdim.datamodules import store
+from lightning_stdim.datamodules.store import Collection, read, write
+from lightning_stdim.errors import StoreError
+
+COMMAND = "python -m lightning_stdim collect --game pong --steps 9 --seed 0"
+
+
+def make(lengths: list[int], variables: tuple[str, ...] = ("x", "y"), seed: int = 0) -> Collection:
+    rng = np.random.default_rng(seed)
+    n = sum(lengths)
+    return Collection(
+        frames=rng.integers(0, 256, (n, 210, 160), dtype=np.uint8) * (rng.random((n, 1, 1)) < 0.2),
+        ram=rng.integers(0, 256, (n, 128), dtype=np.uint8),
+        labels=rng.integers(0, 256, (n, len(variables)), dtype=np.uint8),
+        actions=rng.integers(0, 18, n, dtype=np.uint8),
+        rewards=rng.normal(size=n).astype(np.float32),
+        lives=rng.integers(-2, 400, n).astype(np.int16),
+        terminated=rng.random(n) < 0.5,
+        truncated=rng.random(n) < 0.5,
+        episode_start=np.cumsum([0, *lengths[:-1]]),
+        episode_length=np.array(lengths),
+        episode_seed=rng.integers(0, 2**63, len(lengths)),
+        variables=variables,
+        attributes={"command": COMMAND, "game": "pong", "seed": 3, "p": 0.25, "on": True, "no": ""},
+    )
+
+
+def assert_equal(a: Collection, b: Collection) -> None:
+    assert a.attributes == b.attributes
+    assert [type(value) for value in a.attributes.values()] != [np.generic] * len(a.attributes)
+    assert a.variables == b.variables
+    for name in (
+        "frames",
+        *a.columns(),
+        "labels",
+        "episode_start",
+        "episode_length",
+        "episode_seed",
+    ):
+        ours, theirs = getattr(a, name), getattr(b, name)
+        assert ours.dtype == theirs.dtype, name
+        np.testing.assert_array_equal(ours, theirs, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("store") / "small.h5"
+    small = make([2, 1])
+    small.frames[:] = 7
+    write(path, small)
+    return path
+
+
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    lengths=st.lists(st.integers(1, 40), min_size=1, max_size=4),
+    variables=st.lists(st.text("abc_0", min_size=1), unique=True, min_size=1, max_size=3),
+    seed=st.integers(0, 1000),
+)
+def test_what_is_written_is_read(tmp_path, lengths, variables, seed):
+    collection = make(lengths, tuple(variables), seed)
+    write(tmp_path / "a.h5", collection)
+    assert_equal(read(tmp_path / "a.h5"), collection)
+
+
+def test_attributes_come_back_as_plain_data(file):
+    attributes = read(file).attributes
+    assert {name: type(value) for name, value in attributes.items()} == {
+        "command": str,
+        "game": str,
+        "seed": int,
+        "p": float,
+        "on": bool,
+        "no": str,
+    }
+
+
+def test_equal_collections_make_equal_files_however_the_frames_come(tmp_path):
+    collection = make([100, 30])
+    write(tmp_path / "a.h5", collection)
+    store.write_stream(tmp_path / "b.h5", iter(collection.frames), collection)
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+def test_other_programs_can_read_it(file):
+    with h5py.File(file) as opened:
+        assert opened["frames"].shape == (3, 210, 160)
+        assert opened["labels"].attrs["variables"].tolist() == [b"x", b"y"]
+        assert opened["episodes/start"][:].tolist() == [0, 2]
+        assert opened["frames"].fletcher32
+        assert opened["frames"].chunks[0] <= 32
+
+
+def test_no_temporary_file_is_left(file, tmp_path):
+    assert [path.name for path in file.parent.iterdir()] == ["small.h5"]
+    broken = make([3])
+    broken.attributes["x"] = object()
+    with pytest.raises(TypeError):
+        write(tmp_path / "a.h5", broken)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_any_damaged_byte_is_noticed(file, tmp_path):
+    good = file.read_bytes()
+    path = tmp_path / "bad.h5"
+    path.write_bytes(good)
+    store.check(path)
+    rng = np.random.default_rng(0)
+    with path.open("r+b", buffering=0) as handle:
+        for position in range(len(good)):
+            handle.seek(position)
+            handle.write(bytes([good[position] ^ 1 << int(rng.integers(8))]))
+            with pytest.raises(StoreError, match=r"bad\.h5 .*(delete it and collect again)"):
+                store.check(path)
+            handle.seek(position)
+            handle.write(good[position : position + 1])
+    store.check(path)
+
+
+def test_a_damaged_file_is_not_read(file, tmp_path):
+    good = bytearray(file.read_bytes())
+    good[-100] ^= 4
+    path = tmp_path / "bad.h5"
+    path.write_bytes(good)
+    with pytest.raises(StoreError, match="damaged.*SHA-256.*collect again with `" + COMMAND):
+        read(path)
+
+
+def test_without_hashing_hdf5_s_own_checksums_still_guard_the_frames(file, tmp_path):
+    with h5py.File(file) as opened:
+        chunk = opened["frames"].id.get_chunk_info(0)
+    bad = bytearray(file.read_bytes())
+    at = 512 + chunk.byte_offset if chunk.byte_offset < 512 else chunk.byte_offset
+    bad[at + chunk.size // 2] ^= 1
+    path = tmp_path / "bad.h5"
+    path.write_bytes(bad)
+    with pytest.raises(StoreError, match="is damaged"):
+        read(path, verify=False)
+
+
+@pytest.mark.parametrize("keep", [0, 1, 511, 512, 513, 0.5, -1])
+def test_a_truncated_file_is_refused_even_without_hashing(file, tmp_path, keep):
+    good = file.read_bytes()
+    path = tmp_path / "short.h5"
+    path.write_bytes(good[: int(keep * len(good)) if isinstance(keep, float) else keep])
+    for verify in (True, False):
+        with pytest.raises(StoreError, match=r"short\.h5"):
+            read(path, verify=verify)
+
+
+def test_a_file_of_another_schema_says_so(file, tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "SCHEMA", 2)
+    write(tmp_path / "new.h5", make([3]))
+    monkeypatch.undo()
+    with pytest.raises(StoreError, match=r"'schema 2'.* reads schema 1: delete it and collect"):
+        read(tmp_path / "new.h5")
+
+
+def test_other_files_are_refused(tmp_path):
+    with pytest.raises(StoreError, match="there is no file"):
+        read(tmp_path / "none.h5")
+    with pytest.raises(StoreError, match="Is a directory"):
+        read(tmp_path)
+    (tmp_path / "text.h5").write_text("hello\n" * 200)
+    with h5py.File(tmp_path / "foreign.h5", "w") as foreign:
+        foreign["frames"] = np.zeros(3)
+    for name in ("text.h5", "foreign.h5"):
+        with pytest.raises(StoreError, match="is not a file of collected frames"):
+            read(tmp_path / name)
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    with pytest.raises(StoreError, match="cannot be written"):
+        write(tmp_path / "missing" / "a.h5", make([3]))
