@@ -1,0 +1,118 @@
+"""One run of the grid: its name, its directory and its command."""
+
+from __future__ import annotations
+
+import difflib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from lightning_stdim.errors import ConfigurationError
+from lightning_stdim.presets import preset_path
+
+MODELS = {"random-cnn": "RandomCNN", "st-dim": "STDIM", "supervised": "Supervised"}
+"""The classes behind the methods' names; ``"majority"`` has none, it is probed without a model."""
+
+METHODS = ("majority", *MODELS)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the grid.
+
+    Attributes:
+        game: canonical name.
+        method: a name from METHODS, or the class of a method such as ``"my_module.MyMethod"``.
+        seed: seeds the collections, the splits, the initialisation and the training.
+    """
+
+    game: str
+    method: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.game} {self.method} seed {self.seed}"
+
+    def folder(self, out: Path) -> Path:
+        """Name the run's directory.
+
+        Args:
+            out: the benchmark's directory.
+
+        Returns:
+            ``out/<game>/<method>/seed<seed>``.
+        """
+        return out / self.game / self.method / f"seed{self.seed}"
+
+    def arguments(self, *, preset: str, root: str | Path, out: Path) -> list[str]:
+        """Spell out the command that makes this run, after ``python -m lightning_stdim``.
+
+        Args:
+            preset: a shipped one's name or a YAML file.
+            root: folder of the collections.
+            out: the benchmark's directory.
+
+        Returns:
+            The words of the command. A run that was interrupted after a checkpoint goes on from it.
+
+        Raises:
+            ConfigurationError: there is no such preset.
+        """
+        folder, seed = self.folder(out), str(self.seed)
+        if self.method == "majority":
+            words = ["probe", "--encoder", "majority", "--preset", preset, "--root", str(root)]
+            words += ["--game", self.game, "--seed", seed]
+        else:
+            config = preset_path(preset)
+            if config.is_relative_to(Path.cwd()):  # what is recorded should not tell where we live
+                config = config.relative_to(Path.cwd())
+            words = ["fit", "--config", str(config), "--data.root", str(root)]
+            words += ["--model", MODELS.get(self.method, self.method), "--data.game", self.game]
+            words += ["--seed_everything", seed, "--data.seed", seed]
+        words += ["--out", str(folder)]
+        if has_checkpoint(folder):
+            words += ["--ckpt_path", "last"]
+        return words
+
+
+def check_method(name: str) -> str:
+    """Check a method's name before hours are spent on the others.
+
+    Args:
+        name: a name from METHODS, or a class: capitalised, or with dots.
+
+    Returns:
+        The same name.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
+    if name in METHODS or "." in name or name[:1].isupper():
+        return name
+    near = difflib.get_close_matches(name, METHODS, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "give a class, such as my_module.MyMethod"
+    raise ConfigurationError(f"unknown method {name!r} (known: {', '.join(METHODS)}); {hint}")
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Tell whether an interrupted run can go on.
+
+    Args:
+        folder: the run's directory.
+
+    Returns:
+        True if it holds a last checkpoint.
+    """
+    return (folder / "checkpoints" / "last.ckpt").is_file()
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Remove what an interrupted run left if it cannot go on: no result, no checkpoint.
+
+    ``fit`` takes another directory rather than one with something in it.
+
+    Args:
+        folder: the directory of a run without results; one that can go on is left alone.
+    """
+    if folder.is_dir() and not has_checkpoint(folder):
+        shutil.rmtree(folder)

@@ -1,0 +1,214 @@
+"""``results.json``: what a finished run leaves behind, and how it is read again."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, NotRequired, TypedDict, cast
+
+from lightning_stdim.errors import StoreError
+
+SCHEMA = 1
+FILE = "results.json"
+
+Metric = Literal["f1", "accuracy"]
+
+
+class MetricScores(TypedDict):
+    """One metric of one encoder under one protocol, 0 to 1; None where it is undefined."""
+
+    variables: dict[str, float | None]
+    categories: dict[str, float | None]
+    mean_over_categories: float | None
+    mean_over_variables: float | None
+
+
+class Scores(TypedDict):
+    """What ``evaluate_encoder`` returns: metrics by protocol, and how they came about.
+
+    ``protocols`` maps ``"paper"``, ``"converged"``, ``"supervised"`` or ``"majority"`` to metrics
+    (``"f1"``, ``"accuracy"``, ...); ``dropped`` maps a variable that is not scored to the reason.
+    """
+
+    game: str
+    label_set: str
+    protocols: dict[str, dict[str, MetricScores]]
+    dropped: dict[str, str]
+    provenance: NotRequired[dict[str, Any]]
+    settings: NotRequired[dict[str, Any]]
+
+
+class Budget(TypedDict, total=False):
+    """What a run spent: counts of frames, epochs and optimiser steps; wall time in seconds.
+
+    ``seconds`` is the whole run's, with probing; ``training_seconds`` is its training's alone.
+    """
+
+    pretrain_frames: int | None
+    probe_frames: int | None
+    epochs: int | None
+    optimizer_steps: int | None
+    training_seconds: float | None
+    seconds: float | None
+
+
+class Results(TypedDict):
+    """The content of ``results.json``."""
+
+    schema: int
+    game: str
+    method: str
+    preset: str | None
+    seed: int
+    scores: Scores
+    budget: Budget
+    command: str
+    environment: dict[str, Any]
+
+
+def write_results(path: str | Path, results: Mapping[str, Any]) -> Path:
+    """Write ``results.json`` so that a reader sees the whole of it or none of it.
+
+    Args:
+        path: the file, or the run's directory, which is made if it is missing.
+        results: plain data in the form of :class:`Results`; ``schema`` may be left out. A number
+            that is not finite is written as null.
+
+    Returns:
+        The file's path.
+
+    Raises:
+        StoreError: the data is not of that form, or the file cannot be written. What was there
+            before is untouched.
+    """
+    path = _file(path)
+    complete = validate({"schema": SCHEMA, **results}, origin=path)
+    temporary: str | None = None
+    try:
+        text = json.dumps(_finite(complete), indent=1, allow_nan=False) + "\n"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp gives 0600, which would hide results from colleagues
+        os.replace(temporary, path)
+    except (OSError, TypeError) as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise StoreError(f"cannot write {path}: {error}") from error
+    return path
+
+
+def read_results(path: str | Path) -> Results:
+    """Read and validate a results file.
+
+    Args:
+        path: the file, or the run's directory.
+
+    Returns:
+        Its content.
+
+    Raises:
+        StoreError: there is no such file, or it is not a results file of this schema.
+    """
+    path = _file(path)
+    try:
+        data = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise StoreError(f"no results: {path} does not exist; has the run finished?") from None
+    except (OSError, ValueError) as error:
+        raise StoreError(f"cannot read {path}: {error}; remove it and run again") from error
+    return validate(data, origin=path)
+
+
+def validate(data: object, *, origin: str | Path) -> Results:
+    """Check that plain data has the form of :class:`Results`.
+
+    Args:
+        data: what a results file holds.
+        origin: named in the message.
+
+    Returns:
+        The same object.
+
+    Raises:
+        StoreError: what is wrong, where, and what to do.
+    """
+    problem = next(_problems(data), None)
+    if problem is not None:
+        raise StoreError(f"{origin} is not a results file of schema {SCHEMA}: {problem}")
+    return cast(Results, data)
+
+
+def is_complete(directory: str | Path) -> bool:
+    """Tell whether a run has finished: its results file is there.
+
+    Args:
+        directory: the run's directory.
+
+    Returns:
+        True if there is nothing left to do for this run.
+
+    Raises:
+        StoreError: the file is there but is none of this schema. (It is written in one step, so
+            an interrupted run does not leave such a file.)
+    """
+    if not _file(directory).exists():
+        return False
+    read_results(directory)
+    return True
+
+
+def _file(path: str | Path) -> Path:
+    path = Path(path)
+    return path if path.name == FILE else path / FILE
+
+
+def _problems(data: object) -> Iterator[str]:
+    """Say what is wrong, the most fundamental first; later ones may not hold after an earlier."""
+    if not isinstance(data, dict):
+        yield f"expected an object, got {type(data).__name__}"
+        return
+    if data.get("schema") != SCHEMA:
+        yield f"its schema is {data.get('schema')!r}; run again with this version of the package"
+    kinds: dict[str, tuple[type, ...]] = {
+        "game": (str,),
+        "method": (str,),
+        "preset": (str, type(None)),
+        "seed": (int,),
+        "scores": (dict,),
+        "budget": (dict,),
+        "command": (str,),
+        "environment": (dict,),
+    }
+    for key, kind in kinds.items():
+        if key not in data:
+            yield f"{key!r} is missing"
+        elif not isinstance(data[key], kind):
+            yield f"{key!r} is of type {type(data[key]).__name__}"
+    scores = data["scores"]
+    if not isinstance(scores.get("protocols"), dict) or not scores["protocols"]:
+        yield "'scores' names no protocol"
+    for protocol, metrics in scores["protocols"].items():
+        for metric in ("f1", "accuracy"):
+            if not isinstance(metrics, dict) or not isinstance(metrics.get(metric), dict):
+                yield f"protocol {protocol!r} has no {metric!r}"
+            if missing := set(MetricScores.__annotations__) - set(metrics[metric]):
+                yield f"{metric!r} of protocol {protocol!r} has no {sorted(missing)[0]!r}"
+
+
+def _finite(value: Any) -> Any:
+    """Replace numbers that JSON has no word for by None, all the way down."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value

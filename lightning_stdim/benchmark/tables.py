@@ -1,0 +1,334 @@
+"""The comparison table of one game: our methods beside the report's and the paper's numbers.
+
+This module decides what stands where; ``render`` and ``picture`` only draw it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Any, Literal
+
+from lightning_stdim.benchmark import published
+from lightning_stdim.benchmark.intervals import estimate
+from lightning_stdim.benchmark.results import Budget, Metric, MetricScores, Results
+from lightning_stdim.datamodules.labels import CATEGORIES
+
+METRICS: dict[Metric, str] = {"f1": "F1 (weighted by class support)", "accuracy": "Accuracy"}
+
+METHODS = {
+    "majority": "Majority",
+    "random-cnn": "Random-CNN",
+    "st-dim": "ST-DIM",
+    "supervised": "Supervised",
+}
+"""Display names, in the order of the columns; methods that are not here come last."""
+
+PROTOCOLS = {
+    "majority": "",
+    "supervised": "end to end",
+    "paper": "paper",
+    "converged": "converged",
+}
+
+CATEGORY_LABELS = {
+    "small_object_localization": "Small object localization",
+    "agent_localization": "Agent localization",
+    "other_localization": "Other localization",
+    "score_clock_lives_display": "Score/clock/lives/display",
+    "misc_keys": "Miscellaneous",
+}
+
+BUDGET_ROWS = ("pretraining frames", "probe frames", "epochs", "time", "runs")
+
+Group = Literal["ours", "report", "paper"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of the table.
+
+    Attributes:
+        value: the score, a mean over runs.
+        half_width: half the width of its 95 % interval; None for a single run.
+        runs: how many runs the mean is over; None for a published number.
+        derived: True if no published table prints it and it was worked out from one.
+    """
+
+    value: float
+    half_width: float | None = None
+    runs: int | None = None
+    derived: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one line of the table is about.
+
+    Attributes:
+        kind: a category, a mean or a variable.
+        name: as in the results file.
+        label: as printed.
+    """
+
+    kind: Literal["category", "mean", "variable"]
+    name: str
+    label: str
+
+    @property
+    def part(self) -> str:
+        """The key of MetricScores under which this row's score stands."""
+        parts = {"category": "categories", "variable": "variables"}
+        return parts.get(self.kind, self.name)
+
+    def pick(self, scores: MetricScores) -> float | None:
+        """Pick this row's score.
+
+        Args:
+            scores: one metric under one protocol.
+
+        Returns:
+            The score, or None if there is none.
+        """
+        found: Any = scores[self.part]  # type: ignore[literal-required]
+        score: float | None = found if self.kind == "mean" else found.get(self.name)
+        return score
+
+
+@dataclass(frozen=True)
+class Column:
+    """One method under one protocol, or one published method.
+
+    Attributes:
+        group: who made the numbers: this package, the report or the paper.
+        method: such as ``"st-dim"``.
+        protocol: such as ``"converged"``; empty for published numbers.
+        budget: text by BUDGET_ROWS, what the numbers cost; an entry not known is absent.
+    """
+
+    group: Group
+    method: str
+    protocol: str = ""
+    budget: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The method's display name."""
+        return METHODS.get(self.method, self.method)
+
+    @property
+    def subtitle(self) -> str:
+        """The protocol's display name; may be empty."""
+        return PROTOCOLS.get(self.protocol, self.protocol)
+
+
+@dataclass(frozen=True)
+class Table:
+    """The comparison of one metric on one game.
+
+    Attributes:
+        game: canonical name.
+        metric: ``"f1"`` or ``"accuracy"``.
+        rows: categories, means, variables, in this order.
+        columns: ours, the report's, the paper's, in this order.
+        cells: a tuple of cells for every row, one for every column; None where there is no number.
+        notes: what a reader must know beside the numbers, a sentence or two each.
+    """
+
+    game: str
+    metric: Metric
+    rows: tuple[Row, ...]
+    columns: tuple[Column, ...]
+    cells: tuple[tuple[Cell | None, ...], ...]
+    notes: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """The caption in one line."""
+        return f"{self.game}: {METRICS[self.metric]}"
+
+
+def compare(results: Sequence[Results], *, game: str, metric: Metric) -> Table:
+    """Lay out our results beside the published ones.
+
+    Published numbers are shown only beside the paper's label set: other labels are another task.
+
+    Args:
+        results: runs of any games, methods and seeds.
+        game: canonical name of the game to compare on.
+        metric: ``"f1"`` or ``"accuracy"``.
+
+    Returns:
+        The table.
+
+    Raises:
+        ValueError: there are no results for the game.
+    """
+    runs = [result for result in results if result["game"] == game]
+    if not runs:
+        raise ValueError(f"no results for {game}")
+    label_sets = {run["scores"]["label_set"] for run in runs}
+    comparable = label_sets == {"paper"}
+
+    sources = list(_ours(runs, metric))
+    if comparable:
+        sources += _published(game, metric)
+    rows = _rows([scores for source in sources for scores in source.scores])
+    return Table(
+        game=game,
+        metric=metric,
+        rows=rows,
+        columns=tuple(source.column for source in sources),
+        cells=tuple(tuple(source.cell(row) for source in sources) for row in rows),
+        notes=_notes(runs, comparable=comparable),
+    )
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A column and the scores, one for every run, that fill it."""
+
+    column: Column
+    scores: list[MetricScores]
+    derived: frozenset[str] = frozenset()
+
+    def cell(self, row: Row) -> Cell | None:
+        known = [value for scores in self.scores if (value := row.pick(scores)) is not None]
+        if not known:
+            return None
+        if self.column.group != "ours":
+            return Cell(known[0], derived=row.part in self.derived)
+        mean = estimate(known)
+        return Cell(mean.mean, mean.half_width, mean.runs)
+
+
+def _ours(runs: Sequence[Results], metric: Metric) -> Iterator[_Source]:
+    for method in sorted({run["method"] for run in runs}, key=_rank(METHODS)):
+        of_method = [run for run in runs if run["method"] == method]
+        protocols = {name for run in of_method for name in run["scores"]["protocols"]}
+        for protocol in sorted(protocols, key=_rank(PROTOCOLS)):
+            having = [run for run in of_method if protocol in run["scores"]["protocols"]]
+            column = Column("ours", method, protocol, _budget([run["budget"] for run in having]))
+            yield _Source(column, [run["scores"]["protocols"][protocol][metric] for run in having])
+
+
+def _published(game: str, metric: Metric) -> Iterator[_Source]:
+    groups: list[tuple[Group, Callable[..., published.Published | None]]] = [
+        ("report", published.report),
+        ("paper", published.paper),
+    ]
+    for group, look_up in groups:
+        for method in METHODS:
+            found = look_up(game, method, metric=metric)
+            if found is not None:
+                column = Column(group, method, budget=_published_budget(group, method))
+                yield _Source(column, [found.scores], found.derived)
+
+
+def _rows(scores: Sequence[MetricScores]) -> tuple[Row, ...]:
+    """Take every category and variable for which somebody has a number."""
+
+    def named(part: Literal["categories", "variables"]) -> list[str]:
+        present = (item for one in scores for item in one[part].items())
+        return list(dict.fromkeys(name for name, value in present if value is not None))
+
+    categories = sorted(named("categories"), key=_rank(CATEGORIES))
+    return (
+        *(Row("category", name, CATEGORY_LABELS.get(name, name)) for name in categories),
+        Row("mean", "mean_over_categories", "Mean over categories"),
+        Row("mean", "mean_over_variables", "Mean over variables"),
+        *(Row("variable", name, name) for name in named("variables")),
+    )
+
+
+def _notes(runs: Sequence[Results], *, comparable: bool) -> tuple[str, ...]:
+    seeds = sorted({run["seed"] for run in runs})
+    presets = sorted({run["preset"] or "none" for run in runs})
+    count = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+    notes = [f"Ours: preset {', '.join(presets)}; {count}."]
+    if len(seeds) > 1:
+        notes.append("± is half the width of the 95 % Student t interval of the mean over seeds.")
+    else:
+        notes.append("A single seed: no interval can be given.")
+    notes.append(
+        "Probes: paper is the published optimiser on raw features; converged is the regularised "
+        "convex problem on standardised features, solved to its optimum; end to end is the "
+        "supervised network's own heads."
+    )
+    dropped = {name: why for run in runs for name, why in run["scores"]["dropped"].items()}
+    if dropped:
+        reasons = "; ".join(f"{name} ({why})" for name, why in sorted(dropped.items()))
+        notes.append(f"Not scored: {reasons}.")
+    if comparable:
+        notes.append(
+            "Published: random agent; neither gives a spread. In italics: means of the paper's "
+            "per-variable numbers, which it does not print itself."
+        )
+    else:
+        notes.append("Published numbers are for the paper's label set, so none are shown here.")
+    notes.append(f"Made with {_made_with(runs)}.")
+    return tuple(notes)
+
+
+def _made_with(runs: Sequence[Results]) -> str:
+    """Name software and hardware once if all runs agree, otherwise every combination."""
+    kinds: dict[str, None] = {}  # ordered, once each
+    for run in runs:
+        known = run["environment"]
+        commit = f" ({known['commit'][:10]})" if known.get("commit") else ""
+        torch = (known.get("packages") or {}).get("torch")
+        hardware = known.get("gpu") or f"{known.get('cores', '?')} cores of {known.get('cpu', '?')}"
+        kinds[f"lightning-stdim {known.get('package')}{commit}, torch {torch}, {hardware}"] = None
+    return "; ".join(kinds)
+
+
+def _budget(budgets: Sequence[Budget]) -> dict[str, str]:
+    pretrained = [budget.get("pretrain_frames") for budget in budgets if budget.get("epochs")]
+    text = {
+        "pretraining frames": _span(pretrained),
+        "probe frames": _span([budget.get("probe_frames") for budget in budgets]),
+        "epochs": _span([budget.get("epochs") for budget in budgets]),
+        "time": _time([budget.get("seconds") for budget in budgets]),
+        "runs": str(len(budgets)),
+    }
+    return {name: value for name, value in text.items() if value}
+
+
+def _published_budget(group: Group, method: str) -> dict[str, str]:
+    if group == "report":
+        return {"time": "6-8 h", "runs": "2" if method == "supervised" else "1"}
+    trained = method in ("st-dim", "supervised")
+    budget = {"probe frames": "50k", "epochs": "≤100" if trained else ""}
+    if method == "st-dim":
+        budget["pretraining frames"] = "100k"
+    return {name: value for name, value in budget.items() if value}
+
+
+def _span(counts: Sequence[int | None]) -> str:
+    """Write counts over runs: one number if they agree, else from the least to the greatest."""
+    known = [count for count in counts if count]
+    if not known:
+        return ""
+    low, high = _short(min(known)), _short(max(known))
+    return low if low == high else f"{low}-{high}"
+
+
+def _short(count: int) -> str:
+    return f"{count / 1000:g}k" if count >= 1000 else str(count)
+
+
+def _time(seconds: Sequence[float | None]) -> str:
+    known = [value for value in seconds if value is not None]
+    if not known:
+        return ""
+    mean = fmean(known)
+    if mean < 100:
+        return f"{mean:.0f} s"
+    return f"{mean / 60:.0f} min" if mean < 6000 else f"{mean / 3600:.1f} h"
+
+
+def _rank(order: Iterable[str]) -> Callable[[str], tuple[int, str]]:
+    """Make a sorting key: the given names in their order, then the others by name."""
+    ranks = {name: rank for rank, name in enumerate(order)}
+    return lambda name: (ranks.get(name, len(ranks)), name)

@@ -1,0 +1,286 @@
+"""The runner against a stand-in for the package's command line."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from lightning_stdim.benchmark.cells import Cell
+from lightning_stdim.benchmark.progress import last_words
+from lightning_stdim.benchmark.results import is_complete, read_results
+from lightning_stdim.benchmark.runner import run_grid
+from lightning_stdim.errors import ConfigurationError, StoreError
+
+# Notes its arguments, then does what the environment says for its method: see FAKE_* below.
+FAKE = """
+import json, os, pathlib, sys, time
+words = sys.argv[1:]
+options = dict(zip(words, words[1:]))
+method = options.get("--model", "majority")
+out = pathlib.Path(options["--out"])
+assert not out.exists() or "--ckpt_path" in words, "fit would take another directory"
+out.mkdir(parents=True, exist_ok=True)
+with open(os.environ["FAKE_CALLS"], "a") as calls:
+    print(json.dumps(words), file=calls)
+print(f"training {method}")
+if method == os.environ.get("FAKE_HANGS"):
+    (out / "started").write_text(str(os.getpid()))
+    if os.environ.get("FAKE_CHECKPOINT"):
+        (out / "checkpoints").mkdir()
+        (out / "checkpoints" / "last.ckpt").write_text("")
+    try:
+        time.sleep(60)
+    except KeyboardInterrupt:
+        (out / "interrupted").write_text("")
+        sys.exit(130)
+if method == os.environ.get("FAKE_FAILS"):
+    print("error: no room for frames", file=sys.stderr)
+    sys.exit(2)
+if method == os.environ.get("FAKE_SILENT"):
+    sys.exit(0)
+if "FAKE_MEETS" in os.environ:  # wait until another process is here at the same time
+    meeting = pathlib.Path(os.environ["FAKE_MEETS"])
+    (meeting / method).write_text("")
+    deadline = time.monotonic() + 20
+    while len(list(meeting.iterdir())) < 2:
+        assert time.monotonic() < deadline, "nobody came"
+        time.sleep(0.02)
+seed = int(options.get("--seed_everything", options.get("--seed")))
+result = json.load(open(os.environ["FAKE_RESULT"])) | {"method": method, "seed": seed}
+(out / "results.json").write_text(json.dumps(result))
+"""
+METHODS = ("majority", "random-cnn", "st-dim")
+
+
+class Grid:
+    """A grid with a fake program, and what it was called with."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.out = folder / "out"
+        self.fake = folder / "fake.py"
+        self.calls_file = folder / "calls"
+        self.console = Console(file=io.StringIO(), width=200)
+
+    def run(self, methods=METHODS, **arguments) -> int:
+        arguments = {"preset": "smoke", "out": self.out, "console": self.console, **arguments}
+        program = (sys.executable, str(self.fake))
+        return run_grid(methods=methods, program=program, **arguments)
+
+    def start(self, **environment: str) -> subprocess.Popen[str]:
+        """The same in a process of its own, until the method that hangs has started."""
+        code = (
+            "import sys; from lightning_stdim.benchmark.runner import run_grid\n"
+            f"sys.exit(run_grid(methods={METHODS!r}, preset='smoke', out={str(self.out)!r},"
+            f" program=[sys.executable, {str(self.fake)!r}]))"
+        )
+        environment = {**os.environ, "FAKE_HANGS": "RandomCNN", **environment}
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], env=environment, text=True, stdout=subprocess.PIPE
+        )
+        wait_for(lambda: bool(self.hanging), process)
+        return process
+
+    @property
+    def hanging(self) -> str:
+        path = self.out / "pong" / "random-cnn" / "seed0" / "started"
+        return path.read_text() if path.exists() else ""
+
+    @property
+    def calls(self) -> list[list[str]]:
+        return [json.loads(line) for line in self.calls_file.read_text().splitlines()]
+
+    @property
+    def said(self) -> str:
+        return self.console.file.getvalue()
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert process is None or process.poll() is None, "it ended too early"
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def grid(tmp_path: Path, make_result, monkeypatch) -> Grid:
+    grid = Grid(tmp_path)
+    grid.fake.write_text(FAKE)
+    (tmp_path / "result").write_text(json.dumps(make_result()))
+    monkeypatch.setenv("FAKE_CALLS", str(grid.calls_file))
+    monkeypatch.setenv("FAKE_RESULT", str(tmp_path / "result"))
+    return grid
+
+
+def test_every_cell_runs_once(grid: Grid) -> None:
+    assert grid.run(games=["Pong", "boxing"], seeds=[0, 1], root="frames") == 0
+    cells = [Cell(g, m, s) for g in ("pong", "boxing") for m in METHODS for s in (0, 1)]
+    for cell in cells:
+        folder = cell.folder(grid.out)
+        assert folder == grid.out / cell.game / cell.method / f"seed{cell.seed}"
+        assert read_results(folder)["seed"] == cell.seed
+        assert "training" in folder.with_suffix(".log").read_text()
+        assert f"{cell}: done" in grid.said
+    assert len(grid.calls) == len(cells)
+    majority, random, *_ = grid.calls
+    assert majority[:3] == ["probe", "--encoder", "majority"]
+    assert random[0] == "fit"
+    options = dict(zip(random[1::2], random[2::2], strict=True))
+    assert options.pop("--config").endswith("configs/smoke.yaml")
+    assert options == {
+        "--data.root": "frames",
+        "--model": "RandomCNN",
+        "--data.game": "pong",
+        "--seed_everything": "0",
+        "--data.seed": "0",
+        "--out": str(grid.out / "pong" / "random-cnn" / "seed0"),
+    }
+
+
+def test_finished_cells_are_skipped_and_seeds_can_be_added(grid: Grid) -> None:
+    grid.run()
+    assert grid.run(seeds=[0, 1]) == 0
+    assert len(grid.calls) == 2 * len(METHODS)
+    assert grid.said.count("was done: F1 0.60 (converged)") == len(METHODS)
+
+
+def test_a_failing_cell_stops_no_other(grid: Grid, monkeypatch) -> None:
+    monkeypatch.setenv("FAKE_FAILS", "RandomCNN")
+    assert grid.run() == 1
+    assert is_complete(grid.out / "pong" / "st-dim" / "seed0")
+    error = grid.out / "pong" / "random-cnn" / "seed0.error.txt"
+    assert "exit status 2" in error.read_text()
+    assert "error: no room for frames" in error.read_text()
+    assert f"pong random-cnn seed 0 failed: {error}" in grid.said
+    monkeypatch.delenv("FAKE_FAILS")
+    assert grid.run() == 0
+    assert not error.exists()
+    assert len(grid.calls) == len(METHODS) + 1
+
+
+def test_success_without_results_is_a_failure(grid: Grid, monkeypatch) -> None:
+    monkeypatch.setenv("FAKE_SILENT", "STDIM")
+    assert grid.run() == 1
+    assert "no results" in (grid.out / "pong" / "st-dim" / "seed0.error.txt").read_text()
+
+
+def test_two_at_a_time(grid: Grid, monkeypatch, tmp_path: Path) -> None:
+    (tmp_path / "meeting").mkdir()
+    monkeypatch.setenv("FAKE_MEETS", str(tmp_path / "meeting"))
+    assert grid.run(methods=("random-cnn", "st-dim"), jobs=2) == 0
+
+
+def test_interrupted_it_ends_its_runs_and_says_how_to_go_on(grid: Grid) -> None:
+    process = grid.start(FAKE_CHECKPOINT="1")
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "interrupted with 2 of 3 runs to go; the same command goes on" in said
+    folder = grid.out / "pong" / "random-cnn" / "seed0"
+    assert (folder / "interrupted").exists()
+    # What has a checkpoint goes on from it.
+    assert grid.run() == 0
+    assert [call[-2:] == ["--ckpt_path", "last"] for call in grid.calls] == [
+        False,
+        False,
+        True,
+        False,
+    ]
+
+
+def test_killed_it_goes_on_where_it_stopped(grid: Grid) -> None:
+    process = grid.start()
+    process.kill()
+    process.wait()
+    # The run that was left behind still holds the directory: nothing may be started beside it.
+    with pytest.raises(ConfigurationError, match="in use by another benchmark, or by a run"):
+        grid.run()
+    orphan = int(grid.hanging)
+    os.kill(orphan, signal.SIGKILL)
+    wait_for(lambda: not Path(f"/proc/{orphan}/fd").exists() or not alive(orphan))
+    assert grid.run() == 0
+    methods = ["majority" if call[0] == "probe" else call[6] for call in grid.calls]
+    assert methods == ["majority", "RandomCNN", "RandomCNN", "STDIM"]
+
+
+def alive(process: int) -> bool:
+    """Tell a process from the zombie that it leaves when nobody waits for it."""
+    try:
+        status = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
+
+
+def test_one_directory_is_for_one_preset(grid: Grid) -> None:
+    grid.run(methods=("majority",))
+    with pytest.raises(ConfigurationError, match="holds runs of preset 'smoke', not 'paper'"):
+        grid.run(preset="paper")
+    assert len(grid.calls) == 1
+
+
+def test_results_of_another_schema_are_not_overwritten(grid: Grid, make_result) -> None:
+    folder = grid.out / "pong" / "majority" / "seed0"
+    folder.mkdir(parents=True)
+    (folder / "results.json").write_text(json.dumps(make_result(schema=99)))
+    with pytest.raises(StoreError, match="schema is 99"):
+        grid.run()
+    assert not grid.calls_file.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"games": ["pnog"]}, "did you mean 'pong'"),
+        ({"games": []}, "no games given"),
+        ({"methods": ["stdim"]}, "did you mean 'st-dim'"),
+        ({"seeds": [0, -1]}, "seed -1 is negative"),
+        ({"preset": "labtop"}, "laptop"),
+        ({"jobs": 0}, "jobs is 0"),
+    ],
+)
+def test_wrong_arguments(grid: Grid, arguments, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        grid.run(**arguments)
+    assert not grid.calls_file.exists()
+
+
+def test_a_directory_that_cannot_be_made(grid: Grid) -> None:
+    with pytest.raises(StoreError, match="choose another directory"):
+        grid.run(out=grid.fake / "out")
+
+
+def test_a_users_method_is_given_by_its_class(grid: Grid) -> None:
+    assert grid.run(methods=["my_module.MyMethod"]) == 0
+    assert "my_module.MyMethod" in grid.calls[0]
+
+
+def test_on_a_terminal_the_table_is_live(grid: Grid) -> None:
+    grid.console = Console(file=io.StringIO(), width=200, force_terminal=True)
+    assert grid.run() == 0
+    assert "pong st-dim seed 0" in grid.said
+    assert "F1 0.60 (converged)" in grid.said
+
+
+def test_last_words(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    for written, last in [
+        ("", ""),
+        ("a\nb\n\n", "b"),
+        ("Epoch 0\rEpoch 1\r", "Epoch 1"),
+        ("\x1b[2K\x1b[36mprobing\x1b[0m\n\x1b[?25h", "probing"),
+        ("x" * 9000 + "\nend", "end"),
+    ]:
+        log.write_text(written)
+        assert last_words(log) == last

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import pytest
+from scipy import stats
+
+from lightning_stdim.benchmark.tables import Table, compare
+
+
+def value_of(table: Table, row: str, group: str, method: str, protocol: str = ""):
+    rows = [r.name for r in table.rows]
+    columns = [(c.group, c.method, c.protocol) for c in table.columns]
+    return table.cells[rows.index(row)][columns.index((group, method, protocol))]
+
+
+def test_a_hand_computed_table(make_result) -> None:
+    results = [
+        make_result(seed=0, values=(0.2, 0.4, 0.9)),  # categories 0.3 and 0.9
+        make_result(seed=1, values=(0.4, 0.6, 0.7)),  # categories 0.5 and 0.7
+    ]
+    table = compare(results, game="pong", metric="f1")
+    expected = {
+        "small_object_localization": 0.4,
+        "agent_localization": 0.8,
+        "mean_over_categories": 0.6,
+        "mean_over_variables": 8 / 15,
+        "ball_x": 0.3,
+        "player_y": 0.8,
+    }
+    for row, mean in expected.items():
+        cell = value_of(table, row, "ours", "st-dim", "converged")
+        assert cell.value == pytest.approx(mean)
+        assert cell.runs == 2
+    interval = stats.t.interval(0.95, 1, loc=0.4, scale=stats.sem([0.3, 0.5]))
+    cell = value_of(table, "small_object_localization", "ours", "st-dim", "paper")
+    assert cell.half_width == pytest.approx((interval[1] - interval[0]) / 2)
+    # The mean over categories is the same in both seeds: (0.3 + 0.9) / 2 = (0.5 + 0.7) / 2.
+    cell = value_of(table, "mean_over_categories", "ours", "st-dim", "paper")
+    assert cell.half_width == pytest.approx(0)
+
+
+def test_rows_and_columns_in_order(make_result) -> None:
+    results = [
+        make_result("supervised", protocols=("converged", "supervised")),
+        make_result("MyMethod"),
+        make_result("st-dim", protocols=("converged", "paper")),
+        make_result("majority", protocols=("majority",)),
+        make_result("random-cnn"),
+    ]
+    table = compare(results, game="pong", metric="f1")
+    assert [(c.group, c.method, c.protocol) for c in table.columns] == [
+        ("ours", "majority", "majority"),
+        ("ours", "random-cnn", "paper"),
+        ("ours", "random-cnn", "converged"),
+        ("ours", "st-dim", "paper"),
+        ("ours", "st-dim", "converged"),
+        ("ours", "supervised", "supervised"),
+        ("ours", "supervised", "converged"),
+        ("ours", "MyMethod", "paper"),
+        ("ours", "MyMethod", "converged"),
+        ("report", "random-cnn", ""),
+        ("report", "st-dim", ""),
+        ("report", "supervised", ""),
+        ("paper", "majority", ""),
+        ("paper", "random-cnn", ""),
+        ("paper", "st-dim", ""),
+        ("paper", "supervised", ""),
+    ]
+    assert [(row.kind, row.name) for row in table.rows] == [
+        ("category", "small_object_localization"),
+        ("category", "agent_localization"),
+        ("category", "other_localization"),  # published, though ours lacks it here
+        ("category", "score_clock_lives_display"),
+        ("mean", "mean_over_categories"),
+        ("mean", "mean_over_variables"),
+        ("variable", "ball_x"),
+        ("variable", "ball_y"),
+        ("variable", "player_y"),
+        ("variable", "enemy_score"),
+        ("variable", "enemy_y"),
+        ("variable", "player_score"),
+    ]
+    assert value_of(table, "enemy_y", "ours", "st-dim", "paper") is None
+
+
+def test_published_numbers_stand_beside_ours(make_result) -> None:
+    table = compare([make_result()], game="pong", metric="f1")
+    assert value_of(table, "mean_over_categories", "report", "random-cnn").value == 0.66
+    printed = value_of(table, "mean_over_categories", "paper", "random-cnn")
+    assert (printed.value, printed.derived, printed.half_width) == (0.17, False, None)
+    assert value_of(table, "agent_localization", "paper", "st-dim").derived
+    assert not value_of(table, "player_y", "paper", "st-dim").derived
+    assert not value_of(table, "agent_localization", "report", "st-dim").derived
+    assert value_of(table, "mean_over_variables", "report", "st-dim") is None
+
+
+def test_accuracy_is_another_table(make_result) -> None:
+    table = compare([make_result()], game="pong", metric="accuracy")
+    assert value_of(table, "ball_y", "ours", "st-dim", "paper").value == 0.2
+    assert value_of(table, "mean_over_categories", "paper", "st-dim").value == 0.82
+    assert value_of(table, "ball_y", "paper", "st-dim") is None
+
+
+def test_other_labels_are_not_compared_with_the_paper(make_result) -> None:
+    result = make_result()
+    result["scores"]["label_set"] = "upstream"
+    table = compare([result], game="pong", metric="f1")
+    assert {column.group for column in table.columns} == {"ours"}
+    assert any("paper's label set" in note for note in table.notes)
+
+
+def test_undefined_scores_leave_no_number(make_result) -> None:
+    results = [make_result(values=(None, 0.4, 0.9)), make_result(seed=1, values=(None, 0.6, 0.9))]
+    table = compare(results, game="pong", metric="f1")
+    assert value_of(table, "ball_x", "ours", "st-dim", "paper") is None
+    assert value_of(table, "ball_y", "ours", "st-dim", "paper").value == pytest.approx(0.5)
+
+
+def test_the_budget_stands_beside_the_numbers(make_result) -> None:
+    frozen = make_result("random-cnn")
+    frozen["budget"] |= {"epochs": 0, "optimizer_steps": 0, "seconds": 31}
+    longer = make_result(seed=1)
+    longer["budget"] |= {"epochs": 9, "seconds": 175}
+    table = compare([frozen, make_result(), longer], game="pong", metric="f1")
+    budgets = {(c.group, c.method): c.budget for c in table.columns}
+    assert budgets["ours", "st-dim"] == {
+        "pretraining frames": "12k",
+        "probe frames": "8k",
+        "epochs": "5-9",
+        "time": "2 min",  # the mean of 125 and 175 seconds
+        "runs": "2",
+    }
+    # Nothing was pretrained, whatever the data module held.
+    assert budgets["ours", "random-cnn"] == {"probe frames": "8k", "time": "31 s", "runs": "1"}
+    assert budgets["paper", "st-dim"]["pretraining frames"] == "100k"
+
+
+def test_notes_say_what_was_dropped_and_what_the_interval_is(make_result) -> None:
+    one = compare([make_result()], game="pong", metric="f1").notes
+    assert any("no interval" in note for note in one)
+    results = [make_result(seed=0), make_result(seed=1)]
+    results[0]["scores"]["dropped"] = {"enemy_score": "entropy 0.10 nats is under 0.6"}
+    two = " ".join(compare(results, game="pong", metric="f1").notes)
+    assert "95 % Student t" in two
+    assert "enemy_score (entropy 0.10 nats is under 0.6)" in two
+    assert "preset laptop; seeds 0, 1." in two
+
+
+def test_no_results_for_the_game(make_result) -> None:
+    with pytest.raises(ValueError, match="no results for boxing"):
+        compare([make_result()], game="boxing", metric="f1")
