@@ -1,0 +1,17 @@
+"""Probes: how much of the game's state can be read linearly from a representation."""
+
+from lightning_stdim.probes.converged import ConvergedSettings
+from lightning_stdim.probes.evaluate import evaluate_encoder
+from lightning_stdim.probes.majority import majority
+from lightning_stdim.probes.metrics import PerVariableScores
+from lightning_stdim.probes.paper import PaperSettings
+from lightning_stdim.probes.supervised import Supervised
+
+__all__ = [
+    "ConvergedSettings",
+    "PaperSettings",
+    "PerVariableScores",
+    "Supervised",
+    "evaluate_encoder",
+    "majority",
+]

@@ -1,0 +1,145 @@
+"""``evaluate_encoder``: the score of a representation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from lightning_stdim.datamodules.batches import ProbeData, Split
+from lightning_stdim.errors import ConfigurationError
+from lightning_stdim.probes.converged import ConvergedSettings, train_converged
+from lightning_stdim.probes.encode import encode
+from lightning_stdim.probes.features import ProbeFeatures
+from lightning_stdim.probes.paper import PaperSettings, train_paper
+from lightning_stdim.probes.scores import Scores, report, score_predictions
+
+ProbeProtocol = Literal["paper", "converged"]
+
+
+def evaluate_encoder(
+    encoder: nn.Module,
+    data: ProbeData,
+    *,
+    protocols: Sequence[ProbeProtocol] = ("paper", "converged"),
+    seed: int = 0,
+    batch_size: int = 256,
+    paper: PaperSettings | None = None,
+    converged: ConvergedSettings | None = None,
+    device: torch.device | str | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Score an encoder by how well linear probes read the game's state from its features.
+
+    The frames are encoded once, in evaluation mode and without gradients. On the features, one
+    linear classifier per variable is trained by each protocol: ``"paper"``, as published, for
+    comparison with published numbers; ``"converged"``, on standardised features and to the
+    optimum, which measures the representation rather than the optimiser.
+
+    The same arguments give the same result. The encoder (weights, device, modes) and the global
+    random state are left as they were found.
+
+    Args:
+        encoder: takes uint8 [B, 1, H, W], values 0 to 255, and returns float [B, D].
+        data: labelled and split frames.
+        protocols: which ones.
+        seed: of the ``paper`` protocol's initialisation and order of frames; ``converged``
+            involves no chance.
+        batch_size: frames that are encoded at a time.
+        paper: settings of the ``paper`` protocol; the published ones by default.
+        converged: settings of the ``converged`` protocol.
+        device: where to compute; by default where the encoder's weights are.
+        progress: show progress bars.
+
+    Returns:
+        Plain data that JSON can hold: ``"game"``, ``"label_set"``, ``"protocols"``, ``"dropped"``
+        (variables that are not scored, with the reason), ``"provenance"`` of the frames and
+        ``"settings"``. ``["protocols"][p][metric]``, for the metrics ``"f1"`` (weighted by
+        support), ``"accuracy"``, ``"macro_f1"`` and ``"balanced_accuracy"``, holds
+        ``"variables"``, ``"categories"``, ``"mean_over_categories"`` (the paper's tables) and
+        ``"mean_over_variables"``. ``["settings"][p]`` holds every parameter of the protocol, and
+        under ``"variables"`` what it chose for each variable.
+
+    Raises:
+        EncoderError: if the encoder does not return a finite float tensor [B, D].
+        ConfigurationError: if a protocol is unknown.
+        TrainingError: if the probes' weights became NaN or infinite.
+    """
+    unknown = set(protocols) - {"paper", "converged"}
+    if unknown or not protocols:
+        raise ConfigurationError(
+            f"protocols={list(protocols)}: choose from 'paper' and 'converged'"
+        )
+    paper = paper or PaperSettings()
+    converged = converged or ConvergedSettings()
+    settings: dict[str, Any] = {"seed": seed}
+    scores: dict[str, Scores] = {}
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)  # for encoders that sample even in evaluation mode
+        features = encode_splits(
+            encoder, data, batch_size=batch_size, device=device, progress=progress
+        )
+        settings["feature_dim"] = features.features["train"].shape[1]
+        if "paper" in protocols:
+            predictions, labels, details = train_paper(
+                features, settings=paper, seed=seed, progress=progress
+            )
+            scores["paper"] = score_predictions(predictions, labels, data)
+            settings["paper"] = asdict(paper) | {"variables": details}
+        if "converged" in protocols:
+            predictions, details = train_converged(features, settings=converged, progress=progress)
+            scores["converged"] = score_predictions(predictions, features.labels["test"], data)
+            settings["converged"] = asdict(converged) | {
+                "strengths": list(converged.strengths),  # JSON has no tuples
+                "variables": details,
+            }
+    return report(data, scores, settings)
+
+
+def encode_splits(
+    encoder: nn.Module,
+    data: ProbeData,
+    *,
+    batch_size: int = 256,
+    device: torch.device | str | None = None,
+    progress: bool = False,
+) -> ProbeFeatures:
+    """Encode the frames that are in any split, once.
+
+    Args:
+        encoder: takes uint8 [B, 1, H, W] and returns float [B, D].
+        data: labelled and split frames.
+        batch_size: frames that are encoded at a time.
+        device: where to compute; by default where the encoder's weights are.
+        progress: show a progress bar.
+
+    Returns:
+        Features and labels, on the device of the computation.
+
+    Raises:
+        EncoderError: if the encoder does not return a finite float tensor [B, D].
+    """
+    splits = data.splits
+    needed, positions = torch.unique(torch.cat(list(splits.values())), return_inverse=True)
+    features = encode(
+        encoder, data.frames, needed, batch_size=batch_size, device=device, progress=progress
+    )
+    where: dict[Split, Tensor] = dict(
+        zip(splits, positions.split([len(part) for part in splits.values()]), strict=True)
+    )
+    starts = data.provenance.get("episode_start")
+    episodes: dict[Split, Tensor] | None = None
+    if starts is not None:
+        first = torch.as_tensor(starts)
+        episodes = {
+            split: torch.bucketize(part, first, right=True) for split, part in splits.items()
+        }
+    return ProbeFeatures(
+        variables=data.variables,
+        features={split: features[part.to(features.device)] for split, part in where.items()},
+        labels={split: data.labels[part].to(features.device) for split, part in splits.items()},
+        episodes=episodes,
+    )

@@ -1,0 +1,81 @@
+"""F1 and accuracy of many classifiers at once, from counts."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+
+class PerVariableScores(Metric):
+    """Weighted F1, macro F1, accuracy and balanced accuracy of V classifiers.
+
+    The states are counts per variable and class, summed over batches and over ranks; everything
+    else follows from them. So the cost of a batch is three scatters for any number of variables.
+
+    Equal to scikit-learn's ``f1_score(average="weighted" | "macro", zero_division=0)``,
+    ``accuracy_score`` and ``balanced_accuracy_score`` for each variable. With t hits, s labels
+    (the support) and q predictions of a class, and n frames:
+
+    * F1 of a class: 2t / (s + q). A class that occurs in neither labels nor predictions has no
+      F1 and counts nowhere; one that occurs in only one of them has F1 zero.
+    * ``"f1"``: mean over classes weighted by s. The paper's score.
+    * ``"macro_f1"``: plain mean over the classes that occur in labels or predictions.
+    * ``"accuracy"``: sum of t over n.
+    * ``"balanced_accuracy"``: mean of t / s over the classes that occur in the labels.
+
+    Undefined case: without any frame all four are NaN.
+
+    Args:
+        num_variables: V.
+        num_classes: labels and predictions lie in 0 to ``num_classes - 1``.
+    """
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+
+    hits: Tensor
+    support: Tensor
+    predicted: Tensor
+
+    def __init__(self, num_variables: int, num_classes: int = 256) -> None:
+        super().__init__()
+        self.num_variables = num_variables
+        self.num_classes = num_classes
+        for name in ("hits", "support", "predicted"):
+            counts = torch.zeros(num_variables, num_classes, dtype=torch.int64)
+            self.add_state(name, default=counts, dist_reduce_fx="sum")
+
+    def update(self, predictions: Tensor, labels: Tensor) -> None:
+        """Count a batch.
+
+        Args:
+            predictions: int64 [B, V], the predicted classes.
+            labels: int64 [B, V], the true ones.
+        """
+        right = (predictions == labels).long()
+        self.hits.scatter_add_(1, labels.T, right.T)
+        self.support.scatter_add_(1, labels.T, torch.ones_like(labels.T))
+        self.predicted.scatter_add_(1, predictions.T, torch.ones_like(predictions.T))
+
+    def compute(self) -> dict[str, Tensor]:
+        """Derive the scores.
+
+        Returns:
+            ``"f1"``, ``"accuracy"``, ``"macro_f1"`` and ``"balanced_accuracy"``, each float64
+            [V], 0 to 1; [] if V is 1, as torchmetrics squeezes results of one element.
+        """
+        hits, support, predicted = (
+            self.hits.double(),
+            self.support.double(),
+            self.predicted.double(),
+        )
+        frames = support.sum(1)
+        f1 = 2 * hits / (support + predicted)  # NaN where a class occurs in neither
+        return {
+            "f1": (f1.nan_to_num() * support).sum(1) / frames,
+            "accuracy": hits.sum(1) / frames,
+            "macro_f1": f1.nanmean(1),
+            "balanced_accuracy": (hits / support).nanmean(1),
+        }

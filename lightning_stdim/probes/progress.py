@@ -1,0 +1,40 @@
+"""One progress bar for everything here that takes a while."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+@contextmanager
+def progress_bar(
+    description: str, total: int, *, enabled: bool
+) -> Iterator[Callable[[int, str], None]]:
+    """Show a bar on standard error while the block runs.
+
+    Args:
+        description: what is being done.
+        total: steps until it is done.
+        enabled: False shows nothing.
+
+    Yields:
+        A function to call with the number of steps done so far and a note to show beside the bar.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), disable=not enabled) as bar:
+        task = bar.add_task(description, total=total, note="")
+
+        def update(done: int, note: str = "") -> None:
+            bar.update(task, completed=done, note=note)
+
+        yield update

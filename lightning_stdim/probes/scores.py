@@ -1,0 +1,105 @@
+"""From predictions to the numbers of a results file: variables, categories, means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from statistics import fmean
+from typing import Any
+
+from torch import Tensor
+
+from lightning_stdim.datamodules.batches import ProbeData
+from lightning_stdim.datamodules.labels import CATEGORIES
+from lightning_stdim.probes.metrics import PerVariableScores
+
+Scores = dict[str, dict[str, Any]]
+"""For every metric what :func:`aggregate` returns."""
+
+
+def aggregate(
+    values: Mapping[str, float], categories: Mapping[str, tuple[str, ...]]
+) -> dict[str, Any]:
+    """Average one metric over variables and categories.
+
+    A variable counts in each of its categories (none, one or two). The mean over categories is
+    over those that have a variable, each with equal weight: the number of the paper's tables
+    ("across categories"). The mean over variables gives every variable equal weight.
+
+    Args:
+        values: the metric of each variable.
+        categories: the categories of each variable.
+
+    Returns:
+        ``"variables"``, ``"categories"`` (those with a variable, in the paper's order),
+        ``"mean_over_categories"`` (None if no variable has a category) and
+        ``"mean_over_variables"`` (None without variables).
+    """
+    members = {
+        category: [value for name, value in values.items() if category in categories[name]]
+        for category in CATEGORIES
+    }
+    means = {category: fmean(found) for category, found in members.items() if found}
+    return {
+        "variables": dict(values),
+        "categories": means,
+        "mean_over_categories": fmean(means.values()) if means else None,
+        "mean_over_variables": fmean(values.values()) if values else None,
+    }
+
+
+def score_tables(scores: PerVariableScores, data: ProbeData) -> Scores:
+    """Aggregate all metrics of one protocol.
+
+    Args:
+        scores: the counts over the test split.
+        data: for the variables' names and categories.
+
+    Returns:
+        Plain data: ``"f1"`` (weighted by support), ``"accuracy"``, ``"macro_f1"`` and
+        ``"balanced_accuracy"``, each as :func:`aggregate` gives it.
+    """
+    return {
+        metric: aggregate(
+            dict(zip(data.variables, values.flatten().tolist(), strict=True)), data.categories
+        )
+        for metric, values in scores.compute().items()
+    }
+
+
+def score_predictions(predictions: Tensor, labels: Tensor, data: ProbeData) -> Scores:
+    """Score the predictions of the test split.
+
+    Args:
+        predictions: int64 [n, V].
+        labels: int64 [n, V], on the same device.
+        data: for the variables' names and categories.
+
+    Returns:
+        As :func:`score_tables`.
+    """
+    scores = PerVariableScores(len(data.variables)).to(labels.device)
+    scores.update(predictions, labels)
+    return score_tables(scores, data)
+
+
+def report(
+    data: ProbeData, protocols: dict[str, Scores], settings: dict[str, Any]
+) -> dict[str, Any]:
+    """Put the scores of one encoder on one game together.
+
+    Args:
+        data: what was probed.
+        protocols: for every protocol its scores.
+        settings: how they came about.
+
+    Returns:
+        Plain data that JSON can hold.
+    """
+    return {
+        "game": data.game,
+        "label_set": data.label_set,
+        "protocols": protocols,
+        "dropped": dict(data.dropped),
+        "provenance": {k: v for k, v in data.provenance.items() if k != "episode_start"},
+        "settings": settings,
+    }

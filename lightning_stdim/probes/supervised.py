@@ -1,0 +1,217 @@
+"""SUPERVISED: the encoder and its linear heads trained end to end on the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any, ClassVar, Literal
+
+import torch
+from lightning import Callback, LightningModule
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lightning_stdim.callbacks import PerVariableEarlyStopping, PerVariableReduceLROnPlateau
+from lightning_stdim.datamodules.batches import ProbeBatch, ProbeData
+from lightning_stdim.encoders import build_encoder
+from lightning_stdim.errors import ConfigurationError, TrainingError
+from lightning_stdim.probes.encode import encode
+from lightning_stdim.probes.heads import LinearHeads
+from lightning_stdim.probes.metrics import PerVariableScores
+from lightning_stdim.probes.scores import Scores, report, score_tables
+
+
+class Supervised(LightningModule):
+    """An upper bound for the probes: no frozen encoder, but one trained on the labels.
+
+    By default one backbone is shared by all variables: the loss is the mean of their
+    cross-entropies, and learning rate, early stopping and best weights follow the mean of their
+    validation accuracies. With ``per_variable_encoder=True``, the reference's way, every variable
+    trains an encoder of its own, starting from the same weights, and is slowed down and stopped on
+    its own; this costs V times as much.
+
+    Either way the best weights are restored at the end of ``fit``, unlike in the reference, by the
+    callbacks that this module brings along (``PerVariableEarlyStopping``,
+    ``PerVariableReduceLROnPlateau``); the trainer's own of the same class take their place.
+
+    Logged per epoch: ``train/loss`` (mean over variables), and for ``val`` and ``test`` the means
+    over variables ``f1``, ``accuracy``, ``macro_f1``, ``balanced_accuracy``, and ``error``, which
+    is 1 - accuracy, to be minimised.
+
+    Source: Anand et al. 2019 (arXiv 1906.08226), section 5, SUPERVISED.
+
+    Args:
+        encoder: dotted path of the backbone's class.
+        encoder_args: its keyword arguments.
+        lr: Adam's initial learning rate.
+        eps: Adam's epsilon.
+        patience: epochs without better validation accuracy before training stops.
+        per_variable_encoder: one encoder per variable instead of one for all.
+
+    Attributes:
+        units: for the callbacks; see ``callbacks/units.py``.
+        unit_scores: validation accuracy of each unit.
+    """
+
+    data_stage: ClassVar[Literal["pretrain", "probe"]] = "probe"
+    monitor: ClassVar[str] = "val/error"
+
+    def __init__(
+        self,
+        *,
+        encoder: str = "lightning_stdim.encoders.NatureEncoder",
+        encoder_args: dict[str, Any] | None = None,
+        lr: float = 3e-4,
+        eps: float = 1e-5,
+        patience: int = 15,
+        per_variable_encoder: bool = False,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.lr = lr
+        self.eps = eps
+        self.patience = patience
+        self.per_variable_encoder = per_variable_encoder
+        backbone = build_encoder(encoder, encoder_args)
+        if per_variable_encoder:
+            self.encoders = nn.ModuleList([backbone])  # the other ones follow in setup
+        else:
+            self.encoder = backbone
+        self.units: Mapping[str, nn.Module] = {}
+        self.unit_scores: dict[str, float] = {}
+        self._data: ProbeData | None = None
+        self._test_scores: Scores | None = None
+
+    def setup(self, stage: str) -> None:
+        """Make the heads for the data module's variables.
+
+        Args:
+            stage: unused.
+
+        Raises:
+            ConfigurationError: if there is no data module with ``probe_data()``.
+            EncoderError: if the encoder does not return a finite float tensor [B, D].
+        """
+        if self._data is not None:
+            return
+        datamodule = getattr(self.trainer, "datamodule", None)
+        if datamodule is None or not hasattr(datamodule, "probe_data"):
+            raise ConfigurationError(
+                "Supervised needs a data module with probe_data(), such as AtariDataModule"
+            )
+        data: ProbeData = datamodule.probe_data()
+        backbone = self.encoders[0] if self.per_variable_encoder else self.encoder
+        feature_dim = encode(backbone, data.frames[:2]).shape[1]
+        seed = torch.initial_seed() % 2**31
+        self.heads = LinearHeads(data.variables, feature_dim, seed=seed).to(self.device)
+        if self.per_variable_encoder:
+            self.encoders.extend(deepcopy(backbone) for _ in data.variables[1:])
+            pairs = zip(self.encoders, self.heads.heads, strict=True)
+            self.units = dict(zip(data.variables, map(nn.ModuleList, pairs), strict=True))
+        else:
+            self.units = {"all": nn.ModuleList([self.encoder, self.heads])}
+        self.val_scores = PerVariableScores(len(data.variables))
+        self.test_scores = PerVariableScores(len(data.variables))
+        self._data = data
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Make Adam with one parameter group per unit."""
+        groups = [
+            {"params": list(unit.parameters()), "name": name} for name, unit in self.units.items()
+        ]
+        return torch.optim.Adam(groups, lr=self.lr, eps=self.eps)
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Make early stopping and learning-rate schedule, unless the trainer has its own."""
+        own = [PerVariableReduceLROnPlateau(), PerVariableEarlyStopping(patience=self.patience)]
+        given = {type(callback) for callback in self.trainer.callbacks}  # type: ignore[attr-defined]
+        return [callback for callback in own if type(callback) not in given]
+
+    def forward(self, frames: Tensor, columns: list[int] | None = None) -> Tensor:
+        """Compute the logits.
+
+        Args:
+            frames: uint8 [B, 1, H, W], values 0 to 255.
+            columns: numbers of the A variables; all V by default.
+
+        Returns:
+            float [B, A, 256].
+        """
+        if not self.per_variable_encoder:
+            return self.heads(self.encoder(frames), columns)  # type: ignore[no-any-return]
+        chosen = range(len(self.encoders)) if columns is None else columns
+        return torch.stack([self.heads.heads[v](self.encoders[v](frames)) for v in chosen], dim=1)
+
+    def training_step(self, batch: ProbeBatch, batch_idx: int) -> Tensor:
+        """Run Lightning's training step, for the variables that still learn."""
+        columns = self.heads.active()
+        logits = self(batch.frames, columns)  # [B, A, 256]
+        labels = batch.labels[:, columns]
+        loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten())
+        self.log(
+            "train/loss",
+            loss.detach(),
+            on_step=False,
+            on_epoch=True,
+            batch_size=len(labels),
+            sync_dist=True,
+        )
+        # Encoders of their own learn as if each were alone: from the sum, not the mean.
+        return loss * len(columns) if self.per_variable_encoder else loss
+
+    def validation_step(self, batch: ProbeBatch, batch_idx: int) -> None:
+        """Count right and wrong predictions."""
+        self.val_scores.update(self(batch.frames).argmax(2), batch.labels)
+
+    def test_step(self, batch: ProbeBatch, batch_idx: int) -> None:
+        """Count right and wrong predictions."""
+        self.test_scores.update(self(batch.frames).argmax(2), batch.labels)
+
+    def on_train_epoch_end(self) -> None:
+        """Stop when the epoch's loss is not finite (checked once an epoch: no device sync)."""
+        loss = self.trainer.callback_metrics.get("train/loss")
+        if loss is not None and not torch.isfinite(loss):
+            raise TrainingError(
+                f"the training loss became {loss.item()} in epoch {self.current_epoch}; the best "
+                f"checkpoint is from before it. Try a smaller learning rate than {self.lr}"
+            )
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the scores and hand each unit its own."""
+        accuracy = self._log_scores("val", self.val_scores)["accuracy"]
+        if self.per_variable_encoder:
+            self.unit_scores = dict(zip(self.units, accuracy.flatten().tolist(), strict=True))
+        else:
+            self.unit_scores = {"all": accuracy.mean().item()}
+
+    def on_test_epoch_end(self) -> None:
+        """Log the scores and keep them for :meth:`scores`."""
+        assert self._data is not None
+        self._test_scores = score_tables(self.test_scores, self._data)
+        self._log_scores("test", self.test_scores)
+
+    def _log_scores(self, stage: str, metric: PerVariableScores) -> dict[str, Tensor]:
+        scores: dict[str, Tensor] = metric.compute()
+        metric.reset()
+        means = {f"{stage}/{name}": values.mean() for name, values in scores.items()}
+        self.log_dict({**means, f"{stage}/error": 1 - means[f"{stage}/accuracy"]}, sync_dist=True)
+        return scores
+
+    def scores(self) -> dict[str, Any]:
+        """Give the scores of the last ``trainer.test``.
+
+        Returns:
+            Plain data in the shape of :func:`evaluate_encoder`'s, with the one protocol
+            ``"supervised"``.
+
+        Raises:
+            ConfigurationError: if ``trainer.test`` has not run.
+        """
+        if self._test_scores is None or self._data is None:
+            raise ConfigurationError("Supervised has no scores before trainer.test(...)")
+        settings: dict[str, Any] = dict(self.hparams)
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, PerVariableEarlyStopping):
+                settings["best_epoch"] = {k: e + 1 for k, e in callback.best_epoch.items()}
+                settings["stopped_epoch"] = {k: e + 1 for k, e in callback.stopped_epoch.items()}
+        return report(self._data, {"supervised": self._test_scores}, {"supervised": settings})
