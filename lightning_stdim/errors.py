@@ -13,7 +13,7 @@ class ConfigurationError(LightningStdimError, ValueError):
 
 
 class StoreError(LightningStdimError, RuntimeError):
-    """A file of collected frames, or its folder, cannot be read or written as asked."""
+    """A file that a command reads or writes (frames, results), or its folder, is not usable."""
 
 
 class EncoderError(LightningStdimError, TypeError):

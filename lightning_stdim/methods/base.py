@@ -112,7 +112,7 @@ class SSLMethod(LightningModule):
         """Stop early, as the protocol does."""
         return [EarlyStopping("val/loss", patience=self.patience)]
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Make Adam over all parameters that require a gradient."""
+    def configure_optimizers(self) -> torch.optim.Optimizer | None:
+        """Make Adam over all parameters that require a gradient; none if there are none."""
         trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        return torch.optim.Adam(trainable, lr=self.lr, eps=self.eps)
+        return torch.optim.Adam(trainable, lr=self.lr, eps=self.eps) if trainable else None

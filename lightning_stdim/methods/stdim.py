@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from lightning_stdim.datamodules.batches import SequenceBatch
+from lightning_stdim.encoders import NatureEncoder
 from lightning_stdim.errors import EncoderError
 from lightning_stdim.methods.base import SSLMethod
 from lightning_stdim.objectives import (
@@ -39,6 +40,8 @@ class STDIM(SSLMethod):
     Raises:
         EncoderError: if the backbone has no local map.
     """
+
+    encoder: NatureEncoder  # or anything else with a local map
 
     def __init__(
         self,

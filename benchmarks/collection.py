@@ -1,0 +1,115 @@
+"""How fast frames are collected, against a bare loop over the emulator.
+
+    python benchmarks/collection.py [--out results/benchmarks/collection.json]
+
+The bare loop plays the same game with random actions, fetches screen and RAM once per step of four
+emulator frames, and keeps nothing. A collection is everything from the call to the finished file:
+starting processes, greyscale, compression, checksums. Variants are interleaved. The time on the
+clock is what a user waits; the time on the processors is the cost per core, and other load on the
+machine disturbs it less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+
+import numpy as np
+from ale_py import ALEInterface, LoggerMode, roms
+from record import write_record
+from rich.console import Console
+from rich.table import Table
+
+from lightning_stdim.datamodules.collect import collect
+
+
+def bare(game: str, steps: int) -> None:
+    ALEInterface.setLoggerMode(LoggerMode.Error)
+    ale = ALEInterface()
+    ale.setFloat("repeat_action_probability", 0.0)
+    path = roms.get_rom_path(game)
+    assert path is not None
+    ale.loadROM(path)
+    meanings = ale.getMinimalActionSet()
+    actions = [meanings[a] for a in np.random.default_rng(0).integers(1, len(meanings), steps)]
+    screen = np.empty((210, 160), np.uint8)
+    ram = np.empty(128, np.uint8)
+    ale.reset_game()
+    for action in actions:
+        for _ in range(4):
+            ale.act(action)
+        ale.getScreen(screen)
+        ale.getRAM(ram)
+        if ale.game_over():
+            ale.reset_game()
+
+
+def collection(game: str, steps: int, workers: int) -> None:
+    with tempfile.TemporaryDirectory() as root:
+        collect(game, steps=steps, workers=workers, root=root, progress=False)
+
+
+def processor_seconds() -> float:
+    """Time of this process and of its children that have ended."""
+    usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--game", default="pong", help="as ale-py names its ROM")
+    parser.add_argument("--steps", type=int, default=20_000)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--out")
+    arguments = parser.parse_args()
+    game, steps = arguments.game, arguments.steps
+    variants: dict[str, Callable[[], None]] = {
+        "bare loop": lambda: bare(game, steps),
+        "1 worker": lambda: collection(game, steps, 1),
+        "2 workers": lambda: collection(game, steps, 2),
+    }
+    clock: dict[str, list[float]] = {name: [] for name in variants}
+    processors: dict[str, list[float]] = {name: [] for name in variants}
+    for _ in range(arguments.repeats):
+        for name, run in variants.items():
+            started, used = time.perf_counter(), processor_seconds()
+            run()
+            clock[name].append(steps / (time.perf_counter() - started))
+            processors[name].append(steps / (processor_seconds() - used))
+    rates = {name: statistics.median(values) for name, values in clock.items()}
+    per_core = {name: statistics.median(values) for name, values in processors.items()}
+    table = Table(title=f"Collecting {steps} steps of {game}, median of {arguments.repeats}")
+    for heading in ("what", "steps/s", "to bare", "steps per processor second", "to bare"):
+        table.add_column(heading, justify="left" if heading == "what" else "right")
+    for name, rate in rates.items():
+        table.add_row(
+            name,
+            f"{rate:.0f}",
+            f"{rate / rates['bare loop']:.2f}",
+            f"{per_core[name]:.0f}",
+            f"{per_core[name] / per_core['bare loop']:.2f}",
+        )
+    Console().print(table)
+    speedup = rates["2 workers"] / rates["1 worker"]
+    Console().print(f"two workers are {speedup:.2f} times as fast as one")
+    write_record(
+        arguments.out,
+        {
+            "game": game,
+            "steps": steps,
+            "repeats": arguments.repeats,
+            "steps_per_second": clock,
+            "steps_per_processor_second": processors,
+            "one_worker_to_bare": rates["1 worker"] / rates["bare loop"],
+            "one_worker_to_bare_per_core": per_core["1 worker"] / per_core["bare loop"],
+            "two_workers_to_one": speedup,
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

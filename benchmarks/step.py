@@ -1,0 +1,130 @@
+"""ST-DIM's training step against its own encoder, and the memory of a training run.
+
+    python benchmarks/step.py [--out results/benchmarks/step.json]
+
+The floor is a forward and backward pass of the encoder alone over the same 2 x 64 frames, in the
+fastest memory format; the step adds gathering the frames, the objective and Adam. Repetitions of
+all variants are interleaved, and ratios are of medians within this run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from record import write_record
+from rich.console import Console
+from rich.table import Table
+
+from lightning_stdim.datamodules.batches import SequenceBatch
+from lightning_stdim.encoders import NatureEncoder
+from lightning_stdim.methods import STDIM
+
+BATCH = 64
+
+
+def frame_pool(count: int) -> torch.Tensor:
+    """Make uint8 frames, mostly background, like a game's."""
+    generator = torch.Generator().manual_seed(0)
+    background = torch.randint(0, 256, (210, 160), generator=generator, dtype=torch.uint8)
+    frames = background.repeat(count, 1, 1)
+    for frame, row, column in zip(
+        frames,
+        torch.randint(0, 200, (count,), generator=generator),
+        torch.randint(0, 150, (count,), generator=generator),
+        strict=True,
+    ):
+        frame[row : row + 8, column : column + 4] = 236
+    return frames
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--frames", type=int, default=20_000)
+    parser.add_argument("--out")
+    arguments = parser.parse_args()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    pool = frame_pool(arguments.frames).to(device)
+    generator = torch.Generator().manual_seed(1)
+
+    def batch() -> SequenceBatch:
+        anchors = torch.randint(1, len(pool), (BATCH,), generator=generator).to(device)
+        index = anchors + torch.tensor([[-1], [0]], device=device)
+        return SequenceBatch(pool[index].unsqueeze(2), anchors)
+
+    class Contiguous(NatureEncoder):
+        def local_map(self, frames: torch.Tensor) -> torch.Tensor:
+            local: torch.Tensor = self.local_layers(frames.float().mul_(1 / 255))
+            return local
+
+    channels_last = NatureEncoder().to(device)
+    contiguous = Contiguous().to(device, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    fixed = batch().frames.flatten(0, 1)
+    method = STDIM().to(device)
+    optimizer = method.configure_optimizers()
+
+    def alone(encoder: NatureEncoder) -> Callable[[], None]:
+        def run() -> None:
+            encoder.zero_grad(set_to_none=True)
+            encoder(fixed).square().mean().backward()
+
+        return run
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        method.loss(batch())["loss"].backward()
+        optimizer.step()
+
+    def gather() -> None:
+        batch()
+
+    variants: dict[str, Callable[[], None]] = {
+        "encoder, channels last": alone(channels_last),
+        "encoder, contiguous": alone(contiguous),
+        "ST-DIM training step": step,
+        "gathering the frames": gather,
+    }
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    for repeat in range(arguments.repeats + 3):
+        for name, run in variants.items():
+            started = time.perf_counter()
+            run()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            if repeat >= 3:  # the first ones allocate and tune
+                seconds[name].append(time.perf_counter() - started)
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    floor = min(medians["encoder, channels last"], medians["encoder, contiguous"])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    table = Table(title=f"One step of {BATCH} pairs on {device.type}")
+    for heading in ("what", "median ms", "ratio to the encoder"):
+        table.add_column(heading, justify="left" if heading == "what" else "right")
+    for name, median in medians.items():
+        table.add_row(name, f"{1e3 * median:.1f}", f"{median / floor:.2f}")
+    Console().print(table)
+    Console().print(
+        f"frames {pool.nbytes / 1e9:.2f} GB, peak resident memory {peak / 1e9:.2f} GB "
+        f"({(peak - pool.nbytes) / 1e9:.2f} GB beside the frames, {(peak - before) / 1e9:.2f} GB "
+        "of it during the steps)"
+    )
+    write_record(
+        arguments.out,
+        {
+            "batch": BATCH,
+            "device": device.type,
+            "median_seconds": medians,
+            "ratio_to_encoder": {name: median / floor for name, median in medians.items()},
+            "frames_bytes": pool.nbytes,
+            "peak_resident_bytes": peak,
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""How large a file of collected frames is, and how fast it is read into memory.
+
+    python benchmarks/store.py [--out results/benchmarks/store.json]
+
+Reading is everything from the call to the arrays: the checksum of the whole file, decompression,
+fresh memory. The frames are then gone from memory before the next repetition.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+
+from record import write_record
+from rich.console import Console
+from rich.table import Table
+
+from lightning_stdim.datamodules.collect import collect
+from lightning_stdim.datamodules.store import read
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--game", default="pong")
+    parser.add_argument("--steps", type=int, default=100_000)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--root", help="where collections are kept; by default nowhere")
+    parser.add_argument("--out")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        path = collect(
+            arguments.game,
+            steps=arguments.steps,
+            workers=os.cpu_count() or 1,
+            root=arguments.root or temporary,
+        )
+        on_disk = path.stat().st_size
+        seconds = []
+        for _ in range(arguments.repeats):
+            started = time.perf_counter()
+            in_memory = read(path).frames.nbytes
+            seconds.append(time.perf_counter() - started)
+    rate = in_memory / statistics.median(seconds)
+    table = Table(title=f"{arguments.steps} frames of {arguments.game}")
+    for heading in ("on disk", "in memory", "read in", "that is"):
+        table.add_column(heading, justify="right")
+    table.add_row(
+        f"{on_disk / 1e6:.1f} MB",
+        f"{in_memory / 1e9:.2f} GB",
+        f"{statistics.median(seconds):.2f} s",
+        f"{rate / 1e9:.1f} GB/s",
+    )
+    Console().print(table)
+    write_record(
+        arguments.out,
+        {
+            "game": arguments.game,
+            "steps": arguments.steps,
+            "bytes_on_disk": on_disk,
+            "bytes_in_memory": in_memory,
+            "seconds_to_read": seconds,
+            "bytes_per_second": rate,
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

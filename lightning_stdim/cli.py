@@ -1,0 +1,75 @@
+"""The command line: which command, and how errors look.
+
+Only what the chosen command needs is imported: ``--help`` and ``collect`` never import PyTorch.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from lightning_stdim.errors import LightningStdimError
+
+PROGRAM = "python -m lightning_stdim"
+
+MODEL_COMMANDS = {
+    "fit": "pretrain (or train supervised), then probe; ST-DIM on Pong without further arguments",
+    "validate": "the validation loss of a checkpoint",
+    "test": "a checkpoint's loss on unseen episodes, and its probe scores",
+    "predict": "a checkpoint's feature vectors of the probe frames",
+}
+PLAIN_COMMANDS = {
+    "collect": "play a game and store frames, RAM and labels in one HDF5 file",
+    "probe": "score an encoder: a checkpoint, 'random', 'majority' or module:callable",
+    "benchmark": "games x methods x seeds, and the comparison with the published tables",
+}
+
+
+def usage() -> str:
+    """Describe the commands.
+
+    Returns:
+        The text of ``--help``.
+    """
+    lines = [f"usage: {PROGRAM} COMMAND [options]   (COMMAND --help for its options)", ""]
+    lines += [f"  {name:10} {what}" for name, what in {**MODEL_COMMANDS, **PLAIN_COMMANDS}.items()]
+    return "\n".join(lines)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        args: the command and its options; ``sys.argv[1:]`` by default.
+
+    Returns:
+        The exit status: 0; 1 when a benchmark's cell failed; 2 after a message that says what is
+        wrong; 130 when interrupted.
+    """
+    words = list(sys.argv[1:] if args is None else args)
+    if not words or words[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if words else 2
+    command, options = words[0], words[1:]
+    try:
+        if command in MODEL_COMMANDS:
+            from lightning_stdim.lightning_cli import run
+
+            return run([command, *options])
+        if command in PLAIN_COMMANDS:
+            from lightning_stdim import commands
+
+            return commands.run(command, options)
+    except LightningStdimError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return 130
+    import difflib
+
+    known = [*MODEL_COMMANDS, *PLAIN_COMMANDS]
+    near = difflib.get_close_matches(command, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"the commands are {', '.join(known)}"
+    print(f"error: unknown command {command!r}; {hint}", file=sys.stderr)
+    return 2

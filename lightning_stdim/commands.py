@@ -1,0 +1,231 @@
+"""The commands without a model: ``collect``, ``probe``, ``benchmark``.
+
+Their signatures are their command lines; jsonargparse makes the options and ``--help`` of them.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from jsonargparse import auto_cli
+
+LabelSet = Literal["paper", "upstream"]
+
+
+def collect(
+    *,
+    game: str = "pong",
+    steps: int = 100_000,
+    seed: int = 0,
+    workers: int | None = None,
+    root: str = "data",
+    policy: str = "random",
+    label_set: LabelSet | None = None,
+) -> int:
+    """Play a game and store frames, RAM and labels in one HDF5 file.
+
+    Interrupted, it goes on where it stopped when it is run again; finished, it says so.
+
+    Args:
+        game: any spelling, such as pong, MsPacman or ALE/Pong-v5.
+        steps: frames to collect.
+        seed: the file depends on it and the settings alone.
+        workers: processes; all cores by default. They do not change the file.
+        root: folder of the file.
+        policy: who plays.
+        label_set: of the stored labels; by default the paper's, if it has the game.
+
+    Returns:
+        The exit status.
+    """
+    import os
+
+    from lightning_stdim.datamodules.collect import collect as run_collection
+
+    path = run_collection(
+        game,
+        steps=steps,
+        seed=seed,
+        workers=workers or os.cpu_count() or 1,
+        root=root,
+        policy=policy,
+        label_set=label_set,
+    )
+    print(path)
+    return 0
+
+
+def probe(
+    *,
+    encoder: str,
+    game: str = "pong",
+    steps: int | None = None,
+    seed: int = 0,
+    root: str = "data",
+    workers: int | None = None,
+    label_set: LabelSet = "paper",
+    preset: str = "laptop",
+    out: str | None = None,
+) -> int:
+    """Score an encoder on a game, with both probe protocols.
+
+    Args:
+        encoder: a checkpoint; 'random' for the encoder at its initialisation; 'majority' for the
+            most frequent label; or module:callable that returns a torch.nn.Module which takes
+            uint8 [B, 1, 210, 160] and returns [B, D]. Modules are looked up in the current folder
+            first.
+        game: any spelling, such as pong, MsPacman or ALE/Pong-v5.
+        steps: frames to probe on; the preset's by default.
+        seed: of the frames, the splits and the probes.
+        root: folder of the collections.
+        workers: processes that collect; all cores by default.
+        label_set: which labels to score.
+        preset: smoke, laptop, paper or a YAML file: frames and probe settings.
+        out: folder for results.json; by default runs/<game>-probe-<encoder>-seed<seed>.
+
+    Returns:
+        The exit status.
+    """
+    import re
+    import time
+
+    from lightning_stdim.benchmark.environment import environment
+    from lightning_stdim.benchmark.results import write_results
+    from lightning_stdim.presets import read_preset
+    from lightning_stdim.runs import run_directory
+    from lightning_stdim.terminal import print_scores
+
+    budget = read_preset(preset)
+
+    from lightning_stdim.datamodules.atari import AtariDataModule
+    from lightning_stdim.encoders import resolve_encoder
+    from lightning_stdim.probes import PaperSettings, evaluate_encoder, majority
+
+    module = None if encoder == "majority" else resolve_encoder(encoder, seed=seed)
+    data = AtariDataModule(
+        game,
+        probe_steps=budget["data"]["probe_steps"] if steps is None else steps,
+        seed=seed,
+        root=root,
+        workers=workers,
+        label_set=label_set,
+        stage="probe",
+    )
+    started = time.monotonic()
+    labelled = data.probe_data()
+    if module is None:
+        scores = majority(labelled)
+    else:
+        settings = PaperSettings(**budget.get("probe", {}))
+        scores = evaluate_encoder(module, labelled, seed=seed, paper=settings)
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(encoder).stem if module else encoder)
+    folder = Path(
+        out or run_directory(Path(f"runs/{data.game}-probe-{name}-seed{seed}"), resume=False)
+    )
+    print_scores(scores)
+    path = write_results(
+        folder,
+        {
+            "game": data.game,
+            "method": {"random": "random-cnn"}.get(encoder, name),
+            "preset": preset,
+            "seed": seed,
+            "scores": scores,
+            "budget": {
+                "pretrain_frames": 0,
+                "probe_frames": data.probe_steps,
+                "epochs": 0,
+                "optimizer_steps": 0,
+                "seconds": round(time.monotonic() - started, 1),
+            },
+            "command": f"python -m lightning_stdim probe {shlex.join(_OPTIONS)}",
+            "environment": environment(),
+        },
+    )
+    print(f"results: {path}")
+    return 0
+
+
+def benchmark(
+    *,
+    games: str = "pong",
+    methods: str = "majority,random-cnn,st-dim,supervised",
+    seeds: int = 1,
+    preset: str = "laptop",
+    out: str | None = None,
+    root: str = "data",
+    jobs: int = 1,
+) -> int:
+    """Run games x methods x seeds, then compare with the published tables.
+
+    Every cell is a run directory OUT/<game>/<method>/seed<seed>. Finished cells are not run again,
+    a failed one does not stop the others, and the same command goes on after an interruption.
+
+    Args:
+        games: names, separated by commas.
+        methods: names, separated by commas: majority, random-cnn, st-dim, supervised, or the
+            class of a method of yours, such as my_module.MyMethod.
+        seeds: how many: 0, 1, ...
+        preset: smoke, laptop, paper or a YAML file.
+        out: the benchmark's directory; runs/<preset> by default.
+        root: folder of the collections, which cells share.
+        jobs: cells that run at the same time.
+
+    Returns:
+        The exit status: 1 if a cell failed.
+    """
+    from lightning_stdim.benchmark.report import write_report
+    from lightning_stdim.benchmark.runner import run_grid
+    from lightning_stdim.errors import ConfigurationError, StoreError
+
+    if seeds < 1:
+        raise ConfigurationError(f"seeds={seeds} must be at least 1")
+    folder = Path(out or Path("runs") / Path(preset).stem)
+    status = run_grid(
+        games=games.split(","),
+        methods=methods.split(","),
+        seeds=range(seeds),
+        preset=preset,
+        out=folder,
+        root=root,
+        jobs=jobs,
+    )
+    if status == 130:
+        return status
+    try:
+        for path in write_report(folder):
+            print(path)
+    except StoreError:
+        if status == 0:  # otherwise the failed cells have been named already
+            raise
+    return status
+
+
+_OPTIONS: list[str] = []
+"""The options of the running command, for its results file."""
+
+COMMANDS: dict[str, Callable[..., int]] = {
+    "collect": collect,
+    "probe": probe,
+    "benchmark": benchmark,
+}
+
+
+def run(command: str, options: Sequence[str]) -> int:
+    """Run a command.
+
+    Args:
+        command: its name.
+        options: its command-line options.
+
+    Returns:
+        The exit status.
+    """
+    _OPTIONS[:] = options
+    status: Any = auto_cli(
+        COMMANDS[command], args=list(options), prog=f"python -m lightning_stdim {command}"
+    )
+    return int(status)

@@ -1,0 +1,227 @@
+"""``fit``, ``validate``, ``test`` and ``predict``: LightningCLI with our defaults and a probe."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import numpy as np
+import torch
+from lightning import LightningModule, Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning_utilities.core.imports import RequirementCache
+
+from lightning_stdim.benchmark.environment import environment
+from lightning_stdim.benchmark.results import write_results
+from lightning_stdim.checkpoints import load_encoder, read_checkpoint
+from lightning_stdim.datamodules.atari import AtariDataModule
+from lightning_stdim.errors import ConfigurationError
+from lightning_stdim.methods import STDIM, RandomCNN, SSLMethod
+from lightning_stdim.presets import preset_path
+from lightning_stdim.probes import PaperSettings, Supervised, evaluate_encoder
+from lightning_stdim.runs import CHECKPOINTS, ContinuedCSVLogger, RunCheckpoint, run_directory
+from lightning_stdim.terminal import print_scores
+
+METHOD_NAMES: dict[type[LightningModule], str] = {
+    STDIM: "st-dim",
+    RandomCNN: "random-cnn",
+    Supervised: "supervised",
+}
+
+
+class StdimCLI(LightningCLI):
+    """LightningCLI whose runs are directories and end with a probe.
+
+    Attributes:
+        words: the command line, for the results file.
+    """
+
+    words: ClassVar[list[str]] = []
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add what a run needs beside model, data and trainer."""
+        parser.add_argument(
+            "--out",
+            type=str | None,
+            default=None,
+            help="the run's directory; by default runs/<game>-<model>-seed<seed>",
+        )
+        parser.add_argument(
+            "--preset", type=str | None, default=None, help="name recorded beside the results"
+        )
+        parser.add_class_arguments(PaperSettings, "probe")
+        parser.set_defaults({"model": "lightning_stdim.methods.STDIM"})
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Give the trainer the run's directory, loggers and checkpoints."""
+        checkpoint = self._get(self.config, "ckpt_path")
+        resume = self.subcommand == "fit" and checkpoint is not None
+        self.folder = self._run_folder(checkpoint)
+        if (
+            resume
+            and checkpoint == "last"
+            and not (self.folder / CHECKPOINTS / "last.ckpt").is_file()
+        ):
+            raise ConfigurationError(
+                f"there is no run to resume in {self.folder}; leave out --ckpt_path, or name the "
+                "run's directory with --out"
+            )
+        trainer = self._get(self.config_init, "trainer")
+        kwargs.setdefault("default_root_dir", str(self.folder))
+        if self.subcommand != "fit":
+            kwargs["logger"] = False
+            self.save_config_callback = None
+        elif trainer["logger"] in (None, True):
+            kwargs["logger"] = self._loggers(checkpoint if resume else None)
+        if self.subcommand == "fit" and not trainer["fast_dev_run"]:
+            keep = RunCheckpoint(self.folder, getattr(self.model, "monitor", None))
+            kwargs["callbacks"] = [*(trainer["callbacks"] or []), keep]
+        return super().instantiate_trainer(**kwargs)
+
+    def _run_folder(self, checkpoint: str | None) -> Path:
+        resume = self.subcommand == "fit" and checkpoint is not None
+        out = self._get(self.config, "out")
+        if out is None and checkpoint not in (None, "last", "best"):
+            parent = Path(str(checkpoint)).resolve().parent
+            if parent.name == CHECKPOINTS:
+                return parent.parent
+        seed = self._get(self.config, "seed_everything")
+        name = f"{self.datamodule.game}-{type(self.model).__name__}-seed{seed}"
+        return run_directory(Path(out or Path("runs") / name), resume=resume)
+
+    def _loggers(self, checkpoint: str | None) -> list[Logger]:
+        step = 0
+        if checkpoint is not None:
+            path = self.folder / CHECKPOINTS / "last.ckpt" if checkpoint == "last" else checkpoint
+            step = read_checkpoint(path)["global_step"]
+        loggers: list[Logger] = [ContinuedCSVLogger(self.folder, resume_step=step)]
+        if RequirementCache("tensorboard"):
+            loggers.append(TensorBoardLogger(self.folder, name="", version="tensorboard"))
+        return loggers
+
+    def before_fit(self) -> None:
+        """Say where the run goes, and start the clock."""
+        print(f"run directory: {self.folder}")
+        self.started = time.monotonic()
+
+    def after_fit(self) -> None:
+        """Probe the encoder that was kept, and write ``results.json``."""
+        if self.trainer.interrupted:
+            raise KeyboardInterrupt
+        if self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        last = self.folder / CHECKPOINTS / "last.ckpt"
+        if not last.is_file():  # nothing was trained
+            self.trainer.save_checkpoint(last)
+        best = self.folder / CHECKPOINTS / "best.ckpt"
+        trained = time.monotonic() - self.started
+        scores = self._scores(best if best.is_file() else last)
+        if not self.trainer.is_global_zero:
+            return
+        pretrained = isinstance(self.model, SSLMethod) and self.model.data_stage == "pretrain"
+        budget = {
+            "pretrain_frames": self.datamodule.steps if pretrained else 0,
+            "probe_frames": self.datamodule.probe_steps,
+            "epochs": self.trainer.current_epoch,
+            "optimizer_steps": self.trainer.global_step,
+            "training_seconds": round(trained, 1),
+            "seconds": round(time.monotonic() - self.started, 1),
+        }
+        self._write(scores, budget)
+
+    def after_test(self) -> None:
+        """Probe the checkpoint's encoder and print its scores."""
+        if self.trainer.is_global_zero:
+            checkpoint = self._get(self.config, "ckpt_path")
+            print_scores(self._scores(Path(checkpoint) if checkpoint else None))
+
+    def predict(self, **arguments: Any) -> None:
+        """Encode the probe frames and write them with their labels to ``features.npz``.
+
+        Args:
+            arguments: of ``Trainer.predict``.
+        """
+        vectors = torch.cat(cast(list[torch.Tensor], self.trainer.predict(**arguments)))
+        data = self.datamodule.probe_data()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / "features.npz"
+        np.savez(
+            path,
+            features=vectors.float().cpu().numpy(),
+            labels=data.labels.numpy(),
+            variables=np.array(data.variables),
+        )
+        print(f"features of {len(vectors)} frames: {path}")
+
+    def _scores(self, checkpoint: Path | None) -> dict[str, Any]:
+        data = self.datamodule.probe_data()
+        end_to_end: dict[str, Any] | None = None
+        if isinstance(self.model, Supervised):
+            # Its own heads, on the test split; best weights are in place after fit.
+            if self.subcommand == "fit":
+                self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
+            end_to_end = self.model.scores()
+        encoder = self.model.encoder if checkpoint is None else load_encoder(checkpoint)
+        scores = evaluate_encoder(
+            encoder.to(self.trainer.strategy.root_device),
+            data,
+            seed=self._get(self.config, "seed_everything"),
+            paper=self._get(self.config_init, "probe"),
+        )
+        if end_to_end is not None:
+            scores["protocols"] = end_to_end["protocols"] | scores["protocols"]
+        return scores
+
+    def _write(self, scores: dict[str, Any], budget: dict[str, Any]) -> None:
+        path = write_results(
+            self.folder,
+            {
+                "game": self.datamodule.game,
+                "method": METHOD_NAMES.get(type(self.model), type(self.model).__name__),
+                "preset": self._get(self.config, "preset"),
+                "seed": self._get(self.config, "seed_everything"),
+                "scores": scores,
+                "budget": budget,
+                "command": f"python -m lightning_stdim {shlex.join(self.words)}",
+                "environment": environment(),
+            },
+        )
+        print_scores(scores)
+        print(f"results: {path}")
+
+
+def run(args: Sequence[str]) -> int:
+    """Run one of LightningCLI's commands.
+
+    Args:
+        args: the command and its options.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        LightningStdimError: with one message for the user.
+    """
+    StdimCLI.words = list(args)
+    preset = {"default_config_files": [str(preset_path("laptop"))]}
+    StdimCLI(
+        LightningModule,
+        AtariDataModule,
+        subclass_mode_model=True,
+        auto_configure_optimizers=False,  # methods make their own optimisers
+        seed_everything_default=0,
+        trainer_defaults={"num_sanity_val_steps": 0, "enable_model_summary": False},
+        save_config_kwargs={"overwrite": True},
+        parser_kwargs={
+            "prog": "python -m lightning_stdim",
+            **dict.fromkeys(LightningCLI.subcommands(), preset),
+        },
+        # Lightning warns of arguments beside sys.argv, even if they are the same.
+        args=None if list(args) == sys.argv[1:] else list(args),
+    )
+    return 0

@@ -1,0 +1,52 @@
+"""The presets that ship with the package: budgets by name."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lightning_stdim.errors import ConfigurationError
+
+FOLDER = Path(str(files("lightning_stdim"))) / "configs"
+
+
+def preset_path(name: str) -> Path:
+    """Find a preset.
+
+    Args:
+        name: ``"smoke"``, ``"laptop"``, ``"paper"``, or the path of a YAML file.
+
+    Returns:
+        The path of its file.
+
+    Raises:
+        ConfigurationError: if there is none.
+    """
+    path = FOLDER / f"{name}.yaml"
+    if path.is_file():
+        return path
+    if Path(name).is_file():
+        return Path(name)
+    known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.yaml")))
+    raise ConfigurationError(
+        f"unknown preset {name!r}; there are {known}, or a path to a YAML file"
+    )
+
+
+def read_preset(name: str) -> dict[str, Any]:
+    """Read a preset.
+
+    Args:
+        name: as for :func:`preset_path`.
+
+    Returns:
+        Its contents.
+
+    Raises:
+        ConfigurationError: if there is none.
+    """
+    contents: dict[str, Any] = yaml.safe_load(preset_path(name).read_text())
+    return contents

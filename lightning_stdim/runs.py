@@ -1,0 +1,76 @@
+"""A run is one directory: configuration, checkpoints, ``metrics.csv``, ``results.json``."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
+
+CHECKPOINTS = "checkpoints"
+
+
+def run_directory(wanted: Path, *, resume: bool) -> Path:
+    """Choose a directory that overwrites nothing.
+
+    Args:
+        wanted: the name asked for; ``-2``, ``-3``, ... is appended if it is taken.
+        resume: take the newest existing one instead of a new one.
+
+    Returns:
+        The directory, which need not exist.
+    """
+    newest, following, k = None, wanted, 1
+    while following.exists() and any(following.iterdir()):
+        newest, k = following, k + 1
+        following = wanted.with_name(f"{wanted.name}-{k}")
+    return newest if resume and newest else following
+
+
+class RunCheckpoint(ModelCheckpoint):
+    """The best checkpoint by the method's own criterion, and the last one.
+
+    Args:
+        folder: the run's directory.
+        monitor: logged value to minimise; None keeps the last checkpoint only.
+    """
+
+    def __init__(self, folder: Path, monitor: str | None) -> None:
+        super().__init__(
+            dirpath=folder / CHECKPOINTS,
+            filename="best",
+            monitor=monitor,
+            save_top_k=1 if monitor else 0,
+            save_last=True,
+            enable_version_counter=False,
+        )
+
+
+class ContinuedCSVLogger(CSVLogger):
+    """``metrics.csv`` that keeps its earlier rows when a run is resumed.
+
+    Lightning's own logger deletes the file of the interrupted run.
+
+    Args:
+        folder: the run's directory.
+        resume_step: keep the rows logged before this many optimiser steps.
+    """
+
+    def __init__(self, folder: Path, *, resume_step: int = 0) -> None:
+        super().__init__(folder, name="", version="")
+        self.earlier: list[dict[str, Any]] = []
+        path = folder / "metrics.csv"
+        if resume_step and path.is_file():
+            with path.open(newline="") as file:
+                for row in csv.DictReader(file):
+                    if int(row["step"]) < resume_step:
+                        self.earlier.append({k: v for k, v in row.items() if v != ""})
+
+    def save(self) -> None:
+        """Write the rows logged since the last call, the earlier ones first."""
+        if self.earlier:
+            self.experiment.metrics[:0] = self.earlier
+            self.earlier = []
+        super().save()

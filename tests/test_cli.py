@@ -1,0 +1,304 @@
+"""The command line in process: every command, every shipped preset, the error paths."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import h5py
+import numpy as np
+import pytest
+import torch
+import yaml
+from torch import nn
+
+from lightning_stdim.cli import main
+from lightning_stdim.presets import FOLDER
+
+PRESETS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+@pytest.fixture(autouse=True)
+def _in_its_own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def shrunk(small):
+    """Options that make any preset quick."""
+    options = {
+        "data.steps": small["steps"],
+        "data.probe_steps": small["probe_steps"],
+        "data.root": small["root"],
+        "data.workers": 1,
+        "data.batch_size": 16,
+        "trainer.max_epochs": 1,
+        "trainer.limit_train_batches": 3,
+        "trainer.limit_val_batches": 2,
+        "trainer.limit_test_batches": 2,
+        "trainer.enable_progress_bar": "false",
+        "trainer.accelerator": "cpu",
+        "probe.max_epochs": 1,
+    }
+    return [f"--{name}={value}" for name, value in options.items()]
+
+
+def results(folder):
+    return json.loads((folder / "results.json").read_text())
+
+
+def metrics(folder):
+    with (folder / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def weights(path):
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_fit_with_every_preset(preset, shrunk, tmp_path):
+    config = str(FOLDER / f"{preset}.yaml")
+    assert main(["fit", "--config", config, *shrunk, "--out", "run"]) == 0
+    run = tmp_path / "run"
+    found = results(run)
+    assert found["preset"] == preset
+    assert found["method"] == "st-dim"
+    assert set(found["scores"]["protocols"]) == {"paper", "converged"}
+    for protocol in found["scores"]["protocols"].values():
+        values = protocol["f1"]["variables"]
+        assert set(values) | set(found["scores"]["dropped"]) == {
+            "player_y",
+            "enemy_y",
+            "ball_x",
+            "ball_y",
+            "enemy_score",
+            "player_score",
+        }
+        assert all(0 <= value <= 1 for value in values.values())
+    assert any(row.get("train/loss") for row in metrics(run))
+    assert yaml.safe_load((run / "config.yaml").read_text())["data"]["game"] == "pong"
+    for name in ("best", "last"):
+        assert weights(run / "checkpoints" / f"{name}.ckpt")
+
+
+def test_fit_without_arguments_is_stdim_on_pong_with_the_laptop_preset(capsys):
+    with pytest.raises(SystemExit):
+        main(["fit", "--print_config"])
+    config = yaml.safe_load(capsys.readouterr().out)
+    shipped = yaml.safe_load((FOLDER / "laptop.yaml").read_text())
+    assert config["model"]["class_path"].endswith("STDIM")
+    assert config["data"]["game"] == "pong"
+    assert config["data"]["steps"] == shipped["data"]["steps"]
+    assert config["trainer"]["max_epochs"] == shipped["trainer"]["max_epochs"]
+
+
+def test_the_other_models_and_a_second_run_keeps_the_first(shrunk, tmp_path):
+    assert main(["fit", "--model", "RandomCNN", *shrunk]) == 0
+    assert main(["fit", "--model", "RandomCNN", *shrunk]) == 0
+    first, second = (tmp_path / "runs" / f"pong-RandomCNN-seed0{k}" for k in ("", "-2"))
+    assert results(first)["scores"] == results(second)["scores"]
+    assert results(first)["budget"]["optimizer_steps"] == 0
+    assert main(["fit", "--model", "Supervised", *shrunk, "--out", "supervised"]) == 0
+    found = results(tmp_path / "supervised")
+    assert found["method"] == "supervised"
+    assert "supervised" in found["scores"]["protocols"]
+
+
+def test_interrupted_and_resumed_is_the_same_as_uninterrupted(shrunk, tmp_path):
+    """A run killed in its second epoch goes on from the end of the first."""
+    long = [*shrunk, "--trainer.max_epochs=2"]
+    assert main(["fit", *long, "--out", "whole"]) == 0
+    assert main(["fit", *shrunk, "--out", "parts"]) == 0
+    (tmp_path / "parts" / "results.json").unlink()
+    assert main(["fit", *long, "--out", "parts", "--ckpt_path", "last"]) == 0
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    for name, value in weights(whole / "checkpoints" / "last.ckpt").items():
+        assert torch.equal(value, weights(parts / "checkpoints" / "last.ckpt")[name])
+    assert results(whole)["scores"] == results(parts)["scores"]
+    assert [row["train/loss"] for row in metrics(whole)] == [
+        row["train/loss"] for row in metrics(parts)
+    ]
+
+
+def test_validate_test_predict_and_probe_on_a_checkpoint(shrunk, small, tmp_path, capsys):
+    assert main(["fit", *shrunk, "--out", "run"]) == 0
+    checkpoint = str(tmp_path / "run" / "checkpoints" / "best.ckpt")
+    assert main(["validate", *shrunk, "--ckpt_path", checkpoint]) == 0
+    assert "val/loss" in capsys.readouterr().out
+    assert main(["test", *shrunk, "--ckpt_path", checkpoint]) == 0
+    assert "mean over categories" in capsys.readouterr().out
+    assert main(["predict", *shrunk, "--ckpt_path", checkpoint]) == 0
+    features = np.load(tmp_path / "run" / "features.npz")
+    assert features["features"].shape == (small["probe_steps"], 256)
+    assert len(features["labels"]) == small["probe_steps"]
+    assert main([*probe(small, checkpoint), "--seed=0"]) == 0
+    found = results(tmp_path / "runs" / "pong-probe-best-seed0")
+    again = results(tmp_path / "run")
+    assert found["scores"]["protocols"]["converged"] == again["scores"]["protocols"]["converged"]
+
+
+def probe(small, encoder):
+    return [
+        "probe",
+        f"--encoder={encoder}",
+        "--preset=smoke",
+        f"--steps={small['probe_steps']}",
+        f"--root={small['root']}",
+        "--workers=1",
+    ]
+
+
+class Tiny(nn.Module):
+    def forward(self, frames):
+        return frames.float().mean(3).flatten(1)
+
+
+def flat(frames_only=False):
+    class Flat(nn.Module):
+        def forward(self, frames):
+            return frames.float().mean((1, 2, 3))
+
+    return Flat()
+
+
+def test_probe_a_module_of_the_user(small, tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(
+        "from torch import nn\n"
+        "class Mine(nn.Module):\n"
+        "    def forward(self, frames):\n"
+        "        return frames.float().mean(3).flatten(1)\n"
+        "class Flat(nn.Module):\n"
+        "    def forward(self, frames):\n"
+        "        return frames.float().mean((1, 2, 3))\n"
+        "def number():\n"
+        "    return 3\n"
+    )
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    assert main([*probe(small, "mine:Mine"), "--out=scores"]) == 0
+    assert results(tmp_path / "scores")["scores"]["protocols"]["paper"]
+    assert main(probe(small, "mine:Flat")) == 2
+    assert main(probe(small, "mine:number")) == 2
+
+
+def test_probe_random_and_majority(small, tmp_path):
+    for encoder in ("random", "majority"):
+        assert main([*probe(small, encoder), f"--out={encoder}"]) == 0
+    majority = results(tmp_path / "majority")["scores"]["protocols"]["majority"]["f1"]
+    converged = results(tmp_path / "random")["scores"]["protocols"]["converged"]["f1"]
+    assert converged["mean_over_variables"] > majority["mean_over_variables"]
+
+
+def test_collect_says_that_it_is_there(small, capsys):
+    options = ["collect", "--game=Pong", f"--steps={small['steps']}", f"--root={small['root']}"]
+    assert main(options) == 0
+    path = capsys.readouterr().out.strip().splitlines()[-1]
+    with h5py.File(path) as file:
+        assert file["frames"].shape == (small["steps"], 210, 160)
+    assert main(options) == 0
+    assert path in capsys.readouterr().out
+
+
+class Anything:
+    pass
+
+
+@pytest.fixture
+def bad_checkpoints(tmp_path):
+    torch.save({"state_dict": {}, "hyper_parameters": {"x": Anything()}}, tmp_path / "pickle.ckpt")
+    torch.save({"state_dict": {"layer.weight": torch.zeros(1)}}, tmp_path / "other.ckpt")
+    torch.save([1, 2], tmp_path / "list.ckpt")
+    (tmp_path / "text.ckpt").write_text("this is no checkpoint")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["fot"], "did you mean 'fit'"),
+        (["fit", "--data.game=ponk"], "pong"),
+        (["fit", "--data.steps=0"], "data.steps=0"),
+        (["fit", "--model=NoSuchModel"], "NoSuchModel"),
+        (["fit", "--ckpt_path=last"], "no run to resume"),
+        (["collect", "--game=breakot"], "breakout"),
+        (["collect", "--steps=-3"], "steps"),
+        (["collect", "--steps=10", "--root=/proc/nowhere"], "cannot be written"),
+        (["probe", "--encoder=nothing"], "neither"),
+        (["probe", "--encoder=random", "--preset=huge"], "unknown preset 'huge'"),
+        (["probe", "--encoder=missing.ckpt"], "no checkpoint"),
+        (["probe", "--encoder=pickle.ckpt"], "can run code"),
+        (["probe", "--encoder=other.ckpt"], "holds no encoder"),
+        (["probe", "--encoder=list.ckpt"], "not a Lightning checkpoint"),
+        (["probe", "--encoder=text.ckpt"], "text.ckpt"),
+    ],
+)
+@pytest.mark.usefixtures("bad_checkpoints")
+def test_wrong_input_gets_one_message(words, message, capsys):
+    try:
+        status = main(words)
+    except SystemExit as stop:  # argument parsers
+        status = stop.code
+    assert status not in (0, None)
+    errors = capsys.readouterr().err
+    assert message in errors
+    assert "Traceback" not in errors
+
+
+def test_too_few_episodes(small, capsys):
+    words = [*probe(small, "random"), "--steps=500"]
+    assert main(words) == 2
+    assert "steps would do" in capsys.readouterr().err
+
+
+def test_a_flipped_byte_in_the_collection(small, tmp_path, capsys):
+    words = ["collect", "--steps=300", "--root=data", "--workers=1"]
+    assert main(words) == 0
+    path = next((tmp_path / "data").glob("*.h5"))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert main([*probe(small, "random"), "--root=data", "--steps=300", "--seed=0"]) == 2
+    capsys.readouterr()
+    path.rename(path.with_name(path.name.replace("seed0", "seed1000000")))
+    assert main([*probe(small, "random"), "--root=data", "--steps=300", "--seed=0"]) == 2
+    assert path.name.replace("seed0", "seed1000000") in capsys.readouterr().err
+
+
+def test_nan_in_the_loss_stops_the_run(shrunk, tmp_path, capsys):
+    (tmp_path / "broken.py").write_text(
+        "from lightning_stdim.methods import STDIM\n"
+        "class Broken(STDIM):\n"
+        "    def loss(self, batch):\n"
+        "        return {k: v * float('nan') for k, v in super().loss(batch).items()}\n"
+    )
+    sys.path.insert(0, str(tmp_path))
+    try:
+        assert main(["fit", "--model=broken.Broken", *shrunk, "--out=run"]) == 2
+    finally:
+        sys.path.remove(str(tmp_path))
+    assert "became nan" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "results.json").exists()
+
+
+@pytest.mark.parametrize("delay", [0.0, 1.0])
+def test_sigkill_in_fit_leaves_a_run_that_resumes(shrunk, tmp_path, delay):
+    words = [*shrunk, "--trainer.max_epochs=3", "--out=run"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lightning_stdim", "fit", *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    deadline = time.monotonic() + 120
+    while not last.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(delay)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert main(["fit", *words, "--ckpt_path=last"]) == 0
+    assert main(["fit", *shrunk, "--trainer.max_epochs=3", "--out=whole"]) == 0
+    assert results(tmp_path / "run")["scores"] == results(tmp_path / "whole")["scores"]
