@@ -37,8 +37,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f"{path} holds more than tensors and plain values, or is no checkpoint; such files "
             "can run code when they are read, so it was not. Save one with plain hyperparameters"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise StoreError(f"{path} is damaged or is no checkpoint: {error}") from error
+    except Exception as error:  # whatever a reader of foreign bytes may raise
+        raise StoreError(
+            f"{path} is damaged or is no checkpoint ({type(error).__name__}: {error}); "
+            "take another one of the run's, such as last.ckpt"
+        ) from error
     if not isinstance(contents, dict) or "state_dict" not in contents:
         raise EncoderError(f"{path} is not a Lightning checkpoint: it has no state_dict")
     return contents

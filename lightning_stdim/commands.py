@@ -102,7 +102,12 @@ def probe(
 
     from lightning_stdim.datamodules.atari import AtariDataModule
     from lightning_stdim.encoders import resolve_encoder
-    from lightning_stdim.probes import PaperSettings, evaluate_encoder, majority
+    from lightning_stdim.probes import (
+        ConvergedSettings,
+        PaperSettings,
+        evaluate_encoder,
+        majority,
+    )
 
     module = None if encoder == "majority" else resolve_encoder(encoder, seed=seed)
     data = AtariDataModule(
@@ -119,8 +124,14 @@ def probe(
     if module is None:
         scores = majority(labelled)
     else:
-        settings = PaperSettings(**budget.get("probe", {}))
-        scores = evaluate_encoder(module, labelled, seed=seed, paper=settings)
+        converged = {k: tuple(v) if isinstance(v, list) else v for k, v in budget["converged"].items()}
+        scores = evaluate_encoder(
+            module,
+            labelled,
+            seed=seed,
+            paper=PaperSettings(**budget["paper"]),
+            converged=ConvergedSettings(**converged),
+        )
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(encoder).stem if module else encoder)
     folder = Path(
         out or run_directory(Path(f"runs/{data.game}-probe-{name}-seed{seed}"), resume=False)

@@ -23,7 +23,12 @@ from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.methods import STDIM, RandomCNN, SSLMethod
 from lightning_stdim.presets import preset_path
-from lightning_stdim.probes import PaperSettings, Supervised, evaluate_encoder
+from lightning_stdim.probes import (
+    ConvergedSettings,
+    PaperSettings,
+    Supervised,
+    evaluate_encoder,
+)
 from lightning_stdim.runs import CHECKPOINTS, ContinuedCSVLogger, RunCheckpoint, run_directory
 from lightning_stdim.terminal import print_scores
 
@@ -54,7 +59,8 @@ class StdimCLI(LightningCLI):
         parser.add_argument(
             "--preset", type=str | None, default=None, help="name recorded beside the results"
         )
-        parser.add_class_arguments(PaperSettings, "probe")
+        parser.add_class_arguments(PaperSettings, "paper")
+        parser.add_class_arguments(ConvergedSettings, "converged")
         parser.set_defaults({"model": "lightning_stdim.methods.STDIM"})
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -109,10 +115,24 @@ class StdimCLI(LightningCLI):
         print(f"run directory: {self.folder}")
         self.started = time.monotonic()
 
+    def fit(self, **arguments: Any) -> None:
+        """Train, and say how to go on when interrupted.
+
+        Args:
+            arguments: of ``Trainer.fit``.
+
+        Raises:
+            KeyboardInterrupt: when interrupted; Lightning itself exits without a word.
+        """
+        try:
+            self.trainer.fit(**arguments)
+        except SystemExit:
+            raise KeyboardInterrupt(
+                f"interrupted; to go on: the same command with --out {self.folder} --ckpt_path last"
+            ) from None
+
     def after_fit(self) -> None:
         """Probe the encoder that was kept, and write ``results.json``."""
-        if self.trainer.interrupted:
-            raise KeyboardInterrupt
         if self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         last = self.folder / CHECKPOINTS / "last.ckpt"
@@ -166,12 +186,15 @@ class StdimCLI(LightningCLI):
             if self.subcommand == "fit":
                 self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
             end_to_end = self.model.scores()
+            if self.model.per_variable_encoder:  # no one encoder to probe
+                return end_to_end
         encoder = self.model.encoder if checkpoint is None else load_encoder(checkpoint)
         scores = evaluate_encoder(
             encoder.to(self.trainer.strategy.root_device),
             data,
             seed=self._get(self.config, "seed_everything"),
-            paper=self._get(self.config_init, "probe"),
+            paper=self._get(self.config_init, "paper"),
+            converged=self._get(self.config_init, "converged"),
         )
         if end_to_end is not None:
             scores["protocols"] = end_to_end["protocols"] | scores["protocols"]

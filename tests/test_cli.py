@@ -15,6 +15,7 @@ import torch
 import yaml
 from torch import nn
 
+import lightning_stdim.lightning_cli  # noqa: F401  Lightning's logger keeps the stderr it finds
 from lightning_stdim.cli import main
 from lightning_stdim.presets import FOLDER
 
@@ -41,7 +42,8 @@ def shrunk(small):
         "trainer.limit_test_batches": 2,
         "trainer.enable_progress_bar": "false",
         "trainer.accelerator": "cpu",
-        "probe.max_epochs": 1,
+        "paper.max_epochs": 1,
+        "converged.strengths": "[0.03]",
     }
     return [f"--{name}={value}" for name, value in options.items()]
 

@@ -24,7 +24,6 @@ from rich.progress import (
 
 from lightning_stdim import __version__
 from lightning_stdim.datamodules import recording, store
-from lightning_stdim.datamodules.emulator import Emulator
 from lightning_stdim.datamodules.labels import (
     LabelSet,
     annotation,
@@ -63,7 +62,7 @@ def collect(
         game: any usual spelling of an annotated game's name.
         steps: number of rows, at least 1. The episode that the last one belongs to is cut there.
         seed: 0 to 2**63 - 1. Collections of different seeds share no game.
-        workers: number of processes that play, at least 1; each takes about 100 MB.
+        workers: number of processes that play, at least 1; each takes about 80 MB.
         root: folder of the file; made if it is missing.
         policy: who plays.
         label_set: which variables to label; by default the paper's where it has the game, else the
@@ -104,11 +103,13 @@ def collect(
                     f"--seed {seed}" + (f" --label_set {labels.label_set}" if suffix else ""),
                     "lightning_stdim": __version__,
                     "schema": store.SCHEMA,
-                    **Emulator(game).settings,
                 }
-                partial = Partial(folder, {**attributes, "piece_rows": PIECE_ROWS})
-                with _progress_bar(game, steps, progress) as show:
-                    _play(partial, attributes, workers, show)
+                orders = {"game": game, "policy": policy, "seed": seed, "folder": str(folder)}
+                with Crew(workers, {**orders, "size": PIECE_ROWS}) as crew:
+                    attributes |= crew.settings()
+                    partial = Partial(folder, {**attributes, "piece_rows": PIECE_ROWS})
+                    with _progress_bar(game, steps, progress) as show:
+                        _play(partial, crew, workers, steps, show)
                 _assemble(partial, attributes, path)
             shutil.rmtree(folder, ignore_errors=True)
     store.check(path, verify=False)
@@ -116,39 +117,31 @@ def collect(
 
 
 def _play(
-    partial: Partial, attributes: dict[str, Any], workers: int, show: Callable[[int], None]
+    partial: Partial, crew: Crew, workers: int, steps: int, show: Callable[[int], None]
 ) -> None:
-    """Have the games played until the collection has all its rows."""
-    steps = attributes["steps"]
-    orders = {key: attributes[key] for key in ("game", "policy", "seed")}
-    kept = (
-        f"what was played is kept in {partial.folder} (%d of {steps} steps from the beginning): "
-        "do the same again to go on"
-    )
-    if partial.reached() >= steps:
-        return
+    """Have games played until the collection has all its rows."""
+    idle = set(range(workers))
+    playing: dict[int, int] = {}  # worker: game
     try:
-        with Crew(workers, {**orders, "folder": str(partial.folder), "size": PIECE_ROWS}) as crew:
-            idle = set(range(workers))
-            playing: dict[int, int] = {}  # worker: game
-            while (reached := partial.reached()) < steps:
-                show(reached + sum(partial.rows(game) for game in playing.values()))
-                while idle and (next_game := partial.next_game(steps, playing.values())):
-                    worker = idle.pop()
-                    playing[worker] = next_game[0]
-                    crew.play(worker, *next_game)
-                worker, message = crew.report()
-                assert message is not None
-                if "done" in message:
-                    del playing[worker]
-                    idle.add(worker)
-                else:
-                    partial.add(**message)
-            show(steps)
-    except StoreError as error:
-        raise StoreError(f"{error}; {kept % partial.reached()}") from None
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"interrupted; {kept % partial.reached()}") from None
+        while partial.reached() < steps:
+            show(partial.total())
+            while idle and (next_game := partial.next_game(steps, playing.values())):
+                worker = idle.pop()
+                playing[worker] = next_game[0]
+                crew.play(worker, *next_game)
+            worker, message = crew.report()
+            if "done" in message:
+                del playing[worker]
+                idle.add(worker)
+            else:
+                partial.add(**message)
+        show(steps)
+    except (StoreError, KeyboardInterrupt) as error:
+        reason = str(error) or "interrupted"
+        raise type(error)(
+            f"{reason}; what was played is kept in {partial.folder} ({partial.reached()} of "
+            f"{steps} steps from the beginning): do the same again to go on"
+        ) from None
 
 
 def _assemble(partial: Partial, attributes: dict[str, Any], path: Path) -> None:

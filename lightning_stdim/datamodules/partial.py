@@ -1,8 +1,9 @@
 """The folder of an unfinished collection: pieces of games, and which of them are still needed.
 
-A piece is a file of its own, named ``GAME-PIECE-ROWS.h5``, or ``GAME-PIECE-ROWS-end.h5`` where the
-game ends with it. It appears by a rename when it is complete. All that is known about the
-collection's progress is in these names, so there is no state that a kill could leave wrong.
+A piece is a file of its own, named ``GAME-START-ROWS.h5``, or ``GAME-START-ROWS-end.h5`` where the
+game ends with it; START is the piece's first row in its game. It appears by a rename when it is
+complete. All that is known about the collection's progress is in these names, so there is no state
+that a kill could leave wrong.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Collection as Set
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lightning_stdim.datamodules import store
 from lightning_stdim.errors import StoreError
@@ -23,19 +24,27 @@ from lightning_stdim.errors import StoreError
 _NAME = re.compile(r"(\d+)-(\d+)-(\d+)(-end)?\.h5")
 
 
-def piece_name(game: int, piece: int, rows: int, ended: bool) -> str:
+class Piece(NamedTuple):
+    """A piece's place in its game, and its file."""
+
+    start: int
+    rows: int
+    path: Path
+
+
+def piece_name(game: int, start: int, rows: int, ended: bool) -> str:
     """Name the file of a piece.
 
     Args:
         game: the game's number.
-        piece: the piece's number in the game.
+        start: the piece's first row in the game.
         rows: how many rows it has.
         ended: whether the game ends with it.
 
     Returns:
         The file's name.
     """
-    return f"{game:06d}-{piece:06d}-{rows}{'-end' if ended else ''}.h5"
+    return f"{game:06d}-{start:06d}-{rows}{'-end' if ended else ''}.h5"
 
 
 class Partial:
@@ -52,7 +61,7 @@ class Partial:
 
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
         self.folder = folder
-        self._pieces: defaultdict[int, list[tuple[int, Path]]] = defaultdict(list)
+        self._pieces: defaultdict[int, list[Piece]] = defaultdict(list)
         self._ended: set[int] = set()
         wanted = json.dumps(settings, indent=1)
         note = folder / "settings.json"
@@ -72,7 +81,7 @@ class Partial:
                 continue
             name = _NAME.fullmatch(path.name)
             try:
-                if name is None or int(name[2]) != len(self._pieces[int(name[1])]):
+                if name is None or int(name[2]) != self.rows(int(name[1])):
                     raise StoreError("a temporary file, or a piece after a gap")
                 store.check(path)
             except StoreError:
@@ -80,17 +89,19 @@ class Partial:
             else:
                 self.add(int(name[1]), int(name[2]), int(name[3]), bool(name[4]))
 
-    def add(self, game: int, piece: int, rows: int, ended: bool) -> None:
+    def add(self, game: int, start: int, rows: int, ended: bool) -> None:
         """Take note of a piece whose file is there.
 
         Args:
             game: the game's number.
-            piece: the piece's number in the game; none before it is missing.
+            start: the piece's first row in the game; every row before it is there.
             rows: how many rows it has.
             ended: whether the game ends with it.
         """
-        path = self.folder / piece_name(game, piece, rows, ended)
-        self._pieces[game][piece:] = [(rows, path)]
+        piece = Piece(start, rows, self.folder / piece_name(game, start, rows, ended))
+        pieces = self._pieces[game]
+        if piece not in pieces:  # it is where an interrupted game is played again
+            pieces[:] = [*(earlier for earlier in pieces if earlier.start < start), piece]
         if ended:
             self._ended.add(game)
 
@@ -103,7 +114,15 @@ class Partial:
         Returns:
             The number of rows.
         """
-        return sum(rows for rows, _ in self._pieces[game])
+        return sum(piece.rows for piece in self._pieces[game])
+
+    def total(self) -> int:
+        """Count what is there of all games.
+
+        Returns:
+            The number of rows.
+        """
+        return sum(self.rows(game) for game in list(self._pieces))
 
     def reached(self) -> int:
         """Count the rows that follow on each other from the collection's beginning.
@@ -146,7 +165,7 @@ class Partial:
             A game's number and a piece's file, up to the first game that has not ended.
         """
         for game in count():
-            for _, path in self._pieces[game]:
-                yield game, path
+            for piece in self._pieces[game]:
+                yield game, piece.path
             if game not in self._ended:
                 return

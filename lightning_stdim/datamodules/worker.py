@@ -27,12 +27,13 @@ class Report(NamedTuple):
 
     Attributes:
         worker: which worker.
-        message: ``{"game", "piece", "rows", "ended"}`` for a piece that is written, ``{"done"}``
-            for an order that is fulfilled, ``{"error"}`` before it gives up, None when it has died.
+        message: ``{"settings"}`` of the emulator when it is ready, ``{"game", "start", "rows",
+            "ended"}`` for a piece that is written, ``{"done"}`` for an order that is fulfilled,
+            ``{"error"}`` before it gives up, ``{}`` when it has died.
     """
 
     worker: int
-    message: dict[str, Any] | None
+    message: dict[str, Any]
 
 
 class Crew:
@@ -80,7 +81,7 @@ class Crew:
         assert stdout is not None
         for line in stdout:
             self._reports.put(Report(worker, json.loads(line)))
-        self._reports.put(Report(worker, None))
+        self._reports.put(Report(worker, {}))
 
     def play(self, worker: int, game: int, limit: int) -> None:
         """Order a game.
@@ -95,17 +96,34 @@ class Crew:
         with contextlib.suppress(BrokenPipeError):  # it has died: that report is on its way
             print(json.dumps({"game": game, "limit": limit}), file=stdin, flush=True)
 
-    def report(self) -> Report:
-        """Wait for the next report.
+    def settings(self) -> dict[str, Any]:
+        """Wait for a worker to be ready; to be called once, before anything is ordered.
 
         Returns:
-            The report; never one of a worker that has died or given up.
+            ``Emulator.settings``, so that the calling process needs no emulator.
 
         Raises:
             StoreError: a worker has died or given up.
         """
+        settings: dict[str, Any] = self._next().message["settings"]
+        return settings
+
+    def report(self) -> Report:
+        """Wait for the next piece or the end of an order.
+
+        Returns:
+            The report.
+
+        Raises:
+            StoreError: a worker has died or given up.
+        """
+        while "settings" in (report := self._next()).message:
+            pass
+        return report
+
+    def _next(self) -> Report:
         report = self._reports.get()
-        if report.message is None:
+        if not report.message:
             code = self._processes[report.worker].wait()
             how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
             raise StoreError(f"a worker process {how}")
@@ -132,6 +150,7 @@ def _play(
 
     emulator = Emulator(game)
     recorder = Recorder(size)
+    print(json.dumps({"settings": emulator.settings}), file=reports, flush=True)
     while True:
         order = orders.get()
         number = order["game"]
@@ -142,13 +161,15 @@ def _play(
             limit=order["limit"],
             recorder=recorder,
         )
-        for piece, (columns, ended) in enumerate(pieces):
+        start = 0
+        for columns, ended in pieces:
             rows = len(columns["actions"])
-            path = Path(folder) / piece_name(number, piece, rows, ended)
+            path = Path(folder) / piece_name(number, start, rows, ended)
             if not path.exists():  # it does where an interrupted game is played again
                 store.write_columns(path, columns)
-            message = {"game": number, "piece": piece, "rows": rows, "ended": ended}
+            message = {"game": number, "start": start, "rows": rows, "ended": ended}
             print(json.dumps(message), file=reports, flush=True)
+            start += rows
         print(json.dumps({"done": number}), file=reports, flush=True)
 
 

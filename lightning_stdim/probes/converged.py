@@ -34,14 +34,18 @@ class ConvergedSettings:
         patience: a variable's search ends after so many weaker strengths in a row that are no
             better.
         tolerance: the optimum counts as reached when the estimated distance of the objective to
-            its minimum is below this share of it.
+            its minimum is below this share of it. (The true distance is two to five times the
+            estimate.)
+        search_tolerance: the same, while strengths are compared; only the chosen one is solved
+            to ``tolerance``.
         dtype: of the solver's arithmetic.
     """
 
     strengths: tuple[float, ...] = tuple(10 ** (-k / 2) for k in range(2, 13))
     criterion: Literal["accuracy", "log_loss"] = "accuracy"
     patience: int = 2
-    tolerance: float = 1e-3
+    tolerance: float = 1e-5
+    search_tolerance: float = 1e-3
     dtype: Literal["float32", "float64"] = "float32"
 
     def __post_init__(self) -> None:
@@ -53,10 +57,10 @@ class ConvergedSettings:
             raise ConfigurationError(
                 f"strengths={self.strengths} must be positive and go from strong to weak"
             )
-        if not self.tolerance > 0 or self.patience < 1:
+        if not min(self.tolerance, self.search_tolerance) > 0 or self.patience < 1:
             raise ConfigurationError(
-                f"tolerance={self.tolerance} must be positive and patience={self.patience} at "
-                "least 1"
+                f"tolerance={self.tolerance} and search_tolerance={self.search_tolerance} must be "
+                f"positive and patience={self.patience} at least 1"
             )
 
 
@@ -96,12 +100,13 @@ def train_converged(
             labels = {split: values[:, v] for split, values in data.labels.items()}
             search = _Search(features, labels, settings)
             for k, strength in enumerate(settings.strengths):
-                search.solve(strength)
-                update(v * steps + k + 1, f"{name}, strength {strength:.0e}")
+                update(v * steps + k, f"{name}, strength {strength:.0e}")
+                search.try_strength(strength)
                 if search.finished:
                     break
-            predictions.append(search.prediction)
-            details[name] = search.details
+            details[name] = search.solve()
+            predictions.append(search.predict("test"))
+            update((v + 1) * steps, name)
     return torch.stack(predictions, dim=1), details
 
 
@@ -145,46 +150,52 @@ class _Search:
         self.problem = Logistic(z, z.square().mean(0), train, len(self.classes))
         self.weights = self.previous = self.problem.start()
         self.best: tuple[float, float] | None = None
-        self.worse = self.evaluations = self.solved = 0
+        self.worse = self.evaluations = self.tried = 0
 
     @property
     def finished(self) -> bool:
         """Whether weaker strengths have stopped being better."""
         return self.worse >= self.settings.patience
 
-    def solve(self, strength: float) -> None:
-        """Find the optimum for the next strength, and keep it if it is the best one so far."""
-        penalty = self.features["train"].new_full((len(self.weights),), strength)
-        penalty[-1] = 0.0  # the bias
+    def try_strength(self, strength: float) -> None:
+        """Go on to the next strength, and remember it if it is the best one so far."""
         # From the second change of strength on, the last change predicts the next.
-        ahead = EXTRAPOLATION * (self.weights - self.previous) if self.solved > 1 else 0.0
-        point, evaluations = minimise(
-            self.problem, self.weights + ahead, penalty, tolerance=self.settings.tolerance
-        )
-        self.previous, self.weights = self.weights, point.weights
-        self.evaluations += evaluations
-        self.solved += 1
+        ahead = EXTRAPOLATION * (self.weights - self.previous) if self.tried > 1 else 0.0
+        self.previous, start = self.weights, self.weights + ahead
+        self._minimise(start, strength, self.settings.search_tolerance)
+        self.tried += 1
         accuracy, log_loss = self._validate()
         quality = (accuracy, -log_loss)
         if self.settings.criterion == "log_loss":
             quality = (-log_loss, accuracy)
+        self.worse += 1
         if self.best is None or quality > self.best:
             self.best, self.worse = quality, 0
-            self.prediction = self._predict("test")
-            self.details = {
-                "strength": strength,
-                "val_accuracy": accuracy,
-                "val_log_loss": log_loss if log_loss < float("inf") else None,
-                "objective": point.value,
-            }
-        else:
-            self.worse += 1
-        self.details |= {
+            self.chosen, self.chosen_weights = strength, self.weights
+
+    def solve(self) -> dict[str, Any]:
+        """Reach the optimum at the chosen strength, and describe it in plain data."""
+        value = self._minimise(self.chosen_weights, self.chosen, self.settings.tolerance)
+        accuracy, log_loss = self._validate()
+        return {
+            "strength": self.chosen,
+            "val_accuracy": accuracy,
+            "val_log_loss": log_loss if log_loss < float("inf") else None,
+            "objective": value,
             "evaluations": self.evaluations,
-            "weakest_tried": self.solved == len(self.settings.strengths),
+            "weakest_tried": self.tried == len(self.settings.strengths),
         }
 
-    def _predict(self, split: Split) -> Tensor:
+    def _minimise(self, start: Tensor, strength: float, tolerance: float) -> float:
+        penalty = start.new_full((len(start),), strength)
+        penalty[-1] = 0.0  # the bias
+        point, evaluations = minimise(self.problem, start, penalty, tolerance=tolerance)
+        self.weights = point.weights
+        self.evaluations += evaluations
+        return point.value
+
+    def predict(self, split: Split) -> Tensor:
+        """Predict the labels of a split, int64 [n]."""
         predicted: Tensor = self.classes[(self.features[split] @ self.weights).argmax(1)]
         return predicted
 

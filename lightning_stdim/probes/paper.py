@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ class PaperSettings:
     def __post_init__(self) -> None:
         for name in ("lr", "eps", "batch_size", "max_epochs", "patience"):
             if not getattr(self, name) > 0:
-                raise ConfigurationError(f"probe.{name}={getattr(self, name)} must be positive")
+                raise ConfigurationError(f"paper.{name}={getattr(self, name)} must be positive")
 
 
 class FrozenProbe(LightningModule):
@@ -289,6 +290,9 @@ def _quiet_lightning() -> Iterator[None]:
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            # Lightning 2.6 calls what PyTorch 2.9 and newer deprecate.
+            warnings.filterwarnings("ignore", message=".*LeafSpec")
+            yield
     finally:
         logger.setLevel(level)

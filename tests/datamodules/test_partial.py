@@ -8,10 +8,10 @@ from lightning_stdim.datamodules.store import write_columns
 from lightning_stdim.errors import StoreError
 
 
-def put(partial: Partial, game: int, piece: int, rows: int, ended: bool = False) -> None:
-    path = partial.folder / piece_name(game, piece, rows, ended)
+def put(partial: Partial, game: int, start: int, rows: int, ended: bool = False) -> None:
+    path = partial.folder / piece_name(game, start, rows, ended)
     write_columns(path, {"x": np.zeros(rows)})
-    partial.add(game, piece, rows, ended)
+    partial.add(game, start, rows, ended)
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_games_are_played_in_order_each_once(partial):
     put(partial, 1, 0, 60, ended=True)
     assert partial.next_game(100, [0, 2]) == (3, 10)
     assert partial.reached() == 30  # game 0 goes on
-    put(partial, 0, 1, 10, ended=True)
+    put(partial, 0, 30, 10, ended=True)
     assert partial.next_game(100, []) is None
     assert partial.reached() == 100
 
@@ -40,21 +40,40 @@ def test_a_game_that_was_cut_is_not_played_again(partial):
     assert partial.next_game(150, []) == (0, 150)
 
 
+def test_a_game_played_again_replaces_a_piece_that_was_cut_short(partial):
+    put(partial, 0, 0, 8)
+    put(partial, 0, 8, 3)  # cut: no more was needed then
+    partial.add(0, 0, 8, False)  # seen again
+    assert partial.rows(0) == 11
+    put(partial, 0, 8, 8)
+    put(partial, 0, 16, 8, ended=True)
+    assert [path.name for _, path in partial.in_order()] == [
+        "000000-000000-8.h5",
+        "000000-000008-8.h5",
+        "000000-000016-8-end.h5",
+    ]
+    again = Partial(partial.folder, {"seed": 0})  # never two versions of a row, never a gap
+    assert [path.name for _, path in again.in_order()] == [
+        "000000-000000-8.h5",
+        "000000-000008-3.h5",
+    ]
+
+
 def test_what_was_there_is_found_again_and_what_is_wrong_removed(partial):
     put(partial, 0, 0, 5)
-    put(partial, 0, 1, 5)
-    put(partial, 0, 2, 3, ended=True)
+    put(partial, 0, 5, 5)
+    put(partial, 0, 10, 3, ended=True)
     put(partial, 1, 0, 7, ended=True)
     folder = partial.folder
     again = Partial(folder, {"seed": 0})
     assert again.reached() == 20
     assert [(game, path.name) for game, path in again.in_order()] == [
         (0, "000000-000000-5.h5"),
-        (0, "000000-000001-5.h5"),
-        (0, "000000-000002-3-end.h5"),
+        (0, "000000-000005-5.h5"),
+        (0, "000000-000010-3-end.h5"),
         (1, "000001-000000-7-end.h5"),
     ]
-    damaged = folder / "000000-000001-5.h5"
+    damaged = folder / "000000-000005-5.h5"
     damaged.write_bytes(damaged.read_bytes()[:-1])
     (folder / "other.tmp").write_text("")
     again = Partial(folder, {"seed": 0})

@@ -1,0 +1,175 @@
+"""What each choice of the probe protocol moves: the contradiction between paper and report.
+
+    python benchmarks/probe_factors.py --runs results/pong-laptop --out results/pong-factors
+
+Takes the encoders of a finished benchmark (Random-CNN at its initialisation, ST-DIM's and
+supervised's checkpoints, every seed), and probes each of them under the paper's protocol with one
+factor changed at a time, and under the converged protocol. Writes one JSON per encoder, which is
+not made again, and ``factors.md``: mean F1 over categories, with Student-t 95 % intervals over
+seeds, and the order of the methods under each factor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from record import write_record
+from torch import nn
+
+from lightning_stdim.benchmark.intervals import estimate
+from lightning_stdim.checkpoints import load_encoder
+from lightning_stdim.datamodules.atari import AtariDataModule
+from lightning_stdim.datamodules.batches import ProbeData
+from lightning_stdim.encoders import NatureEncoder, resolve_encoder
+from lightning_stdim.probes import ConvergedSettings, PaperSettings
+from lightning_stdim.probes.converged import train_converged
+from lightning_stdim.probes.evaluate import encode_splits
+from lightning_stdim.probes.features import ProbeFeatures
+from lightning_stdim.probes.paper import train_paper
+from lightning_stdim.probes.scores import score_predictions
+
+METHODS = ("random-cnn", "st-dim", "supervised")
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One change of the protocol: of the probe's settings, or of the data."""
+
+    name: str
+    probe: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    converged: bool = False
+
+
+FACTORS = (
+    Factor("paper protocol"),
+    Factor("features standardised", probe={"standardize": True}),
+    Factor("learning rate 1e-2", probe={"lr": 1e-2}),
+    Factor("standardised, learning rate 1e-2", probe={"standardize": True, "lr": 1e-2}),
+    Factor("no early stopping, 100 epochs", probe={"patience": 100, "plateau_patience": 100}),
+    Factor("at most 10 epochs", probe={"max_epochs": 10}),
+    Factor("last weights", probe={"restore": "last"}),
+    Factor("the reference's sampling", probe={"sampling": "episodes"}),
+    Factor("duplicates kept", data={"deduplicate": False}),
+    Factor("no entropy filter", data={"entropy_threshold": 0.0}),
+    Factor("label set upstream", data={"label_set": "upstream"}),
+    Factor("a third of the probe frames", data={"probe_steps": 5000}),
+    Factor("converged protocol", converged=True),
+    Factor("converged, duplicates kept", data={"deduplicate": False}, converged=True),
+    Factor("converged, a third of the probe frames", data={"probe_steps": 5000}, converged=True),
+)
+
+
+def pytorch_default(seed: int) -> nn.Module:
+    """Make the encoder with PyTorch's default initialisation instead of the orthogonal one."""
+    torch.manual_seed(seed)
+    encoder = NatureEncoder()
+    for module in encoder.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            module.reset_parameters()
+    return encoder
+
+
+def encoders(runs: Path, seeds: list[int]) -> Iterator[tuple[str, int, nn.Module]]:
+    for seed in seeds:
+        for method in METHODS:
+            if method == "random-cnn":
+                yield method, seed, resolve_encoder("random", seed=seed)
+                yield "random-cnn, PyTorch's initialisation", seed, pytorch_default(seed)
+            else:
+                folder = runs / "pong" / method / f"seed{seed}" / "checkpoints"
+                yield method, seed, load_encoder(folder / "best.ckpt")
+
+
+def score(features: ProbeFeatures, data: ProbeData, factor: Factor, seed: int) -> dict[str, Any]:
+    started = time.monotonic()
+    if factor.converged:
+        predictions, details = train_converged(features, settings=ConvergedSettings())
+        labels = features.labels["test"]
+    else:
+        settings = PaperSettings(**factor.probe)
+        predictions, labels, details = train_paper(features, settings=settings, seed=seed)
+    tables = score_predictions(predictions, labels, data)
+    return {
+        "f1": tables["f1"],
+        "accuracy": tables["accuracy"],
+        "details": details,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+
+
+def probe(encoder: nn.Module, seed: int, data_settings: dict[str, Any]) -> dict[str, Any]:
+    cache: dict[str, tuple[ProbeFeatures, ProbeData]] = {}
+    scores: dict[str, Any] = {}
+    for factor in FACTORS:
+        settings = {**data_settings, **factor.data}
+        key = json.dumps(settings)
+        if key not in cache:
+            data = AtariDataModule("pong", seed=seed, stage="probe", **settings).probe_data()
+            cache = {key: (encode_splits(encoder, data), data), **dict(list(cache.items())[:1])}
+        scores[factor.name] = score(*cache[key], factor, seed)
+        print(
+            f"  {factor.name}: {scores[factor.name]['f1']['mean_over_categories']:.3f}", flush=True
+        )
+    first = next(iter(cache.values()))[0].features["train"]
+    return {"scores": scores, "feature_deviation": first.std(0).mean().item()}
+
+
+def table(records: dict[str, list[dict[str, Any]]]) -> str:
+    methods = list(records)
+    lines = [
+        "| factor changed | " + " | ".join(methods) + " | order of the three methods |",
+        "|---|" + "---|" * (len(methods) + 1),
+    ]
+
+    def row(name: str, factor: str, mean: str) -> None:
+        values = {
+            m: [r["scores"][factor]["f1"][mean] for r in found] for m, found in records.items()
+        }
+        cells = []
+        for found in values.values():
+            cell = estimate(found)
+            width = "" if cell.half_width is None else f" ± {cell.half_width:.2f}"
+            cells.append(f"{cell.mean:.2f}{width}")
+        ranked = sorted(METHODS, key=lambda m: -sum(values[m]))
+        lines.append(f"| {name} | {' | '.join(cells)} | {' > '.join(ranked)} |")
+
+    for factor in FACTORS:
+        row(factor.name, factor.name, "mean_over_categories")
+    for factor in ("paper protocol", "converged protocol"):
+        row(f"{factor}, mean over variables", factor, "mean_over_variables")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--probe-steps", type=int, default=15_000)
+    parser.add_argument("--root", default="data")
+    arguments = parser.parse_args()
+    data_settings = {"probe_steps": arguments.probe_steps, "root": arguments.root}
+    records: dict[str, list[dict[str, Any]]] = {}
+    for method, seed, encoder in encoders(arguments.runs, list(range(arguments.seeds))):
+        name = "".join(c if c.isalnum() else "-" for c in method)
+        path = arguments.out / f"{name}-seed{seed}.json"
+        if not path.exists():
+            print(f"{method}, seed {seed}", flush=True)
+            record = probe(encoder, seed, data_settings)
+
+            write_record(str(path), {"method": method, "seed": seed, **record})
+        records.setdefault(method, []).append(json.loads(path.read_text()))
+    (arguments.out / "factors.md").write_text(table(records))
+    print(table(records))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""How long it takes to probe all variables of a game, with both protocols, beside the encoding.
+
+    python benchmarks/probing.py [--out results/benchmarks/probing.json]
+
+The features are those of the encoder at its initialisation: no training makes probing slower. The
+frames are encoded once; the two protocols share the features.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import torch
+from record import write_record
+from rich.console import Console
+from rich.table import Table
+
+from lightning_stdim.datamodules.atari import AtariDataModule
+from lightning_stdim.encoders import resolve_encoder
+from lightning_stdim.probes.converged import train_converged
+from lightning_stdim.probes.evaluate import encode_splits
+from lightning_stdim.probes.paper import train_paper
+from lightning_stdim.probes.scores import score_predictions
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--game", default="pong")
+    parser.add_argument("--steps", type=int, default=50_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--root", default="data", help="where collections are kept")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--out")
+    arguments = parser.parse_args()
+    data = AtariDataModule(
+        arguments.game,
+        probe_steps=arguments.steps,
+        seed=arguments.seed,
+        root=arguments.root,
+        stage="probe",
+    ).probe_data()
+    encoder = resolve_encoder("random", seed=arguments.seed)
+
+    marks = [time.perf_counter()]
+    features = encode_splits(encoder, data, device=arguments.device, progress=True)
+    marks.append(time.perf_counter())
+    predictions, labels, paper = train_paper(features, seed=arguments.seed, progress=True)
+    scores = {"paper": score_predictions(predictions, labels, data)}
+    marks.append(time.perf_counter())
+    predictions, converged = train_converged(features, progress=True)
+    scores["converged"] = score_predictions(predictions, features.labels["test"], data)
+    marks.append(time.perf_counter())
+    encoding, *probing = (after - before for before, after in zip(marks, marks[1:], strict=False))
+    seconds = dict(zip(scores, probing, strict=True))
+
+    frames = {split: len(part) for split, part in data.splits.items()}
+    threads = torch.get_num_threads()
+    table = Table(
+        title=f"{arguments.game}: {len(data.variables)} variables, "
+        f"{' + '.join(map(str, frames.values()))} frames, {arguments.device}, {threads} threads"
+    )
+    for heading in ("", "seconds", "F1 over categories"):
+        table.add_column(heading, justify="right" if heading else "left")
+    table.add_row("encoding, once", f"{encoding:.1f}", "")
+    for name, value in seconds.items():
+        table.add_row(name, f"{value:.1f}", f"{scores[name]['f1']['mean_over_categories']:.3f}")
+    table.add_row("both protocols", f"{sum(seconds.values()):.1f}", "")
+    Console().print(table)
+    write_record(
+        arguments.out,
+        {
+            "game": arguments.game,
+            "frames": frames,
+            "device": arguments.device,
+            "threads": threads,
+            "seconds": {"encoding": encoding, **seconds, "both": sum(seconds.values())},
+            "f1": {name: metrics["f1"] for name, metrics in scores.items()},
+            "per_variable": {"paper": paper, "converged": converged},
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+import json
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lightning_stdim.errors import ConfigurationError, EncoderError
+from lightning_stdim.probes import (
+    ConvergedSettings,
+    PaperSettings,
+    evaluate_encoder,
+    majority,
+)
+from lightning_stdim.probes.encode import encode
+from tests.probes.games import Shift, game
+
+QUICK: dict[str, Any] = {
+    "paper": PaperSettings(max_epochs=8, lr=1e-2),
+    "converged": ConvergedSettings(strengths=(1e-1, 1e-2)),
+    "progress": False,
+}
+
+
+def test_result_is_complete_plain_and_reproducible() -> None:
+    data = game()
+    first = evaluate_encoder(Shift(), data, **QUICK)
+    assert json.loads(json.dumps(first, allow_nan=False)) == first
+    assert evaluate_encoder(Shift(), data, **QUICK) == first
+    assert (first["game"], first["label_set"]) == ("pong", "paper")
+    assert first["dropped"] == data.dropped
+    assert set(first["protocols"]) == {"paper", "converged"}
+    for metrics in first["protocols"].values():
+        assert set(metrics) == {"f1", "accuracy", "macro_f1", "balanced_accuracy"}
+        f1 = metrics["f1"]
+        assert list(f1["variables"]) == ["x", "y", "keys"]
+        assert f1["mean_over_categories"] == pytest.approx(
+            (f1["variables"]["x"] + f1["variables"]["y"]) / 2
+        )
+    assert first["settings"]["paper"]["lr"] == 1e-2
+    assert first["settings"]["converged"]["variables"]["x"]["strength"] in (1e-1, 1e-2)
+
+
+def test_converged_probe_reads_what_is_there() -> None:
+    scores = evaluate_encoder(Pixels(), game(1000), progress=False)["protocols"]["converged"][
+        "accuracy"
+    ]["variables"]
+    assert scores["x"] > 0.95
+    assert scores["keys"] > 0.95
+
+
+class Pixels(nn.Module):
+    """No parameters, no state."""
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return frames.flatten(1) / 255
+
+
+def test_encoder_and_random_state_are_left_alone() -> None:
+    data = game()
+    encoder = Shift()
+    encoder.dropout.eval()  # a mixture of modes
+    before = {key: value.clone() for key, value in encoder.state_dict().items()}
+    modes = [module.training for module in encoder.modules()]
+    state = torch.get_rng_state()
+    evaluate_encoder(encoder, data, **QUICK)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert [module.training for module in encoder.modules()] == modes
+    assert all(parameter.grad is None for parameter in encoder.parameters())
+    assert all(parameter.requires_grad for parameter in encoder.parameters())
+    for key, value in encoder.state_dict().items():
+        assert torch.equal(value, before[key])
+
+
+def test_every_frame_of_a_split_is_encoded_once_and_no_other() -> None:
+    data = game()
+    seen: list[Tensor] = []
+
+    class Counting(Pixels):
+        def forward(self, frames: Tensor) -> Tensor:
+            seen.append(frames)
+            return super().forward(frames)
+
+    evaluate_encoder(Counting(), data, batch_size=32, **QUICK)
+    used = torch.cat(seen).squeeze(1)
+    assert torch.equal(used, data.frames[: len(data.frames) - 3])
+    assert max(map(len, seen)) == 32
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        (lambda x: x.flatten(1).float()[:, :, None], r"shape \[64, 48, 1\]"),
+        (lambda x: x.float().mean(), r"shape \[\]"),
+        (lambda x: x.flatten(1).float()[:-1], r"shape \[63, 48\]"),
+        (lambda x: x.flatten(1), "torch.uint8"),
+        (lambda x: (x.flatten(1).float(), None), "tuple"),
+        (lambda x: x.flatten(1) / 0.0, "NaN or infinite"),
+        (lambda x: x @ torch.zeros(3), "failed on uint8 frames"),
+        (lambda x: x.flatten(1)[:, : len(x)] / 255, "for another"),
+    ],
+)
+def test_wrong_encoders(output: Any, message: str) -> None:
+    class Wrong(nn.Module):
+        def forward(self, frames: Tensor) -> Any:
+            return output(frames)
+
+    with pytest.raises(EncoderError, match=message):
+        evaluate_encoder(Wrong(), game(170), batch_size=64, **QUICK)
+
+
+def test_other_wrong_input() -> None:
+    with pytest.raises(EncoderError, match="function"):
+        evaluate_encoder(lambda x: x, game(), **QUICK)  # type: ignore[arg-type]
+    with pytest.raises(EncoderError, match="no frames"):
+        encode(Pixels(), game().frames[:0])
+    with pytest.raises(ConfigurationError, match="linear"):
+        evaluate_encoder(Pixels(), game(), protocols=["linear"], **QUICK)  # type: ignore[list-item]
+
+
+def test_majority_predicts_the_most_frequent_training_label() -> None:
+    data = game()
+    result = majority(data)
+    train, test = (data.labels[data.splits[split]] for split in ("train", "test"))
+    for v, name in enumerate(data.variables):
+        counts = train[:, v].bincount()
+        expected = (test[:, v] == counts.argmax()).double().mean().item()
+        got = result["protocols"]["majority"]["accuracy"]["variables"][name]
+        assert got == pytest.approx(expected)
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
+
+
+def test_a_game_with_one_variable() -> None:
+    data = game()
+    single = type(data)(**{**vars(data), "variables": ("x",), "labels": data.labels[:, :1]})
+    scores = evaluate_encoder(Pixels(), single, **QUICK)["protocols"]
+    assert set(scores["paper"]["f1"]["variables"]) == {"x"}
