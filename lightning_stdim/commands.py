@@ -124,7 +124,9 @@ def probe(
     if module is None:
         scores = majority(labelled)
     else:
-        converged = {k: tuple(v) if isinstance(v, list) else v for k, v in budget["converged"].items()}
+        converged: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in budget["converged"].items()
+        }
         scores = evaluate_encoder(
             module,
             labelled,

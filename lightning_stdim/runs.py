@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +69,13 @@ class ContinuedCSVLogger(CSVLogger):
                     if int(row["step"]) < resume_step:
                         self.earlier.append({k: v for k, v in row.items() if v != ""})
 
-    def save(self) -> None:
-        """Write the rows logged since the last call, the earlier ones first."""
-        if self.earlier:
-            self.experiment.metrics[:0] = self.earlier
-            self.earlier = []
-        super().save()
+    @property
+    def experiment(self) -> Any:
+        """The writer, which begins with the earlier rows."""
+        if self._experiment is None:
+            with warnings.catch_warnings():  # that the earlier rows will be deleted: they stay
+                warnings.filterwarnings("ignore", "Experiment logs directory")
+                writer = super().experiment
+            writer.metrics.extend(self.earlier)
+            writer.save()
+        return super().experiment
