@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from itertools import pairwise
 
 import torch
 from record import write_record
@@ -51,7 +52,7 @@ def main() -> None:
     predictions, converged = train_converged(features, progress=True)
     scores["converged"] = score_predictions(predictions, features.labels["test"], data)
     marks.append(time.perf_counter())
-    encoding, *probing = (after - before for before, after in zip(marks, marks[1:], strict=False))
+    encoding, *probing = (after - before for before, after in pairwise(marks))
     seconds = dict(zip(scores, probing, strict=True))
 
     frames = {split: len(part) for split, part in data.splits.items()}

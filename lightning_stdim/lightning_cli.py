@@ -119,7 +119,7 @@ class StdimCLI(LightningCLI):
         """Train, and say how to go on when interrupted.
 
         Args:
-            arguments: of ``Trainer.fit``.
+            **arguments: of ``Trainer.fit``.
 
         Raises:
             KeyboardInterrupt: when interrupted; Lightning itself exits without a word.
@@ -164,7 +164,7 @@ class StdimCLI(LightningCLI):
         """Encode the probe frames and write them with their labels to ``features.npz``.
 
         Args:
-            arguments: of ``Trainer.predict``.
+            **arguments: of ``Trainer.predict``.
         """
         vectors = torch.cat(cast(list[torch.Tensor], self.trainer.predict(**arguments)))
         data = self.datamodule.probe_data()

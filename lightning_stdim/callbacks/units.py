@@ -59,10 +59,24 @@ def with_units(module: LightningModule) -> HasUnits:
 
 
 def learns(unit: nn.Module) -> bool:
-    """Tell whether a unit is still being trained."""
+    """Tell whether a unit is still being trained.
+
+    Args:
+        unit: one of the module's units.
+
+    Returns:
+        True if any of its parameters requires a gradient.
+    """
     return any(parameter.requires_grad for parameter in unit.parameters())
 
 
 def scored_epoch(trainer: Trainer) -> bool:
-    """Tell whether the validation that just ended closes an epoch of training."""
+    """Tell whether the validation that just ended closes an epoch of training.
+
+    Args:
+        trainer: whose validation ended.
+
+    Returns:
+        False for ``trainer.validate`` and for the sanity check before training.
+    """
     return trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking

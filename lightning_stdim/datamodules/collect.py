@@ -7,12 +7,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import filelock
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -109,8 +110,8 @@ def collect(
                     attributes |= crew.settings()
                     partial = Partial(folder, {**attributes, "piece_rows": PIECE_ROWS})
                     with _progress_bar(game, steps, progress) as show:
-                        _play(partial, crew, workers, steps, show)
-                _assemble(partial, attributes, path)
+                        whole = _assemble(partial, attributes, _play(partial, crew, workers, steps, show))
+                whole.replace(path)
             shutil.rmtree(folder, ignore_errors=True)
     store.check(path, verify=False)
     return path
@@ -118,68 +119,73 @@ def collect(
 
 def _play(
     partial: Partial, crew: Crew, workers: int, steps: int, show: Callable[[int], None]
-) -> None:
-    """Have games played until the collection has all its rows."""
+) -> Iterator[tuple[int, Path]]:
+    """Have games played; yield the pieces in order, each as soon as it is there."""
     idle = set(range(workers))
-    playing: dict[int, int] = {}  # worker: game
-    try:
-        while partial.reached() < steps:
-            show(partial.total())
-            while idle and (next_game := partial.next_game(steps, playing.values())):
-                worker = idle.pop()
-                playing[worker] = next_game[0]
-                crew.play(worker, *next_game)
+    playing: dict[int, tuple[int, int]] = {}  # worker: game, limit
+    for piece in partial.in_order():
+        show(partial.total())
+        running = [game for game, _ in playing.values()]
+        while idle and (order := partial.next_game(steps, running)):
+            worker = idle.pop()
+            playing[worker] = order
+            crew.play(worker, *order)
+        if piece is not None:
+            yield piece
+        if piece is None or crew.has_news():
             worker, message = crew.report()
-            if "done" in message:
-                del playing[worker]
+            partial.add(**message)
+            game, limit = playing[worker]
+            if message["ended"] or partial.rows(game) == limit:
                 idle.add(worker)
-            else:
-                partial.add(**message)
-        show(steps)
+                del playing[worker]
+
+
+def _assemble(
+    partial: Partial, attributes: dict[str, Any], pieces: Iterator[tuple[int, Path]]
+) -> Path:
+    """Put the pieces together while they come, cut after the last step."""
+    steps = attributes["steps"]
+    states: list[store.Columns] = []
+    games: list[int] = []
+
+    def frames() -> Iterator[NDArray[np.uint8]]:
+        for game, piece in pieces:
+            columns = store.read_columns(piece, recording.COLUMNS)
+            states.append({name: columns[name] for name in store.STATE_COLUMNS})
+            games.extend([game] * len(columns["actions"]))
+            yield from recording.frames(columns)
+
+    def finish() -> store.Collection:
+        joined = {
+            name: np.concatenate([part[name] for part in states])[:steps]
+            for name in store.STATE_COLUMNS
+        }
+        joined["truncated"][-1] |= not joined["terminated"][-1]
+        labels = annotation(attributes["game"], attributes["label_set"])
+        ends = np.flatnonzero(joined["terminated"] | joined["truncated"]) + 1
+        start = np.concatenate([[0], ends[:-1]])
+        return store.Collection(
+            frames=np.empty((0, 210, 160), np.uint8),
+            **joined,
+            labels=ram2label(labels.game, joined["ram"], labels.label_set).astype(np.uint8),
+            variables=labels.variables,
+            episode_start=start,
+            episode_length=np.diff(start, append=steps),
+            episode_seed=np.array([game_seed(attributes["seed"], games[row]) for row in start]),
+            attributes=attributes,
+        )
+
+    whole = partial.folder / "whole.h5"
+    try:
+        store.write_stream(whole, steps, islice(frames(), steps), finish)
     except (StoreError, KeyboardInterrupt) as error:
         reason = str(error) or "interrupted"
         raise type(error)(
             f"{reason}; what was played is kept in {partial.folder} ({partial.reached()} of "
             f"{steps} steps from the beginning): do the same again to go on"
         ) from None
-
-
-def _assemble(partial: Partial, attributes: dict[str, Any], path: Path) -> None:
-    """Put the pieces together, cut after the last step."""
-    steps = attributes["steps"]
-    pieces: list[tuple[int, Path]] = []
-    states: list[store.Columns] = []
-    rows = 0
-    for game, piece in partial.in_order():
-        if rows < steps:
-            pieces.append((game, piece))
-            states.append(store.read_columns(piece, store.STATE_COLUMNS))
-            rows += len(states[-1]["actions"])
-    joined = {
-        name: np.concatenate([part[name] for part in states])[:steps]
-        for name in store.STATE_COLUMNS
-    }
-    games = np.repeat([game for game, _ in pieces], [len(part["actions"]) for part in states])
-    joined["truncated"][-1] |= not joined["terminated"][-1]
-
-    labels = annotation(attributes["game"], attributes["label_set"])
-    ends = np.flatnonzero(joined["terminated"] | joined["truncated"]) + 1
-    start = np.concatenate([[0], ends[:-1]])
-    collection = store.Collection(
-        frames=np.empty((0, 210, 160), np.uint8),
-        **joined,
-        labels=ram2label(labels.game, joined["ram"], labels.label_set).astype(np.uint8),
-        variables=labels.variables,
-        episode_start=start,
-        episode_length=np.diff(start, append=steps),
-        episode_seed=np.array([game_seed(attributes["seed"], int(g)) for g in games[start]]),
-        attributes=attributes,
-    )
-
-    frames = chain.from_iterable(
-        recording.frames(store.read_columns(piece, recording.FRAME_COLUMNS)) for _, piece in pieces
-    )
-    store.write_stream(path, islice(frames, steps), collection)
+    return whole
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from ale_py import ALEInterface, LoggerMode, roms
 from numpy.typing import NDArray
 
 from lightning_stdim.datamodules.labels import canonical_game
-from lightning_stdim.datamodules.luma import PALETTE, LumaOfMaximum
+from lightning_stdim.datamodules.luma import PALETTE, WORDS, LumaOfMaximum
 from lightning_stdim.errors import ConfigurationError
 
 FRAME_SKIP = 4
@@ -49,6 +49,8 @@ class Emulator:
         n_actions: size of the minimal action set; action 0 is NOOP.
         frame: uint8 [210, 160], luma of the maximum of the last two screens; overwritten by the
             next call.
+        changed: intp [k], positions of the words of eight pixels where `frame` may differ from the
+            one before the last call; all of them when an episode begins.
         ram: uint8 [128]; overwritten by the next call.
         lives: lives left, 0 in games without lives.
         terminated: a life was lost or the game is over.
@@ -97,6 +99,7 @@ class Emulator:
 
         self._observation = LumaOfMaximum()
         self.frame = self._observation.frame
+        self.changed = WORDS
         # Where the screens of a step go: in turn, so that the last two of the game are always
         # there, also if it ends within a step.
         self._turn = tuple(self._observation.screens) * (FRAME_SKIP // 2)
@@ -147,9 +150,11 @@ class Emulator:
         """
         reward = self._repeat(action)
         self._see(first=False)
+        self.changed = self._observation.changed
         return reward
 
     def _start_episode(self) -> None:
+        self.changed = WORDS
         for action in self._start_actions:
             self._repeat(action)
             self._see(first=False)

@@ -54,33 +54,37 @@ TABLE: NDArray[np.uint8] = luma(np.maximum(PALETTE[:, None], PALETTE[None])).rav
 """uint8 [65536]: entry ``256 * a + b`` is the luma of the maximum of the colours a and b."""
 
 
+WORDS: NDArray[np.intp] = np.arange(210 * 160 // 8)
+"""intp [4200]: the positions of a frame's words, which are groups of eight pixels."""
+
+
 class LumaOfMaximum:
     """Turns pairs of successive screens into frames.
 
-    From one step to the next most of a screen stays as it is, so only the groups of eight pixels
-    that changed since the previous call are looked up: a third of the time that all of them take.
+    From one step to the next most of a screen stays as it is, so only the words that changed since
+    the previous call are looked up: a third of the time that all of them take.
 
     Attributes:
         screens: uint8 [2, 210, 160], palette indices: to be filled by the caller, in either order.
         frame: uint8 [210, 160], the luma of the maximum of the screens at the last call of
             :meth:`update`; overwritten by the next.
+        changed: intp [k], ascending positions of the words that this call looked up: all others
+            are as they were.
     """
 
     def __init__(self) -> None:
         self.screens: NDArray[np.uint8] = np.zeros((2, 210, 160), np.uint8)
         self.frame: NDArray[np.uint8] = np.full((210, 160), TABLE[0])
-        self._groups = self.screens.reshape(2, -1, 8)
+        self.changed = WORDS
         self._words = self.screens.reshape(2, -1).view(np.uint64)
         self._seen = np.zeros_like(self._words)
-        self._frame_groups = self.frame.reshape(-1, 8)
+        self._frame_words = self.frame.reshape(-1).view(np.uint64)
 
     def update(self) -> None:
         """Set `frame` from `screens`."""
         differs = self._words != self._seen
-        changed = (differs[0] | differs[1]).nonzero()[0]
-        first, second = self._groups.take(changed, axis=1)  # [k, 8] each
-        pairs = first.astype(np.uint16)
-        pairs <<= 8
-        pairs |= second
-        self._frame_groups[changed] = TABLE.take(pairs)
+        self.changed = changed = (differs[0] | differs[1]).nonzero()[0]
+        first, second = self._words.take(changed, axis=1).view(np.uint8)  # [8 k] each
+        pairs = first * np.uint16(256) + second
+        self._frame_words[changed] = TABLE.take(pairs).view(np.uint64)
         self._seen[...] = self._words

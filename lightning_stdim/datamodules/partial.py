@@ -158,14 +158,17 @@ class Partial:
             needed -= there
         raise AssertionError("unreachable")
 
-    def in_order(self) -> Iterator[tuple[int, Path]]:
-        """Go through the pieces from the collection's beginning.
+    def in_order(self) -> Iterator[tuple[int, Path] | None]:
+        """Go through the pieces from the collection's beginning, for ever.
 
         Yields:
-            A game's number and a piece's file, up to the first game that has not ended.
+            A game's number and a piece's file; None for as long as the next one is not there.
         """
         for game in count():
-            for piece in self._pieces[game]:
-                yield game, piece.path
-            if game not in self._ended:
-                return
+            passed = 0
+            while passed < len(self._pieces[game]) or game not in self._ended:
+                if passed == len(self._pieces[game]):
+                    yield None
+                else:
+                    yield game, self._pieces[game][passed].path
+                    passed += 1

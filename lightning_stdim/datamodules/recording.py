@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_stdim.datamodules.emulator import Emulator
-from lightning_stdim.datamodules.store import Columns, States
+from lightning_stdim.datamodules.luma import WORDS
+from lightning_stdim.datamodules.store import STATE_COLUMNS, Columns, States
 
-FRAME_COLUMNS = ("changes", "where", "words")
-_WORDS = 210 * 160 // 8
+COLUMNS = (*STATE_COLUMNS, "changes", "where", "words")
+"""What :meth:`Recorder.take` hands out."""
 
 
 class Recorder:
@@ -27,7 +28,6 @@ class Recorder:
 
     def __init__(self, size: int) -> None:
         self._states = States.empty(size)
-        self._frame = np.zeros(_WORDS, np.uint64)
         self._where: list[NDArray[np.intp]] = []
         self._words: list[NDArray[np.uint64]] = []
 
@@ -54,12 +54,10 @@ class Recorder:
         states.lives[row] = emulator.lives
         states.terminated[row] = emulator.terminated
         states.truncated[row] = emulator.truncated
-        frame = emulator.frame.reshape(-1).view(np.uint64)
         # A piece's first frame is whole, so that a piece can be read by itself.
-        where = (frame != self._frame).nonzero()[0] if row else np.arange(_WORDS)
-        self._words.append(frame[where])
+        where = emulator.changed if row else WORDS
         self._where.append(where)
-        self._frame[:] = frame
+        self._words.append(emulator.frame.view(np.uint64).take(where))
 
     def take(self) -> Columns:
         """Hand out what was recorded, and begin a new piece.
@@ -67,8 +65,8 @@ class Recorder:
         Returns:
             The columns of :class:`~lightning_stdim.datamodules.store.States`, n rows each, and
             those that :func:`frames` needs: `changes` uint16 [n], how many words of eight pixels
-            changed since the row before (all of them in row 0); `where` uint16 and `words` uint64,
-            these words' positions and values, one row after the other.
+            may have changed since the row before (all of them in row 0); `where` uint16 and
+            `words` uint64, these words' positions and values, one row after the other.
         """
         columns = {
             **self._states[: len(self._where)].columns(),
@@ -85,13 +83,13 @@ def frames(columns: Columns) -> Iterator[NDArray[np.uint8]]:
     """Put the frames of a piece together again, one after the other.
 
     Args:
-        columns: holds at least :data:`FRAME_COLUMNS`, as :meth:`Recorder.take` made them.
+        columns: what :meth:`Recorder.take` handed out.
 
     Yields:
         uint8 [210, 160], overwritten by the next.
     """
-    changes, where, words = (columns[name] for name in FRAME_COLUMNS)
-    frame = np.zeros(_WORDS, np.uint64)
+    changes, where, words = (columns[name] for name in ("changes", "where", "words"))
+    frame = np.zeros(len(WORDS), np.uint64)
     end = 0
     for count in changes.tolist():
         start, end = end, end + count

@@ -31,7 +31,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -140,24 +140,24 @@ def write(path: Path, collection: Collection) -> None:
     Raises:
         StoreError: the file cannot be written.
     """
-    write_stream(path, collection.frames, collection)
+    write_stream(path, len(collection), collection.frames, lambda: collection)
 
 
-def write_stream(path: Path, frames: Iterable[NDArray[np.uint8]], collection: Collection) -> None:
-    """Write a collection whose frames do not fit into memory together.
+def write_stream(
+    path: Path, n: int, frames: Iterable[NDArray[np.uint8]], finish: Callable[[], Collection]
+) -> None:
+    """Write a collection while its frames are being made.
 
     Args:
         path: the file; its folder must exist.
+        n: the number N of frames.
         frames: N times uint8 [210, 160]; each is used before the next is asked for.
-        collection: everything else; its own frames are not looked at.
+        finish: gives everything else when the frames are written; its own frames are not looked at.
 
     Raises:
         StoreError: the file cannot be written.
     """
-    n = len(collection)
-    with _sealed(path, collection.attributes["command"], durable=True) as file:
-        for name, value in collection.attributes.items():
-            file.attrs[name] = value
+    with _sealed(path, durable=True) as file:
         screens = _dataset(file, "frames", (n, 210, 160), np.dtype(np.uint8))
         # A few chunks at a time: whole ones, so that each is compressed once, and few, so that
         # they are still in the processor's cache then.
@@ -171,6 +171,9 @@ def write_stream(path: Path, frames: Iterable[NDArray[np.uint8]], collection: Co
             screens[position - rest : position] = block[:rest]
         if position != n:
             raise StoreError(f"{path} was to hold {n} frames but {position} came")
+        collection = finish()
+        for name, value in collection.attributes.items():
+            file.attrs[name] = value
         for name, column in collection.columns().items():
             _dataset(file, name, column.shape, column.dtype)[...] = column
         labels = _dataset(file, "labels", collection.labels.shape, np.dtype(np.uint8))
@@ -245,7 +248,7 @@ def write_columns(path: Path, columns: Columns) -> None:
     Raises:
         StoreError: the file cannot be written.
     """
-    with _sealed(path, "", durable=False) as file:
+    with _sealed(path, durable=False) as file:
         for name, column in columns.items():
             _dataset(file, name, column.shape, column.dtype)[...] = column
 
@@ -282,12 +285,13 @@ def _dataset(file: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any])
 
 
 @contextmanager
-def _sealed(path: Path, command: str, *, durable: bool) -> Iterator[Any]:
+def _sealed(path: Path, *, durable: bool) -> Iterator[Any]:
     """Give an HDF5 file to fill; when done, write its header and move it to `path`."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         with h5py.File(temporary, "w", **_REPRODUCIBLE) as file:
             yield file
+            command = file.attrs.get("command", "")
         with temporary.open("r+b") as file:
             start = _header_start(os.path.getsize(temporary), command)
             file.write(_header(start, _digest(start, file)))

@@ -28,8 +28,8 @@ class Report(NamedTuple):
     Attributes:
         worker: which worker.
         message: ``{"settings"}`` of the emulator when it is ready, ``{"game", "start", "rows",
-            "ended"}`` for a piece that is written, ``{"done"}`` for an order that is fulfilled,
-            ``{"error"}`` before it gives up, ``{}`` when it has died.
+            "ended"}`` for a piece that is written, ``{"error"}`` before it gives up, ``{}`` when it
+            has died.
     """
 
     worker: int
@@ -54,7 +54,8 @@ class Crew:
                 [sys.executable, "-m", "lightning_stdim.datamodules.worker", json.dumps(orders)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env={**os.environ, "PYTHONPATH": path},
+                # NumPy would start a thread per core for a BLAS that is never used.
+                env={**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"},
                 text=True,
                 start_new_session=True,  # Ctrl-C is for the parent, which then ends the workers
             )
@@ -108,8 +109,16 @@ class Crew:
         settings: dict[str, Any] = self._next().message["settings"]
         return settings
 
+    def has_news(self) -> bool:
+        """Tell whether :meth:`report` need not wait.
+
+        Returns:
+            Whether it is so.
+        """
+        return not self._reports.empty()
+
     def report(self) -> Report:
-        """Wait for the next piece or the end of an order.
+        """Wait for the next piece.
 
         Returns:
             The report.
@@ -170,7 +179,6 @@ def _play(
             message = {"game": number, "start": start, "rows": rows, "ended": ended}
             print(json.dumps(message), file=reports, flush=True)
             start += rows
-        print(json.dumps({"done": number}), file=reports, flush=True)
 
 
 def main() -> None:
