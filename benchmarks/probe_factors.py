@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from lightning_stdim.probes.features import ProbeFeatures
 from lightning_stdim.probes.paper import train_paper
 from lightning_stdim.probes.scores import score_predictions
 
+PYTORCH_INIT = "random-cnn, PyTorch's initialisation"
 METHODS = ("random-cnn", "st-dim", "supervised")
 
 
@@ -54,7 +55,6 @@ FACTORS = (
     Factor("learning rate 1e-2", probe={"lr": 1e-2}),
     Factor("standardised, learning rate 1e-2", probe={"standardize": True, "lr": 1e-2}),
     Factor("no early stopping, 100 epochs", probe={"patience": 100, "plateau_patience": 100}),
-    Factor("at most 10 epochs", probe={"max_epochs": 10}),
     Factor("last weights", probe={"restore": "last"}),
     Factor("the reference's sampling", probe={"sampling": "episodes"}),
     Factor("duplicates kept", data={"deduplicate": False}),
@@ -62,9 +62,10 @@ FACTORS = (
     Factor("label set upstream", data={"label_set": "upstream"}),
     Factor("a third of the probe frames", data={"probe_steps": 5000}),
     Factor("converged protocol", converged=True),
-    Factor("converged, duplicates kept", data={"deduplicate": False}, converged=True),
     Factor("converged, a third of the probe frames", data={"probe_steps": 5000}, converged=True),
 )
+INITIALISATION = ("paper protocol", "features standardised", "converged protocol")
+"""What the other initialisation is tried under."""
 
 
 def pytorch_default(seed: int) -> nn.Module:
@@ -77,12 +78,14 @@ def pytorch_default(seed: int) -> nn.Module:
     return encoder
 
 
-def encoders(runs: Path, seeds: list[int]) -> Iterator[tuple[str, int, nn.Module]]:
+def encoders(
+    runs: Path, seeds: list[int], methods: Sequence[str]
+) -> Iterator[tuple[str, int, nn.Module]]:
     for seed in seeds:
-        for method in METHODS:
+        for method in methods:
             if method == "random-cnn":
                 yield method, seed, resolve_encoder("random", seed=seed)
-                yield "random-cnn, PyTorch's initialisation", seed, pytorch_default(seed)
+                yield PYTORCH_INIT, seed, pytorch_default(seed)
             else:
                 folder = runs / "pong" / method / f"seed{seed}" / "checkpoints"
                 yield method, seed, load_encoder(folder / "best.ckpt")
@@ -105,15 +108,17 @@ def score(features: ProbeFeatures, data: ProbeData, factor: Factor, seed: int) -
     }
 
 
-def probe(encoder: nn.Module, seed: int, data_settings: dict[str, Any]) -> dict[str, Any]:
+def probe(
+    encoder: nn.Module, seed: int, data_settings: dict[str, Any], factors: Sequence[Factor]
+) -> dict[str, Any]:
     cache: dict[str, tuple[ProbeFeatures, ProbeData]] = {}
     scores: dict[str, Any] = {}
-    for factor in FACTORS:
+    for factor in factors:
         settings = {**data_settings, **factor.data}
         key = json.dumps(settings)
         if key not in cache:
             data = AtariDataModule("pong", seed=seed, stage="probe", **settings).probe_data()
-            cache = {key: (encode_splits(encoder, data), data), **dict(list(cache.items())[:1])}
+            cache[key] = encode_splits(encoder, data), data
         scores[factor.name] = score(*cache[key], factor, seed)
         print(
             f"  {factor.name}: {scores[factor.name]['f1']['mean_over_categories']:.3f}", flush=True
@@ -131,10 +136,14 @@ def table(records: dict[str, list[dict[str, Any]]]) -> str:
 
     def row(name: str, factor: str, mean: str) -> None:
         values = {
-            m: [r["scores"][factor]["f1"][mean] for r in found] for m, found in records.items()
+            m: [r["scores"][factor]["f1"][mean] for r in found if factor in r["scores"]]
+            for m, found in records.items()
         }
         cells = []
         for found in values.values():
+            if not found:
+                cells.append("")
+                continue
             cell = estimate(found)
             width = "" if cell.half_width is None else f" ± {cell.half_width:.2f}"
             cells.append(f"{cell.mean:.2f}{width}")
@@ -153,22 +162,27 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--methods", default=",".join(METHODS), help="separated by commas")
     parser.add_argument("--probe-steps", type=int, default=15_000)
     parser.add_argument("--root", default="data")
     arguments = parser.parse_args()
     data_settings = {"probe_steps": arguments.probe_steps, "root": arguments.root}
     records: dict[str, list[dict[str, Any]]] = {}
-    for method, seed, encoder in encoders(arguments.runs, list(range(arguments.seeds))):
+    for method, seed, encoder in encoders(
+        arguments.runs, list(range(arguments.seeds)), arguments.methods.split(",")
+    ):
         name = "".join(c if c.isalnum() else "-" for c in method)
         path = arguments.out / f"{name}-seed{seed}.json"
         if not path.exists():
             print(f"{method}, seed {seed}", flush=True)
-            record = probe(encoder, seed, data_settings)
+            factors = [f for f in FACTORS if method != PYTORCH_INIT or f.name in INITIALISATION]
+            record = probe(encoder, seed, data_settings, factors)
 
             write_record(str(path), {"method": method, "seed": seed, **record})
         records.setdefault(method, []).append(json.loads(path.read_text()))
-    (arguments.out / "factors.md").write_text(table(records))
-    print(table(records))
+    if set(METHODS) <= set(records):
+        (arguments.out / "factors.md").write_text(table(records))
+        print(table(records))
 
 
 if __name__ == "__main__":

@@ -110,7 +110,8 @@ def collect(
                     attributes |= crew.settings()
                     partial = Partial(folder, {**attributes, "piece_rows": PIECE_ROWS})
                     with _progress_bar(game, steps, progress) as show:
-                        whole = _assemble(partial, attributes, _play(partial, crew, workers, steps, show))
+                        pieces = _play(partial, crew, workers, steps, show)
+                        whole = _assemble(partial, attributes, pieces)
                 whole.replace(path)
             shutil.rmtree(folder, ignore_errors=True)
     store.check(path, verify=False)
@@ -125,8 +126,7 @@ def _play(
     playing: dict[int, tuple[int, int]] = {}  # worker: game, limit
     for piece in partial.in_order():
         show(partial.total())
-        running = [game for game, _ in playing.values()]
-        while idle and (order := partial.next_game(steps, running)):
+        while idle and (order := partial.next_game(steps, [game for game, _ in playing.values()])):
             worker = idle.pop()
             playing[worker] = order
             crew.play(worker, *order)
@@ -135,8 +135,8 @@ def _play(
         if piece is None or crew.has_news():
             worker, message = crew.report()
             partial.add(**message)
-            game, limit = playing[worker]
-            if message["ended"] or partial.rows(game) == limit:
+            _, limit = playing[worker]
+            if message["ended"] or message["start"] + message["rows"] == limit:
                 idle.add(worker)
                 del playing[worker]
 

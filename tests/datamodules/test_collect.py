@@ -218,12 +218,14 @@ def test_an_interrupt_says_how_to_go_on(truth, tmp_path):
 
 
 def test_two_processes_do_not_collect_the_same_thing_twice(truth, tmp_path):
-    processes = [start(tmp_path)]
-    wait_for_pieces(tmp_path, 1, processes[0])
-    processes.append(start(tmp_path))
-    (first, _), (second, waited) = (process.communicate() for process in processes)
-    assert first == second
-    assert "another process is collecting" in waited
+    first = start(tmp_path)
+    wait_for_pieces(tmp_path, 1, first)
+    first.send_signal(signal.SIGSTOP)
+    second = start(tmp_path)
+    assert second.stderr is not None
+    assert "another process is collecting" in second.stderr.readline()
+    first.send_signal(signal.SIGCONT)
+    assert first.communicate()[0] == second.communicate()[0] != ""
     assert (tmp_path / truth.name).read_bytes() == truth.read_bytes()
 
 

@@ -1,11 +1,18 @@
 """The folder of an unfinished collection: what it still needs."""
 
+from itertools import takewhile
+
 import numpy as np
 import pytest
 
 from lightning_stdim.datamodules.partial import Partial, piece_name
 from lightning_stdim.datamodules.store import write_columns
 from lightning_stdim.errors import StoreError
+
+
+def pieces(partial: Partial) -> list[tuple[int, str]]:
+    """What is there of the collection's beginning."""
+    return [(game, path.name) for game, path in takewhile(bool, partial.in_order())]
 
 
 def put(partial: Partial, game: int, start: int, rows: int, ended: bool = False) -> None:
@@ -47,16 +54,28 @@ def test_a_game_played_again_replaces_a_piece_that_was_cut_short(partial):
     assert partial.rows(0) == 11
     put(partial, 0, 8, 8)
     put(partial, 0, 16, 8, ended=True)
-    assert [path.name for _, path in partial.in_order()] == [
-        "000000-000000-8.h5",
-        "000000-000008-8.h5",
-        "000000-000016-8-end.h5",
+    assert pieces(partial) == [
+        (0, "000000-000000-8.h5"),
+        (0, "000000-000008-8.h5"),
+        (0, "000000-000016-8-end.h5"),
     ]
     again = Partial(partial.folder, {"seed": 0})  # never two versions of a row, never a gap
-    assert [path.name for _, path in again.in_order()] == [
-        "000000-000000-8.h5",
-        "000000-000008-3.h5",
+    assert pieces(again) == [
+        (0, "000000-000000-8.h5"),
+        (0, "000000-000008-3.h5"),
     ]
+
+
+def test_the_next_piece_is_waited_for(partial):
+    in_order = partial.in_order()
+    assert next(in_order) is None
+    put(partial, 1, 0, 4)
+    assert next(in_order) is None  # game 0 comes first
+    for start, ended in ((0, False), (3, True)):
+        put(partial, 0, start, 3, ended)
+        assert next(in_order) == (0, partial.folder / piece_name(0, start, 3, ended))
+    assert next(in_order) == (1, partial.folder / piece_name(1, 0, 4, False))
+    assert next(in_order) is None
 
 
 def test_what_was_there_is_found_again_and_what_is_wrong_removed(partial):
@@ -67,7 +86,7 @@ def test_what_was_there_is_found_again_and_what_is_wrong_removed(partial):
     folder = partial.folder
     again = Partial(folder, {"seed": 0})
     assert again.reached() == 20
-    assert [(game, path.name) for game, path in again.in_order()] == [
+    assert pieces(again) == [
         (0, "000000-000000-5.h5"),
         (0, "000000-000005-5.h5"),
         (0, "000000-000010-3-end.h5"),

@@ -90,7 +90,8 @@ def test_attributes_come_back_as_plain_data(file):
 def test_equal_collections_make_equal_files_however_the_frames_come(tmp_path):
     collection = make([100, 30])
     write(tmp_path / "a.h5", collection)
-    store.write_stream(tmp_path / "b.h5", iter(collection.frames), collection)
+    frames = iter(collection.frames)
+    store.write_stream(tmp_path / "b.h5", len(collection), frames, lambda: collection)
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
 
 
