@@ -42,9 +42,12 @@ def collect(
         The exit status.
     """
     import os
+    import sys
+    import time
 
     from lightning_stdim.datamodules.collect import collect as run_collection
 
+    started = time.time()
     path = run_collection(
         game,
         steps=steps,
@@ -54,6 +57,8 @@ def collect(
         policy=policy,
         label_set=label_set,
     )
+    if path.stat().st_mtime < started:
+        print("this collection is there already:", file=sys.stderr)
     print(path)
     return 0
 

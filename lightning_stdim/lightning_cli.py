@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -231,6 +232,14 @@ def run(args: Sequence[str]) -> int:
         LightningStdimError: with one message for the user.
     """
     StdimCLI.words = list(args)
+    # Lightning 2.6 calls what PyTorch 2.13 and jsonargparse 4.49 deprecate; no user can act on it.
+    warnings.filterwarnings("ignore", r".*isinstance\(treespec, LeafSpec\)")
+    # Some methods have nothing to train, on purpose.
+    warnings.filterwarnings("ignore", ".*configure_optimizers` returned `None`")
+    # Index batches need no worker processes: the frames are in memory already.
+    warnings.filterwarnings("ignore", ".*does not have many workers")
+    # A resumed run's directory is meant to be there.
+    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
     preset = {"default_config_files": [str(preset_path("laptop"))]}
     StdimCLI(
         LightningModule,

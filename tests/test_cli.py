@@ -201,7 +201,9 @@ def test_collect_says_that_it_is_there(small, capsys):
     with h5py.File(path) as file:
         assert file["frames"].shape == (small["steps"], 210, 160)
     assert main(options) == 0
-    assert path in capsys.readouterr().out
+    again = capsys.readouterr()
+    assert path in again.out
+    assert "there already" in again.err
 
 
 class Anything:

@@ -152,6 +152,8 @@ def _play(
     size: int,
 ) -> None:
     """Play ordered games and write their pieces, for ever."""
+    # ale-py brings its games into Gymnasium where that can be imported: of no use here, and slow.
+    sys.modules["gymnasium"] = None  # type: ignore[assignment]
     from lightning_stdim.datamodules import play, store
     from lightning_stdim.datamodules.emulator import Emulator
     from lightning_stdim.datamodules.partial import piece_name

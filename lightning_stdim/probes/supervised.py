@@ -167,6 +167,11 @@ class Supervised(LightningModule):
         """Count right and wrong predictions."""
         self.test_scores.update(self(batch.frames).argmax(2), batch.labels)
 
+    def predict_step(self, batch: ProbeBatch, batch_idx: int) -> Tensor:
+        """Encode a batch: the shared encoder's vectors, or all encoders' side by side."""
+        encoders = self.encoders if self.per_variable_encoder else [self.encoder]
+        return torch.cat([encoder(batch.frames) for encoder in encoders], dim=1)
+
     def on_train_epoch_end(self) -> None:
         """Stop when the epoch's loss is not finite (checked once an epoch: no device sync)."""
         loss = self.trainer.callback_metrics.get("train/loss")
