@@ -19,10 +19,10 @@ SUPPORTED := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_in
 # Tests and tools run one per core, so each keeps to one thread.
 ONE_THREAD := OMP_NUM_THREADS=1
 
-SCRIPTS := $(filter-out benchmarks/record.py, $(wildcard benchmarks/*.py))
+SCRIPTS := $(filter-out benchmarks/record.py benchmarks/probe_factors.py,$(wildcard benchmarks/*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help install reproduce test test-slow lint typecheck benchmarks wheel clean
+.PHONY: help install reproduce test lint typecheck benchmarks wheel clean
 
 help:  ## print the targets
 	@echo "usage: make TARGET [VARIABLE=value]"
@@ -34,11 +34,8 @@ install: $(RUN)  ## create .venv and install the package with the versions that 
 reproduce: $(RUN)  ## the main job: Pong, four methods, the comparison table (PRESET, SEEDS, OUT)
 	$(BIN)/python -m lightning_stdim benchmark --games pong --seeds $(SEEDS) --preset $(PRESET) --out $(OUT)
 
-test: $(DEV)  ## every test but the slow ones
-	$(ONE_THREAD) $(BIN)/python -m pytest -m "not slow" $(PYTEST)
-
-test-slow: $(DEV)  ## the tests that take minutes
-	$(BIN)/python -m pytest -m slow
+test: $(DEV)  ## every test
+	$(ONE_THREAD) $(BIN)/python -m pytest $(PYTEST)
 
 lint: $(DEV)  ## style and formatting
 	$(BIN)/ruff check

@@ -15,7 +15,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from torch import nn
 from lightning_stdim.benchmark.intervals import estimate
 from lightning_stdim.checkpoints import load_encoder
 from lightning_stdim.datamodules.atari import AtariDataModule
-from lightning_stdim.datamodules.batches import ProbeData
+from lightning_stdim.datamodules.batches import ProbeData, Split
 from lightning_stdim.encoders import NatureEncoder, resolve_encoder
 from lightning_stdim.probes import ConvergedSettings, PaperSettings
 from lightning_stdim.probes.converged import train_converged
@@ -47,6 +47,8 @@ class Factor:
     probe: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     converged: bool = False
+    episodes: int = 1
+    """Every how many-th training episode the probes are trained on."""
 
 
 FACTORS = (
@@ -60,9 +62,9 @@ FACTORS = (
     Factor("duplicates kept", data={"deduplicate": False}),
     Factor("no entropy filter", data={"entropy_threshold": 0.0}),
     Factor("label set upstream", data={"label_set": "upstream"}),
-    Factor("a third of the probe frames", data={"probe_steps": 5000}),
+    Factor("a third of the training episodes", episodes=3),
     Factor("converged protocol", converged=True),
-    Factor("converged, a third of the probe frames", data={"probe_steps": 5000}, converged=True),
+    Factor("converged, a third of the training episodes", episodes=3, converged=True),
 )
 INITIALISATION = ("paper protocol", "features standardised", "converged protocol")
 """What the other initialisation is tried under."""
@@ -91,8 +93,26 @@ def encoders(
                 yield method, seed, load_encoder(folder / "best.ckpt")
 
 
+def thinned(features: ProbeFeatures, every: int) -> ProbeFeatures:
+    """Keep some of the training episodes; the test frames stay the same."""
+    assert features.episodes is not None
+    episode = features.episodes["train"]
+    keep = torch.isin(episode, episode.unique()[::every])
+
+    def cut(parts: dict[Split, torch.Tensor]) -> dict[Split, torch.Tensor]:
+        return {**parts, "train": parts["train"][keep]}
+
+    return replace(
+        features,
+        features=cut(features.features),
+        labels=cut(features.labels),
+        episodes=cut(features.episodes),
+    )
+
+
 def score(features: ProbeFeatures, data: ProbeData, factor: Factor, seed: int) -> dict[str, Any]:
     started = time.monotonic()
+    features = thinned(features, factor.episodes)
     if factor.converged:
         predictions, details = train_converged(features, settings=ConvergedSettings())
         labels = features.labels["test"]

@@ -71,8 +71,9 @@ def probe(
     seed: int = 0,
     root: str = "data",
     workers: int | None = None,
-    label_set: LabelSet = "paper",
+    label_set: LabelSet | None = None,
     preset: str = "laptop",
+    device: str | None = None,
     out: str | None = None,
 ) -> int:
     """Score an encoder on a game, with both probe protocols.
@@ -87,8 +88,9 @@ def probe(
         seed: of the frames, the splits and the probes.
         root: folder of the collections.
         workers: processes that collect; all cores by default.
-        label_set: which labels to score.
-        preset: smoke, laptop, paper or a YAML file: frames and probe settings.
+        label_set: which labels to score; the preset's by default.
+        preset: smoke, laptop, paper or a YAML file: data and probe settings.
+        device: where to compute; a GPU if there is one by default.
         out: folder for results.json; by default runs/<game>-probe-<encoder>-seed<seed>.
 
     Returns:
@@ -99,11 +101,14 @@ def probe(
 
     from lightning_stdim.benchmark.environment import environment
     from lightning_stdim.benchmark.results import write_results
+    from lightning_stdim.errors import ConfigurationError
     from lightning_stdim.presets import read_preset
-    from lightning_stdim.runs import run_directory
+    from lightning_stdim.runs import make_directory, run_directory
     from lightning_stdim.terminal import print_scores
 
     budget = read_preset(preset)
+
+    import torch
 
     from lightning_stdim.datamodules.atari import AtariDataModule
     from lightning_stdim.encoders import resolve_encoder
@@ -114,42 +119,55 @@ def probe(
         majority,
     )
 
+    given = {
+        "game": game,
+        "probe_steps": steps,
+        "seed": seed,
+        "root": root,
+        "workers": workers,
+        "label_set": label_set,
+        "stage": "probe",
+    }
+    try:
+        settings = PaperSettings(**budget.get("paper", {}))
+        strengths = budget.get("converged", {}).get("strengths", ConvergedSettings.strengths)
+        converged = ConvergedSettings(
+            **{**budget.get("converged", {}), "strengths": tuple(strengths)}
+        )
+        data = AtariDataModule(
+            **{**budget.get("data", {}), **{k: v for k, v in given.items() if v is not None}}
+        )
+    except TypeError as error:
+        raise ConfigurationError(f"preset {preset}: {error}") from error
     module = None if encoder == "majority" else resolve_encoder(encoder, seed=seed)
-    data = AtariDataModule(
-        game,
-        probe_steps=budget["data"]["probe_steps"] if steps is None else steps,
-        seed=seed,
-        root=root,
-        workers=workers,
-        label_set=label_set,
-        stage="probe",
-    )
+    # A run's own name says more than best.ckpt.
+    path = Path(encoder)
+    named = path.parent.parent.name if path.parent.name == "checkpoints" else path.stem
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", named)
+    folder = Path(out) if out else run_directory(Path(f"runs/{data.game}-probe-{name}-seed{seed}"))
+    make_directory(folder)
+    if (folder / "results.json").exists():
+        raise ConfigurationError(f"{folder} holds results already; choose another --out")
     started = time.monotonic()
     labelled = data.probe_data()
     if module is None:
         scores = majority(labelled)
     else:
-        converged: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in budget["converged"].items()
-        }
         scores = evaluate_encoder(
             module,
             labelled,
             seed=seed,
-            paper=PaperSettings(**budget["paper"]),
-            converged=ConvergedSettings(**converged),
+            paper=settings,
+            converged=converged,
+            device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
         )
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(encoder).stem if module else encoder)
-    folder = Path(
-        out or run_directory(Path(f"runs/{data.game}-probe-{name}-seed{seed}"), resume=False)
-    )
     print_scores(scores)
     path = write_results(
         folder,
         {
             "game": data.game,
             "method": {"random": "random-cnn"}.get(encoder, name),
-            "preset": preset,
+            "preset": budget.get("preset"),
             "seed": seed,
             "scores": scores,
             "budget": {

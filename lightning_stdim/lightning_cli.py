@@ -7,21 +7,23 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
 from lightning import LightningModule, Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
-from lightning_utilities.core.imports import RequirementCache
 
 from lightning_stdim.benchmark.environment import environment
 from lightning_stdim.benchmark.results import write_results
 from lightning_stdim.checkpoints import load_encoder, read_checkpoint
 from lightning_stdim.datamodules.atari import AtariDataModule
-from lightning_stdim.errors import ConfigurationError
+from lightning_stdim.datamodules.labels import canonical_game
+from lightning_stdim.errors import ConfigurationError, EncoderError, StoreError, TrainingError
 from lightning_stdim.methods import STDIM, RandomCNN, SSLMethod
 from lightning_stdim.presets import preset_path
 from lightning_stdim.probes import (
@@ -30,7 +32,13 @@ from lightning_stdim.probes import (
     Supervised,
     evaluate_encoder,
 )
-from lightning_stdim.runs import CHECKPOINTS, ContinuedCSVLogger, RunCheckpoint, run_directory
+from lightning_stdim.runs import (
+    CHECKPOINTS,
+    ContinuedCSVLogger,
+    RunCheckpoint,
+    make_directory,
+    run_directory,
+)
 from lightning_stdim.terminal import print_scores
 
 METHOD_NAMES: dict[type[LightningModule], str] = {
@@ -64,50 +72,57 @@ class StdimCLI(LightningCLI):
         parser.add_class_arguments(ConvergedSettings, "converged")
         parser.set_defaults({"model": "lightning_stdim.methods.STDIM"})
 
+    def _parse_ckpt_path(self) -> None:
+        """Check a checkpoint before Lightning reads it; give ``last`` and ``best`` their paths."""
+        self.subcommand = self.config["subcommand"]
+        settings = self.config[self.subcommand]
+        checkpoint = settings.get("ckpt_path")
+        self.resume = self.subcommand == "fit" and checkpoint is not None
+        game = canonical_game(settings["data"]["game"])
+        model = settings["model"]["class_path"].rpartition(".")[2]
+        wanted = Path(
+            settings["out"] or Path("runs") / f"{game}-{model}-seed{settings['seed_everything']}"
+        )
+        if checkpoint in ("last", "best"):
+            self.folder = run_directory(wanted, existing=True)
+            checkpoint = str(self.folder / CHECKPOINTS / f"{checkpoint}.ckpt")
+            if not Path(checkpoint).is_file():
+                raise ConfigurationError(
+                    f"there is no run to go on with: no {checkpoint}; name the run's directory "
+                    "with --out, or leave out --ckpt_path"
+                )
+            settings["ckpt_path"] = checkpoint
+        elif checkpoint is not None and settings["out"] is None and not self.resume:
+            parent = Path(checkpoint).resolve().parent
+            self.folder = parent.parent if parent.name == CHECKPOINTS else parent
+        else:
+            self.folder = run_directory(wanted)
+        if checkpoint is not None:
+            found = read_checkpoint(checkpoint)
+            if not {"global_step", "hyper_parameters"} <= set(found):
+                raise EncoderError(f"{checkpoint} is not a checkpoint of a run of this package")
+            self.resume_step = found["global_step"]
+        super()._parse_ckpt_path()
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Give the trainer the run's directory, loggers and checkpoints."""
-        checkpoint = self._get(self.config, "ckpt_path")
-        resume = self.subcommand == "fit" and checkpoint is not None
-        self.folder = self._run_folder(checkpoint)
-        if (
-            resume
-            and checkpoint == "last"
-            and not (self.folder / CHECKPOINTS / "last.ckpt").is_file()
-        ):
-            raise ConfigurationError(
-                f"there is no run to resume in {self.folder}; leave out --ckpt_path, or name the "
-                "run's directory with --out"
-            )
         trainer = self._get(self.config_init, "trainer")
         kwargs.setdefault("default_root_dir", str(self.folder))
         if self.subcommand != "fit":
             kwargs["logger"] = False
             self.save_config_callback = None
         elif trainer["logger"] in (None, True):
-            kwargs["logger"] = self._loggers(checkpoint if resume else None)
+            kwargs["logger"] = self._loggers()
         if self.subcommand == "fit" and not trainer["fast_dev_run"]:
+            make_directory(self.folder)
             keep = RunCheckpoint(self.folder, getattr(self.model, "monitor", None))
             kwargs["callbacks"] = [*(trainer["callbacks"] or []), keep]
         return super().instantiate_trainer(**kwargs)
 
-    def _run_folder(self, checkpoint: str | None) -> Path:
-        resume = self.subcommand == "fit" and checkpoint is not None
-        out = self._get(self.config, "out")
-        if out is None and checkpoint not in (None, "last", "best"):
-            parent = Path(str(checkpoint)).resolve().parent
-            if parent.name == CHECKPOINTS:
-                return parent.parent
-        seed = self._get(self.config, "seed_everything")
-        name = f"{self.datamodule.game}-{type(self.model).__name__}-seed{seed}"
-        return run_directory(Path(out or Path("runs") / name), resume=resume)
-
-    def _loggers(self, checkpoint: str | None) -> list[Logger]:
-        step = 0
-        if checkpoint is not None:
-            path = self.folder / CHECKPOINTS / "last.ckpt" if checkpoint == "last" else checkpoint
-            step = read_checkpoint(path)["global_step"]
+    def _loggers(self) -> list[Logger]:
+        step = self.resume_step if self.resume else 0
         loggers: list[Logger] = [ContinuedCSVLogger(self.folder, resume_step=step)]
-        if RequirementCache("tensorboard"):
+        if find_spec("tensorboard"):
             loggers.append(TensorBoardLogger(self.folder, name="", version="tensorboard"))
         return loggers
 
@@ -128,9 +143,9 @@ class StdimCLI(LightningCLI):
         try:
             self.trainer.fit(**arguments)
         except SystemExit:
-            raise KeyboardInterrupt(
-                f"interrupted; to go on: the same command with --out {self.folder} --ckpt_path last"
-            ) from None
+            last = self.folder / CHECKPOINTS / "last.ckpt"
+            go_on = f"with --out {self.folder} --ckpt_path last" if last.is_file() else "again"
+            raise KeyboardInterrupt(f"interrupted; to go on: the same command {go_on}") from None
 
     def after_fit(self) -> None:
         """Probe the encoder that was kept, and write ``results.json``."""
@@ -141,17 +156,20 @@ class StdimCLI(LightningCLI):
             self.trainer.save_checkpoint(last)
         best = self.folder / CHECKPOINTS / "best.ckpt"
         trained = time.monotonic() - self.started
-        scores = self._scores(best if best.is_file() else last)
+        if isinstance(self.model, Supervised):  # its own heads, with the best weights in place
+            self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
         if not self.trainer.is_global_zero:
             return
+        scores = self._scores(best if best.is_file() else last)
         pretrained = isinstance(self.model, SSLMethod) and self.model.data_stage == "pretrain"
         budget = {
             "pretrain_frames": self.datamodule.steps if pretrained else 0,
             "probe_frames": self.datamodule.probe_steps,
             "epochs": self.trainer.current_epoch,
             "optimizer_steps": self.trainer.global_step,
-            "training_seconds": round(trained, 1),
-            "seconds": round(time.monotonic() - self.started, 1),
+            # A resumed run does not know how long its earlier parts took.
+            "training_seconds": None if self.resume else round(trained, 1),
+            "seconds": None if self.resume else round(time.monotonic() - self.started, 1),
         }
         self._write(scores, budget)
 
@@ -168,6 +186,8 @@ class StdimCLI(LightningCLI):
             **arguments: of ``Trainer.predict``.
         """
         vectors = torch.cat(cast(list[torch.Tensor], self.trainer.predict(**arguments)))
+        if not self.trainer.is_global_zero:
+            return
         data = self.datamodule.probe_data()
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "features.npz"
@@ -183,9 +203,6 @@ class StdimCLI(LightningCLI):
         data = self.datamodule.probe_data()
         end_to_end: dict[str, Any] | None = None
         if isinstance(self.model, Supervised):
-            # Its own heads, on the test split; best weights are in place after fit.
-            if self.subcommand == "fit":
-                self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
             end_to_end = self.model.scores()
             if self.model.per_variable_encoder:  # no one encoder to probe
                 return end_to_end
@@ -240,20 +257,35 @@ def run(args: Sequence[str]) -> int:
     warnings.filterwarnings("ignore", ".*does not have many workers")
     # A resumed run's directory is meant to be there.
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
-    preset = {"default_config_files": [str(preset_path("laptop"))]}
-    StdimCLI(
-        LightningModule,
-        AtariDataModule,
-        subclass_mode_model=True,
-        auto_configure_optimizers=False,  # methods make their own optimisers
-        seed_everything_default=0,
-        trainer_defaults={"num_sanity_val_steps": 0, "enable_model_summary": False},
-        save_config_kwargs={"overwrite": True},
-        parser_kwargs={
-            "prog": "python -m lightning_stdim",
-            **dict.fromkeys(LightningCLI.subcommands(), preset),
-        },
-        # Lightning warns of arguments beside sys.argv, even if they are the same.
-        args=None if list(args) == sys.argv[1:] else list(args),
-    )
+    # A configuration of the user's stands alone: nothing of the laptop preset leaks into it.
+    configured = any(word.split("=")[0] in ("-c", "--config") for word in args)
+    preset = {} if configured else {"default_config_files": [str(preset_path("laptop"))]}
+    try:
+        StdimCLI(
+            LightningModule,
+            AtariDataModule,
+            subclass_mode_model=True,
+            auto_configure_optimizers=False,  # methods make their own optimisers
+            seed_everything_default=0,
+            trainer_defaults={
+                "num_sanity_val_steps": 0,
+                "enable_model_summary": False,
+                # One device unless asked for more; Apple's lacks the float64 that the probes need.
+                "devices": 1,
+                "accelerator": "cuda" if torch.cuda.is_available() else "cpu",
+            },
+            save_config_kwargs={"overwrite": True},
+            parser_kwargs={
+                "prog": "python -m lightning_stdim",
+                **{command: {**preset} for command in LightningCLI.subcommands()},
+            },
+            # Lightning warns of arguments beside sys.argv, even if they are the same.
+            args=None if list(args) == sys.argv[1:] else list(args),
+        )
+    except MisconfigurationException as error:
+        raise ConfigurationError(str(error)) from error
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(f"out of memory: {error}; try a smaller --data.batch_size") from error
+    except OSError as error:
+        raise StoreError(f"cannot read or write: {error}") from error
     return 0

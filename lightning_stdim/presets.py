@@ -48,5 +48,10 @@ def read_preset(name: str) -> dict[str, Any]:
     Raises:
         ConfigurationError: if there is none.
     """
-    contents: dict[str, Any] = yaml.safe_load(preset_path(name).read_text())
+    try:
+        contents = yaml.safe_load(preset_path(name).read_text())
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"preset {name} is not YAML: {error}") from error
+    if not isinstance(contents, dict):
+        raise ConfigurationError(f"preset {name} holds no settings")
     return contents

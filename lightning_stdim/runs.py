@@ -5,29 +5,51 @@ from __future__ import annotations
 import csv
 import warnings
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
+from lightning_stdim.errors import StoreError
+
 CHECKPOINTS = "checkpoints"
 
 
-def run_directory(wanted: Path, *, resume: bool) -> Path:
+def run_directory(wanted: Path, *, existing: bool = False) -> Path:
     """Choose a directory that overwrites nothing.
 
     Args:
         wanted: the name asked for; ``-2``, ``-3``, ... is appended if it is taken.
-        resume: take the newest existing one instead of a new one.
+        existing: the newest one that there is instead of a new one.
 
     Returns:
-        The directory, which need not exist.
+        The directory; ``wanted`` if an existing one was asked for and there is none.
     """
-    newest, following, k = None, wanted, 1
-    while following.exists() and any(following.iterdir()):
+    newest, following, k = wanted, wanted, 1
+    while following.exists() and not (following.is_dir() and not any(following.iterdir())):
         newest, k = following, k + 1
         following = wanted.with_name(f"{wanted.name}-{k}")
-    return newest if resume and newest else following
+    return newest if existing else following
+
+
+def make_directory(folder: Path) -> None:
+    """Make a run's directory before any work is done for it.
+
+    Args:
+        folder: the directory.
+
+    Raises:
+        StoreError: if it cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise StoreError(
+            f"{folder} cannot be written ({error.strerror}); choose another directory with --out"
+        ) from error
 
 
 class RunCheckpoint(ModelCheckpoint):

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from torch import nn
 
 import lightning_stdim.lightning_cli  # noqa: F401  Lightning's logger keeps the stderr it finds
 from lightning_stdim.cli import main
@@ -43,7 +42,7 @@ def shrunk(small):
         "trainer.enable_progress_bar": "false",
         "trainer.accelerator": "cpu",
         "paper.max_epochs": 1,
-        "converged.strengths": "[0.03]",
+        "converged.strengths": "[0.01,0.001]",
     }
     return [f"--{name}={value}" for name, value in options.items()]
 
@@ -98,6 +97,25 @@ def test_fit_without_arguments_is_stdim_on_pong_with_the_laptop_preset(capsys):
     assert config["trainer"]["max_epochs"] == shipped["trainer"]["max_epochs"]
 
 
+@pytest.mark.parametrize("model", ["STDIM", "Supervised"])
+@pytest.mark.parametrize(("preset", "lr"), [("paper", 3e-4), ("laptop", 1e-3)])
+def test_no_preset_leaks_into_another(preset, lr, model, capsys):
+    config = str(FOLDER / f"{preset}.yaml")
+    with pytest.raises(SystemExit):
+        main(["fit", "--config", config, "--model", model, "--print_config"])
+    assert yaml.safe_load(capsys.readouterr().out)["model"]["init_args"]["lr"] == lr
+
+
+def test_a_configuration_of_the_users_own_stands_alone(tmp_path, capsys):
+    (tmp_path / "my.yaml").write_text("data:\n  steps: 777\n")
+    with pytest.raises(SystemExit):
+        main(["fit", "--config", "my.yaml", "--print_config"])
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert config["data"]["steps"] == 777
+    assert config["preset"] is None
+    assert config["model"]["init_args"]["lr"] == 3e-4
+
+
 def test_the_other_models_and_a_second_run_keeps_the_first(shrunk, tmp_path):
     assert main(["fit", "--model", "RandomCNN", *shrunk]) == 0
     assert main(["fit", "--model", "RandomCNN", *shrunk]) == 0
@@ -138,7 +156,7 @@ def test_validate_test_predict_and_probe_on_a_checkpoint(shrunk, small, tmp_path
     assert features["features"].shape == (small["probe_steps"], 256)
     assert len(features["labels"]) == small["probe_steps"]
     assert main([*probe(small, checkpoint), "--seed=0"]) == 0
-    found = results(tmp_path / "runs" / "pong-probe-best-seed0")
+    found = results(tmp_path / "runs" / "pong-probe-run-seed0")
     again = results(tmp_path / "run")
     assert found["scores"]["protocols"]["converged"] == again["scores"]["protocols"]["converged"]
 
@@ -152,19 +170,6 @@ def probe(small, encoder):
         f"--root={small['root']}",
         "--workers=1",
     ]
-
-
-class Tiny(nn.Module):
-    def forward(self, frames):
-        return frames.float().mean(3).flatten(1)
-
-
-def flat(frames_only=False):
-    class Flat(nn.Module):
-        def forward(self, frames):
-            return frames.float().mean((1, 2, 3))
-
-    return Flat()
 
 
 def test_probe_a_module_of_the_user(small, tmp_path, monkeypatch):
@@ -225,7 +230,18 @@ def bad_checkpoints(tmp_path):
         (["fit", "--data.game=ponk"], "pong"),
         (["fit", "--data.steps=0"], "data.steps=0"),
         (["fit", "--model=NoSuchModel"], "NoSuchModel"),
-        (["fit", "--ckpt_path=last"], "no run to resume"),
+        (["fit", "--ckpt_path=last"], "no run to go on with"),
+        (["test", "--ckpt_path=best"], "no run to go on with"),
+        (["fit", "--ckpt_path=other.ckpt"], "not a checkpoint of a run"),
+        (["validate", "--ckpt_path=text.ckpt"], "text.ckpt"),
+        (["validate", "--ckpt_path=pickle.ckpt"], "can run code"),
+        (["fit", "--out=/proc/nowhere"], "cannot be written"),
+        pytest.param(
+            ["fit", "--trainer.accelerator=gpu"],
+            "error:",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="needs a lack of GPUs"),
+        ),
+        (["probe", "--encoder=random", "--out=/proc/nowhere"], "cannot be written"),
         (["collect", "--game=breakot"], "breakout"),
         (["collect", "--steps=-3"], "steps"),
         (["collect", "--steps=10", "--root=/proc/nowhere"], "cannot be written"),

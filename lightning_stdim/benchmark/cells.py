@@ -68,7 +68,7 @@ class Cell:
                 config = config.relative_to(Path.cwd())
             words = ["fit", "--config", str(config), "--data.root", str(root)]
             words += ["--model", MODELS.get(self.method, self.method), "--data.game", self.game]
-            words += ["--seed_everything", seed, "--data.seed", seed]
+            words += ["--seed_everything", seed]
         words += ["--out", str(folder)]
         if has_checkpoint(folder):
             words += ["--ckpt_path", "last"]

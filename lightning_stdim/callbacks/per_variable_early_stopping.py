@@ -52,6 +52,8 @@ class PerVariableEarlyStopping(Callback):
         units = with_units(pl_module).units
         for name in self.stopped_epoch:
             _freeze(units[name])
+        if not any(map(learns, units.values())):
+            trainer.should_stop = True
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compare each unit's score with its best."""
@@ -76,8 +78,8 @@ class PerVariableEarlyStopping(Callback):
         if not any(map(learns, module.units.values())):
             trainer.should_stop = True
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Give every unit its best weights."""
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Give every unit its best weights, also where a resumed run had nothing left to do."""
         units = with_units(pl_module).units
         for name, weights in self.best_weights.items():
             units[name].load_state_dict(weights)

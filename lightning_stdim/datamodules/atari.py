@@ -44,7 +44,8 @@ class AtariDataModule(LightningDataModule):
         game: any spelling: ``"pong"``, ``"MsPacman"``, ``"ALE/Pong-v5"``.
         steps: frames to pretrain on.
         probe_steps: frames for the probes, collected separately.
-        seed: of the collections, the splits and the batches; 0 to 999 999.
+        seed: of the collections, the splits and the batches; 0 to 999 999. By default what
+            Lightning's ``seed_everything`` was given, or 0.
         batch_size: of the global batch, over all devices.
         root: folder of the collections.
         workers: processes that collect; all cores by default. Does not change the data.
@@ -69,7 +70,7 @@ class AtariDataModule(LightningDataModule):
         *,
         steps: int = 100_000,
         probe_steps: int = 50_000,
-        seed: int = 0,
+        seed: int | None = None,
         batch_size: int = 64,
         root: str = "data",
         workers: int | None = None,
@@ -83,6 +84,8 @@ class AtariDataModule(LightningDataModule):
         sequence_length: int | None = None,
     ) -> None:
         super().__init__()
+        if seed is None:
+            seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
         for name, value in (
             ("steps", steps),
             ("probe_steps", probe_steps),
@@ -233,6 +236,11 @@ class AtariDataModule(LightningDataModule):
         }
         sampler: FrameSampler | SequenceSampler
         if self.stage == "probe":
+            if self.sampling != "frames":
+                raise ConfigurationError(
+                    f"data.sampling={self.sampling} is for pretraining; the probe's is "
+                    "paper.sampling, and supervised training takes every frame once an epoch"
+                )
             sampler = FrameSampler(
                 self.probe_data().splits[split].numpy(),
                 batch_size=self.batch_size,

@@ -147,7 +147,8 @@ class FrameSampler(DistributedSampler[Tensor]):
         positions: int64 [n], the frames of the split.
         batch_size: of the global batch, over all ranks.
         seed: order of the samples.
-        shuffle: False: in order, once, the last batch possibly smaller.
+        shuffle: False: in order, the last batch possibly smaller on some ranks. True: up to W - 1
+            frames are left out of an epoch, so that all ranks have equal shares.
         num_replicas: W, the number of ranks.
         rank: this rank.
 
@@ -179,14 +180,18 @@ class FrameSampler(DistributedSampler[Tensor]):
         )
         self.positions = positions
         self.batch_size = batch_size
+        # In training every rank counts the same: no unequal shares of the last batch.
+        uneven = len(positions) % batch_size % num_replicas if shuffle else 0
+        self.count = len(positions) - uneven
 
     def __len__(self) -> int:
-        return -(-len(self.positions) // self.batch_size)
+        return -(-self.count // self.batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:  # type: ignore[override]
         order = self.positions
         if self.shuffle:
             order = np.random.default_rng((self.seed, self.epoch)).permutation(order)
+        order = order[: self.count]
         for first in range(0, len(order), self.batch_size):
             batch = order[first : first + self.batch_size]
             share = -(-len(batch) // self.num_replicas)

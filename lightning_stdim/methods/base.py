@@ -6,13 +6,21 @@ from abc import abstractmethod
 from typing import Any, ClassVar, Literal
 
 import torch
-from lightning import Callback, LightningModule
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from torch import Tensor
 
 from lightning_stdim.datamodules.batches import ProbeBatch, SequenceBatch
 from lightning_stdim.encoders import build_encoder
 from lightning_stdim.errors import TrainingError
+
+
+class StopEarly(EarlyStopping):
+    """Early stopping that a resumed run remembers: Lightning's trains one epoch more."""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop again what had been stopped."""
+        trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
 
 
 class SSLMethod(LightningModule):
@@ -101,16 +109,17 @@ class SSLMethod(LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Stop when the epoch's loss is not finite (checked once an epoch: no device sync)."""
-        loss = self.trainer.callback_metrics.get("train/loss")
-        if loss is not None and not torch.isfinite(loss):
-            raise TrainingError(
-                f"the training loss became {loss.item()} in epoch {self.current_epoch}; the last "
-                f"checkpoint is from before it. Try a smaller learning rate than {self.lr}"
-            )
+        for name in ("train/loss", "val/loss"):
+            loss = self.trainer.callback_metrics.get(name)
+            if loss is not None and not torch.isfinite(loss):
+                raise TrainingError(
+                    f"{name} became {loss.item()} in epoch {self.current_epoch}; checkpoints are "
+                    f"from before it. Try a smaller learning rate than {self.lr}"
+                )
 
     def configure_callbacks(self) -> list[Callback]:
         """Stop early, as the protocol does."""
-        return [EarlyStopping("val/loss", patience=self.patience)]
+        return [StopEarly("val/loss", patience=self.patience, check_finite=False)]
 
     def configure_optimizers(self) -> torch.optim.Optimizer | None:
         """Make Adam over all parameters that require a gradient; none if there are none."""

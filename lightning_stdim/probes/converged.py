@@ -11,7 +11,7 @@ from torch import Tensor
 from lightning_stdim.datamodules.batches import Split
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.probes.features import ProbeFeatures
-from lightning_stdim.probes.logistic import Logistic, minimise
+from lightning_stdim.probes.logistic import Logistic, Point, minimise
 from lightning_stdim.probes.progress import progress_bar
 
 EXTRAPOLATION = 0.7
@@ -175,24 +175,26 @@ class _Search:
 
     def solve(self) -> dict[str, Any]:
         """Reach the optimum at the chosen strength, and describe it in plain data."""
-        value = self._minimise(self.chosen_weights, self.chosen, self.settings.tolerance)
+        point = self._minimise(self.chosen_weights, self.chosen, self.settings.tolerance)
+        gap = point.decrement() / point.value if point.value else 0.0
         accuracy, log_loss = self._validate()
         return {
             "strength": self.chosen,
             "val_accuracy": accuracy,
             "val_log_loss": log_loss if log_loss < float("inf") else None,
-            "objective": value,
+            "objective": point.value,
+            "relative_gap": gap,
             "evaluations": self.evaluations,
             "weakest_tried": self.tried == len(self.settings.strengths),
         }
 
-    def _minimise(self, start: Tensor, strength: float, tolerance: float) -> float:
+    def _minimise(self, start: Tensor, strength: float, tolerance: float) -> Point:
         penalty = start.new_full((len(start),), strength)
         penalty[-1] = 0.0  # the bias
         point, evaluations = minimise(self.problem, start, penalty, tolerance=tolerance)
         self.weights = point.weights
         self.evaluations += evaluations
-        return point.value
+        return point
 
     def predict(self, split: Split) -> Tensor:
         """Predict the labels of a split, int64 [n]."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -239,9 +240,12 @@ def train_paper(
             enable_model_summary=False,
             callbacks=[_Epochs(update)],
         )
-        trainer.fit(probe)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+        handler = signal.getsignal(signal.SIGINT)
+        try:
+            trainer.fit(probe)
+        except SystemExit:  # what Lightning makes of Ctrl-C, after switching it off
+            signal.signal(signal.SIGINT, handler)
+            raise KeyboardInterrupt("interrupted while probing") from None
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     stopping = next(c for c in callbacks if isinstance(c, PerVariableEarlyStopping))
     (optimizer,) = trainer.optimizers

@@ -78,6 +78,7 @@ def score_predictions(predictions: Tensor, labels: Tensor, data: ProbeData) -> S
         As :func:`score_tables`.
     """
     scores = PerVariableScores(len(data.variables)).to(labels.device)
+    scores.sync_on_compute = False  # all the predictions are here, also in a distributed run
     scores.update(predictions, labels)
     return score_tables(scores, data)
 

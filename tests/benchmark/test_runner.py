@@ -143,7 +143,6 @@ def test_every_cell_runs_once(grid: Grid) -> None:
         "--model": "RandomCNN",
         "--data.game": "pong",
         "--seed_everything": "0",
-        "--data.seed": "0",
         "--out": str(grid.out / "pong" / "random-cnn" / "seed0"),
     }
 
