@@ -30,7 +30,7 @@ from lightning_stdim.datamodules.batches import ProbeData, Split
 from lightning_stdim.encoders import NatureEncoder, resolve_encoder
 from lightning_stdim.probes import ConvergedSettings, PaperSettings
 from lightning_stdim.probes.converged import train_converged
-from lightning_stdim.probes.evaluate import encode_splits
+from lightning_stdim.probes.encode import encode
 from lightning_stdim.probes.features import ProbeFeatures
 from lightning_stdim.probes.paper import train_paper
 from lightning_stdim.probes.scores import score_predictions
@@ -93,6 +93,18 @@ def encoders(
                 yield method, seed, load_encoder(folder / "best.ckpt")
 
 
+def select(encoded: torch.Tensor, data: ProbeData) -> ProbeFeatures:
+    starts = torch.tensor(data.provenance["episode_start"])
+    return ProbeFeatures(
+        variables=data.variables,
+        features={split: encoded[part] for split, part in data.splits.items()},
+        labels={split: data.labels[part] for split, part in data.splits.items()},
+        episodes={
+            split: torch.bucketize(part, starts, right=True) for split, part in data.splits.items()
+        },
+    )
+
+
 def thinned(features: ProbeFeatures, every: int) -> ProbeFeatures:
     """Keep some of the training episodes; the test frames stay the same."""
     assert features.episodes is not None
@@ -131,20 +143,19 @@ def score(features: ProbeFeatures, data: ProbeData, factor: Factor, seed: int) -
 def probe(
     encoder: nn.Module, seed: int, data_settings: dict[str, Any], factors: Sequence[Factor]
 ) -> dict[str, Any]:
-    cache: dict[str, tuple[ProbeFeatures, ProbeData]] = {}
     scores: dict[str, Any] = {}
+    encoded: torch.Tensor | None = None  # the factors change labels and splits, never the frames
     for factor in factors:
         settings = {**data_settings, **factor.data}
-        key = json.dumps(settings)
-        if key not in cache:
-            data = AtariDataModule("pong", seed=seed, stage="probe", **settings).probe_data()
-            cache[key] = encode_splits(encoder, data), data
-        scores[factor.name] = score(*cache[key], factor, seed)
+        data = AtariDataModule("pong", seed=seed, stage="probe", **settings).probe_data()
+        if encoded is None:
+            encoded = encode(encoder, data.frames)
+        scores[factor.name] = score(select(encoded, data), data, factor, seed)
         print(
             f"  {factor.name}: {scores[factor.name]['f1']['mean_over_categories']:.3f}", flush=True
         )
-    first = next(iter(cache.values()))[0].features["train"]
-    return {"scores": scores, "feature_deviation": first.std(0).mean().item()}
+    assert encoded is not None
+    return {"scores": scores, "feature_deviation": encoded.std(0).mean().item()}
 
 
 def table(records: dict[str, list[dict[str, Any]]]) -> str:
