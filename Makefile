@@ -4,7 +4,7 @@ PYTHON ?=
 PRESET ?= laptop
 SEEDS ?= 1
 OUT ?= runs/$(PRESET)
-PYTEST ?= --numprocesses=auto --dist=loadfile
+PYTEST ?= --numprocesses=auto --dist=worksteal
 
 VENV := .venv
 BIN := $(VENV)/bin

@@ -84,7 +84,7 @@ def test_constraints_pin_versions_and_nothing_else() -> None:
 def test_make_help_names_every_target() -> None:
     text = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
     words = {line.split()[0] for line in text.stdout.splitlines() if line.startswith("  ")}
-    wanted = "help install reproduce test test-slow lint typecheck benchmarks wheel clean"
+    wanted = "help install reproduce test lint typecheck benchmarks wheel clean"
     assert words == set(wanted.split())
 
 

@@ -80,6 +80,8 @@ class Grid:
     def start(self, **environment: str) -> subprocess.Popen[str]:
         """The same in a process of its own, until the method that hangs has started."""
         code = (
+            # A shell's background job ignores interrupts, and so would its children.
+            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
             "import sys; from lightning_stdim.benchmark.runner import run_grid\n"
             f"sys.exit(run_grid(methods={METHODS!r}, preset='smoke', out={str(self.out)!r},"
             f" program=[sys.executable, {str(self.fake)!r}]))"

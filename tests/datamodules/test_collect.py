@@ -23,6 +23,8 @@ from .wrappers import ReferenceGame
 STEPS = 600  # four games of Breakout
 
 SCRIPT = """
+import signal  # a shell's background job ignores interrupts, and so would its children
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import sys
 import lightning_stdim.datamodules.collect as module
 module.PIECE_ROWS = 32
