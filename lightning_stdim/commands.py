@@ -100,10 +100,10 @@ def probe(
     import time
 
     from lightning_stdim.benchmark.environment import environment
-    from lightning_stdim.benchmark.results import write_results
+    from lightning_stdim.benchmark.results import FILE, write_results
     from lightning_stdim.errors import ConfigurationError
     from lightning_stdim.presets import read_preset
-    from lightning_stdim.runs import make_directory, run_directory
+    from lightning_stdim.runs import CHECKPOINTS, make_directory, run_directory
     from lightning_stdim.terminal import print_scores
 
     budget = read_preset(preset)
@@ -142,11 +142,11 @@ def probe(
     module = None if encoder == "majority" else resolve_encoder(encoder, seed=seed)
     # A run's own name says more than best.ckpt.
     path = Path(encoder)
-    named = path.parent.parent.name if path.parent.name == "checkpoints" else path.stem
+    named = path.parent.parent.name if path.parent.name == CHECKPOINTS else path.stem
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", named)
     folder = Path(out) if out else run_directory(Path(f"runs/{data.game}-probe-{name}-seed{seed}"))
     make_directory(folder)
-    if (folder / "results.json").exists():
+    if (folder / FILE).exists():
         raise ConfigurationError(f"{folder} holds results already; choose another --out")
     started = time.monotonic()
     labelled = data.probe_data()

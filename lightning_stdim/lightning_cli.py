@@ -189,7 +189,7 @@ class StdimCLI(LightningCLI):
         if not self.trainer.is_global_zero:
             return
         data = self.datamodule.probe_data()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_directory(self.folder)
         path = self.folder / "features.npz"
         np.savez(
             path,

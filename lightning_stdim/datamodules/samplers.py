@@ -35,6 +35,14 @@ class Positions(Dataset[Tensor]):
         return torch.tensor(index, dtype=torch.int64)
 
 
+def _check_shares(batch_size: int, num_replicas: int) -> None:
+    if batch_size % num_replicas:
+        raise ConfigurationError(
+            f"batch_size={batch_size} is the global batch size: it must be a multiple of the "
+            f"number of devices, {num_replicas}"
+        )
+
+
 class SequenceSampler(DistributedSampler[Tensor]):
     """Batches of anchors of frame sequences, for contrastive losses.
 
@@ -77,11 +85,7 @@ class SequenceSampler(DistributedSampler[Tensor]):
         num_replicas: int = 1,
         rank: int = 0,
     ) -> None:
-        if batch_size % num_replicas:
-            raise ConfigurationError(
-                f"batch_size={batch_size} is the global batch size: it must be a multiple of the "
-                f"number of devices, {num_replicas}"
-            )
+        _check_shares(batch_size, num_replicas)
         skip = sequence_length - 1
         self.anchors = [np.arange(first + skip, first + n) for first, n in episodes if n > skip]
         count = sum(map(len, self.anchors))
@@ -166,11 +170,7 @@ class FrameSampler(DistributedSampler[Tensor]):
         num_replicas: int = 1,
         rank: int = 0,
     ) -> None:
-        if batch_size % num_replicas:
-            raise ConfigurationError(
-                f"batch_size={batch_size} is the global batch size: it must be a multiple of the "
-                f"number of devices, {num_replicas}"
-            )
+        _check_shares(batch_size, num_replicas)
         super().__init__(
             Positions(len(positions)),
             num_replicas=num_replicas,
