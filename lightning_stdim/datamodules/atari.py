@@ -19,7 +19,7 @@ from lightning_stdim.datamodules.collect import collect
 from lightning_stdim.datamodules.labels import LabelSet, annotation, canonical_game
 from lightning_stdim.datamodules.probe_data import load_probe_data
 from lightning_stdim.datamodules.samplers import FrameSampler, Positions, Sampling, SequenceSampler
-from lightning_stdim.datamodules.splits import Int64, frames_of, split_episodes
+from lightning_stdim.datamodules.splits import Int64, SplitOrder, frames_of, split_episodes
 from lightning_stdim.errors import ConfigurationError
 
 PROBE_SEED_OFFSET = 1_000_000
@@ -57,6 +57,11 @@ class AtariDataModule(LightningDataModule):
             episode uniformly, then a frame in it.
         min_episode_length: shorter episodes are left out. The reference's value is 65.
         deduplicate: remove test frames that are byte-equal to a training or validation frame.
+        split_order: of the episodes that are split; ``"time"`` is the reference's way.
+        stale_first_label: the reference's slip: the label of an episode's first frame is that of
+            the frame before the reset, except in the first episode.
+        wrap_episodes: the reference's slip: an episode's first frame follows on its last one, and
+            is an anchor too.
         stage: overrides the stage that the LightningModule asks for.
         sequence_length: overrides the length that it asks for.
 
@@ -80,6 +85,9 @@ class AtariDataModule(LightningDataModule):
         sampling: Sampling = "frames",
         min_episode_length: int = 1,
         deduplicate: bool = True,
+        split_order: SplitOrder = "shuffled",
+        stale_first_label: bool = False,
+        wrap_episodes: bool = False,
         stage: Stage | None = None,
         sequence_length: int | None = None,
     ) -> None:
@@ -111,6 +119,9 @@ class AtariDataModule(LightningDataModule):
         self.sampling = sampling
         self.min_episode_length = min_episode_length
         self.deduplicate = deduplicate
+        self.split_order: SplitOrder = split_order
+        self.stale_first_label = stale_first_label
+        self.wrap_episodes = wrap_episodes
         self._stage = stage
         self._sequence_length = sequence_length
         self._frames: Tensor | None = None
@@ -178,8 +189,10 @@ class AtariDataModule(LightningDataModule):
             fractions=fractions,
             seed=self.seed,
             min_length=max(self.min_episode_length, self.sequence_length),
+            order=self.split_order,
         )
         bounds = np.stack([collection.episode_start, collection.episode_length], axis=1)
+        self._bounds = torch.from_numpy(bounds)
         self._episodes = {name: bounds[episodes] for name, episodes in split.items()}
         for name, part in self._episodes.items():
             frames = len(frames_of(np.arange(len(part)), part[:, 0], part[:, 1]))
@@ -199,6 +212,8 @@ class AtariDataModule(LightningDataModule):
                 seed=self.seed,
                 min_episode_length=self.min_episode_length,
                 deduplicate=self.deduplicate,
+                split_order=self.split_order,
+                stale_first_label=self.stale_first_label,
             )
         return self._probe
 
@@ -255,6 +270,7 @@ class AtariDataModule(LightningDataModule):
                 batch_size=self.batch_size,
                 seed=self.seed,
                 sampling=self.sampling if split == "train" else "frames",
+                wrap=self.wrap_episodes,
                 shuffle=split == "train",
                 **ranks,
             )
@@ -280,7 +296,12 @@ class AtariDataModule(LightningDataModule):
                 frames[index].unsqueeze(1).to(device), labels[index.to(labels.device)].to(device)
             )
         offsets = torch.arange(1 - self.sequence_length, 1, device=frames.device)
-        sequences = frames[offsets[:, None] + index]  # [T, B, 210, 160]
+        times = offsets[:, None] + index  # [T, B]
+        if self.wrap_episodes:
+            start, length = self._bounds.T.contiguous().to(frames.device)
+            episode = torch.bucketize(index, start, right=True) - 1
+            times = start[episode] + (times - start[episode]) % length[episode]
+        sequences = frames[times]  # [T, B, 210, 160]
         return SequenceBatch(sequences.unsqueeze(2).to(device), index.to(device))
 
     def _resident(self, device: torch.device) -> tuple[Tensor, Tensor | None]:

@@ -11,6 +11,7 @@ from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.batches import ProbeData
 from lightning_stdim.datamodules.labels import LabelSet, annotation, ram2label, scored
 from lightning_stdim.datamodules.splits import (
+    SplitOrder,
     frame_digests,
     frames_of,
     split_episodes,
@@ -29,6 +30,8 @@ def load_probe_data(
     seed: int = 0,
     min_episode_length: int = 1,
     deduplicate: bool = True,
+    split_order: SplitOrder = "shuffled",
+    stale_first_label: bool = False,
 ) -> ProbeData:
     """Read a collection for probing.
 
@@ -42,6 +45,9 @@ def load_probe_data(
         seed: of the split.
         min_episode_length: shorter episodes are left out. The reference's value is 65.
         deduplicate: remove test frames that are byte-equal to a training or validation frame.
+        split_order: of the episodes that are split; ``"time"`` is the reference's way.
+        stale_first_label: the reference's slip: the label of an episode's first frame is that of
+            the frame before the reset, except in the first episode.
 
     Returns:
         The labelled frames, with what was dropped and removed.
@@ -53,7 +59,10 @@ def load_probe_data(
     collection = store.read(path)
     game = str(collection.attributes["game"])
     described = annotation(game, label_set)
-    labels = ram2label(game, collection.ram, label_set)
+    rows = np.arange(len(collection))
+    if stale_first_label:
+        rows[collection.episode_start[1:]] -= 1
+    labels = ram2label(game, collection.ram[rows], label_set)
     kept, dropped = scored(labels, described.variables, threshold=entropy_threshold)
     if not kept:
         raise ConfigurationError(
@@ -65,6 +74,7 @@ def load_probe_data(
         fractions=FRACTIONS,
         seed=seed,
         min_length=min_episode_length,
+        order=split_order,
     )
     splits = {
         name: frames_of(part, collection.episode_start, collection.episode_length)
@@ -93,6 +103,8 @@ def load_probe_data(
             "collection": collection.attributes,
             "entropy_threshold_nats": entropy_threshold,
             "split_seed": seed,
+            "split_order": split_order,
+            "stale_first_label": stale_first_label,
             "min_episode_length": min_episode_length,
             "episode_start": collection.episode_start.tolist(),
             "episodes": {name: part.tolist() for name, part in episodes.items()},

@@ -64,6 +64,8 @@ class SequenceSampler(DistributedSampler[Tensor]):
         seed: order of the samples.
         sampling: ``"frames"``: every anchor once an epoch. ``"episodes"``: the reference's way, an
             episode uniformly, then an anchor in it, with replacement: short episodes weigh more.
+        wrap: anchors begin with an episode's first frame; see :meth:`AtariDataModule`. A sequence
+            that wraps round is exempt from guarantee 2.
         shuffle: False: the same batches in every epoch, for validation.
         num_replicas: W, the number of ranks.
         rank: this rank.
@@ -81,12 +83,13 @@ class SequenceSampler(DistributedSampler[Tensor]):
         batch_size: int,
         seed: int,
         sampling: Sampling = "frames",
+        wrap: bool = False,
         shuffle: bool = True,
         num_replicas: int = 1,
         rank: int = 0,
     ) -> None:
         _check_shares(batch_size, num_replicas)
-        skip = sequence_length - 1
+        skip = 0 if wrap else sequence_length - 1
         self.anchors = [np.arange(first + skip, first + n) for first, n in episodes if n > skip]
         count = sum(map(len, self.anchors))
         super().__init__(

@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from lightning_stdim.errors import ConfigurationError
 
 Int64 = npt.NDArray[np.int64]
+SplitOrder = Literal["shuffled", "time"]
 
 
 def split_episodes(
@@ -21,18 +23,20 @@ def split_episodes(
     fractions: Mapping[str, float],
     seed: int,
     min_length: int = 1,
+    order: SplitOrder = "shuffled",
 ) -> dict[str, Int64]:
-    """Split whole episodes, shuffled by seed, so that the splits' shares of frames fit best.
+    """Split whole episodes so that the splits' shares of frames fit best.
 
     Every split gets at least one episode; beyond that an episode goes to the split in whose share
-    of the frames its middle lies. The reference shuffles its episodes but does not use the
-    shuffle: its splits follow environment, then time.
+    of the frames its middle lies.
 
     Args:
         lengths: int64 [E], frames per episode.
         fractions: share of the frames per split, in (0, 1], adding up to 1.
         seed: the order of the episodes depends on it alone.
         min_length: shorter episodes are left out. The reference's value is 65.
+        order: "shuffled" by seed, or in the order of "time": the reference's way, which shuffles
+            the episodes but does not use the shuffle.
 
     Returns:
         For every split the numbers of its episodes, int64, ascending.
@@ -49,17 +53,17 @@ def split_episodes(
             f"{len(usable)} episodes of at least {min_length} frames in {frames} steps are too few "
             f"to split into {', '.join(fractions)}; about {needed} steps would do"
         )
-    order = np.random.default_rng(seed).permutation(usable)
-    middles = (np.cumsum(lengths[order]) - lengths[order] / 2) / lengths[order].sum()
+    ordered = usable if order == "time" else np.random.default_rng(seed).permutation(usable)
+    middles = (np.cumsum(lengths[ordered]) - lengths[ordered] / 2) / lengths[ordered].sum()
     edges = np.cumsum(list(fractions.values()))[:-1]
     stops = [int(np.searchsorted(middles, edge)) for edge in edges]
     # At least one episode each: push the edges apart from the left, then from the right.
     for k in range(len(stops)):
         stops[k] = max(stops[k], (stops[k - 1] if k else 0) + 1)
     for k in reversed(range(len(stops))):
-        stops[k] = min(stops[k], (stops[k + 1] if k + 1 < len(stops) else len(order)) - 1)
+        stops[k] = min(stops[k], (stops[k + 1] if k + 1 < len(stops) else len(ordered)) - 1)
     return {
-        name: np.sort(part) for name, part in zip(fractions, np.split(order, stops), strict=True)
+        name: np.sort(part) for name, part in zip(fractions, np.split(ordered, stops), strict=True)
     }
 
 

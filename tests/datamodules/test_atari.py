@@ -83,6 +83,33 @@ def test_no_test_frame_occurs_elsewhere(small):
     assert removed == probe.provenance["test_duplicates_removed"]
 
 
+def test_the_reference_pairs_a_first_frame_with_the_last(small):
+    data = AtariDataModule("pong", batch_size=8, wrap_episodes=True, **small)
+    data.setup("fit")
+    collection = store.read(data.collect("pretrain"))
+    start = collection.episode_start
+    last = dict(zip(start.tolist(), (start + collection.episode_length - 1).tolist(), strict=True))
+    firsts = 0
+    for batch in batches(data, data.train_dataloader()):
+        for anchor, past in zip(batch.anchors.tolist(), batch.frames[0, :, 0], strict=True):
+            firsts += anchor in last
+            expected = collection.frames[last.get(anchor, anchor - 1)]
+            assert np.array_equal(past.numpy(), expected)
+    assert firsts > 0
+
+
+def test_the_reference_labels_a_first_frame_with_the_byte_before_the_reset(small):
+    own = AtariDataModule("pong", stage="probe", **small).probe_data()
+    data = AtariDataModule("pong", stage="probe", stale_first_label=True, **small)
+    stale = data.probe_data()
+    collection = store.read(data.collect("probe"))
+    rows = np.arange(len(own.labels))
+    rows[collection.episode_start[1:]] -= 1
+    assert stale.variables == own.variables
+    assert torch.equal(stale.labels, own.labels[rows])
+    assert not torch.equal(stale.labels, own.labels)
+
+
 def test_the_two_collections_share_no_episode(pretraining):
     seeds = [set(store.read(pretraining.collect(s)).episode_seed) for s in ("pretrain", "probe")]
     assert not seeds[0] & seeds[1]

@@ -37,6 +37,11 @@ def test_the_order_is_shuffled_by_seed():
     assert not np.array_equal(first["test"], np.arange(40, 50))  # not the last ones in time
 
 
+def test_the_reference_splits_in_the_order_of_time():
+    parts = split_episodes(np.full(50, 10), fractions=PROBE, seed=3, order="time")
+    assert np.array_equal(np.concatenate([parts[k] for k in PROBE]), np.arange(50))
+
+
 def test_short_episodes_can_be_left_out():
     parts = split_episodes(np.array([64, 65, 100, 64, 70]), fractions=PROBE, seed=0, min_length=65)
     assert sorted(np.concatenate(list(parts.values())).tolist()) == [1, 2, 4]
