@@ -5,6 +5,7 @@ This module decides what stands where; ``render`` and ``picture`` only draw it.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
@@ -256,10 +257,19 @@ def _notes(runs: Sequence[Results], *, comparable: bool) -> tuple[str, ...]:
         "convex problem on standardised features, solved to its optimum; end to end is the "
         "supervised network's own heads."
     )
-    dropped = {name: why for run in runs for name, why in run["scores"]["dropped"].items()}
-    if dropped:
-        reasons = "; ".join(f"{name} ({why})" for name, why in sorted(dropped.items()))
-        notes.append(f"Not scored: {reasons}.")
+    dropped: dict[str, dict[int, str]] = defaultdict(dict)
+    for run in runs:
+        for name, why in run["scores"]["dropped"].items():
+            dropped[name][run["seed"]] = why
+    for name, reasons in sorted(dropped.items()):
+        why = reasons[min(reasons)]
+        if len(reasons) == len(seeds):
+            notes.append(f"Not scored: {name} ({why}).")
+        else:  # its frames vary enough with the other seeds
+            without = ", ".join(map(str, sorted(reasons)))
+            notes.append(
+                f"Not scored with seed {without}: {name} ({why}); its row is over the other seeds."
+            )
     if comparable:
         notes.append(
             "Published: random agent; neither gives a spread. In italics: means of the paper's "

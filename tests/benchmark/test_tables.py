@@ -141,8 +141,11 @@ def test_notes_say_what_was_dropped_and_what_the_interval_is(make_result) -> Non
     results[0]["scores"]["dropped"] = {"enemy_score": "entropy 0.10 nats is under 0.6"}
     two = " ".join(compare(results, game="pong", metric="f1").notes)
     assert "95 % Student t" in two
-    assert "enemy_score (entropy 0.10 nats is under 0.6)" in two
+    assert "Not scored with seed 0: enemy_score (entropy 0.10 nats is under 0.6); its row" in two
     assert "preset laptop; seeds 0, 1." in two
+    results[1]["scores"]["dropped"] = {"enemy_score": "entropy 0.20 nats is under 0.6"}
+    both = " ".join(compare(results, game="pong", metric="f1").notes)
+    assert "Not scored: enemy_score (entropy 0.10 nats is under 0.6)." in both
 
 
 def test_no_results_for_the_game(make_result) -> None:
