@@ -11,7 +11,7 @@ from torch import Tensor
 from lightning_stdim.datamodules.batches import Split
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.probes.features import ProbeFeatures
-from lightning_stdim.probes.logistic import Logistic, Point, minimise
+from lightning_stdim.probes.logistic import Logistic, Optimum, minimise
 from lightning_stdim.probes.progress import progress_bar
 
 EXTRAPOLATION = 0.7
@@ -34,8 +34,7 @@ class ConvergedSettings:
         patience: a variable's search ends after so many weaker strengths in a row that are no
             better.
         tolerance: the optimum counts as reached when the estimated distance of the objective to
-            its minimum is below this share of it. (The true distance is two to five times the
-            estimate.)
+            its minimum is below this share of it.
         search_tolerance: the same, while strengths are compared; only the chosen one is solved
             to ``tolerance``.
         dtype: of the solver's arithmetic.
@@ -146,8 +145,7 @@ class _Search:
         self.labels = labels
         self.settings = settings
         self.classes, train = torch.unique(labels["train"], return_inverse=True)  # ascending
-        z = features["train"]
-        self.problem = Logistic(z, z.square().mean(0), train, len(self.classes))
+        self.problem = Logistic(features["train"], train, len(self.classes))
         self.weights = self.previous = self.problem.start()
         self.best: tuple[float, float] | None = None
         self.worse = self.evaluations = self.tried = 0
@@ -175,26 +173,25 @@ class _Search:
 
     def solve(self) -> dict[str, Any]:
         """Reach the optimum at the chosen strength, and describe it in plain data."""
-        point = self._minimise(self.chosen_weights, self.chosen, self.settings.tolerance)
-        gap = point.decrement() / point.value if point.value else 0.0
+        optimum = self._minimise(self.chosen_weights, self.chosen, self.settings.tolerance)
         accuracy, log_loss = self._validate()
         return {
             "strength": self.chosen,
             "val_accuracy": accuracy,
             "val_log_loss": log_loss if log_loss < float("inf") else None,
-            "objective": point.value,
-            "relative_gap": gap,
+            "objective": optimum.value,
+            "relative_gap": optimum.gap / optimum.value if optimum.value else 0.0,
             "evaluations": self.evaluations,
             "weakest_tried": self.tried == len(self.settings.strengths),
         }
 
-    def _minimise(self, start: Tensor, strength: float, tolerance: float) -> Point:
+    def _minimise(self, start: Tensor, strength: float, tolerance: float) -> Optimum:
         penalty = start.new_full((len(start),), strength)
         penalty[-1] = 0.0  # the bias
-        point, evaluations = minimise(self.problem, start, penalty, tolerance=tolerance)
-        self.weights = point.weights
-        self.evaluations += evaluations
-        return point
+        optimum = minimise(self.problem, start, penalty, tolerance=tolerance)
+        self.weights = optimum.weights
+        self.evaluations += optimum.evaluations
+        return optimum
 
     def predict(self, split: Split) -> Tensor:
         """Predict the labels of a split, int64 [n]."""

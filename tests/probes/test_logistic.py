@@ -6,6 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from lightning_stdim.errors import ConfigurationError
+from lightning_stdim.probes import logistic
 from lightning_stdim.probes.converged import ConvergedSettings, train_converged
 from lightning_stdim.probes.features import ProbeFeatures
 from lightning_stdim.probes.logistic import Logistic, minimise
@@ -43,22 +44,26 @@ def test_derivatives_are_those_of_autograd() -> None:
     loss = torch.nn.functional.cross_entropy(z @ weights, labels)
     loss = loss + 0.5 * (penalty[:, None] * weights**2).sum()
     loss.backward()
-    point = Logistic(z, z.square().mean(0), labels, 5).evaluate(weights.detach(), penalty)
+    point = Logistic(z, labels, 5).evaluate(weights.detach(), penalty)
     assert point.value == pytest.approx(loss.item(), rel=1e-12)
     torch.testing.assert_close(point.gradient, weights.grad)
 
 
+@pytest.mark.parametrize("blocks", [True, False])
 @pytest.mark.parametrize("strength", [1.0, 1e-2, 1e-4])
 @pytest.mark.parametrize(("n", "d", "k"), [(200, 6, 5), (40, 3, 2), (30, 50, 4)])
-def test_reaches_the_optimum_of_scikit_learn(strength: float, n: int, d: int, k: int) -> None:
+def test_reaches_the_optimum_of_scikit_learn(
+    strength: float, n: int, d: int, k: int, blocks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not blocks:
+        monkeypatch.setattr(logistic, "MOST_NUMBERS", 0)
     features, labels = problem(n, d, k)
     classes, labels = labels.unique(return_inverse=True)
-    # Any basis will do, if the solver is given its second moment.
     z = torch.cat([features, torch.ones(n, 1)], dim=1)
     penalty = torch.full((d + 1,), strength, dtype=torch.float64)
     penalty[-1] = 0.0
-    solver = Logistic(z, z.square().mean(0), labels, len(classes))
-    point, _ = minimise(solver, solver.start(), penalty, tolerance=1e-12)
+    solver = Logistic(z, labels, len(classes))
+    point = minimise(solver, solver.start(), penalty, tolerance=1e-12)
     theirs = LogisticRegression(C=1 / (strength * n), tol=1e-12, max_iter=100_000)
     theirs.fit(features.numpy(), labels.numpy())
     expected = torch.from_numpy(theirs.predict_proba(features.numpy()))
@@ -67,7 +72,46 @@ def test_reaches_the_optimum_of_scikit_learn(strength: float, n: int, d: int, k:
         coefficients = torch.from_numpy(theirs.coef_).T
         coefficients = torch.cat([coefficients, torch.from_numpy(theirs.intercept_)[None]])
         assert point.value == pytest.approx(solver.evaluate(coefficients, penalty).value, rel=1e-9)
-    assert point.gradient.abs().max() < 1e-5
+    assert solver.evaluate(point.weights, penalty).gradient.abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("strength", [1e-3, 1e-5])
+def test_stops_as_near_to_the_minimum_as_it_says(strength: float) -> None:
+    """Many classes in a row, each sharing frames with its neighbours: a position, as in a game."""
+    generator = torch.Generator().manual_seed(0)
+    place = torch.rand(1500, generator=generator, dtype=torch.float64)
+    waves = torch.arange(1, 13) * torch.pi * place[:, None]
+    z = torch.cat([waves.sin(), waves.cos(), torch.ones(1500, 1)], dim=1)
+    z[:, :-1] += 0.2 * torch.randn(1500, 24, generator=generator, dtype=torch.float64)
+    solver = Logistic(z, (place * 30).long(), 30)
+    penalty = torch.tensor([strength] * 24 + [0.0], dtype=torch.float64)
+    least = minimise(solver, solver.start(), penalty, tolerance=1e-10).value
+    found = minimise(solver, solver.start(), penalty, tolerance=1e-5)
+    assert (found.value - least) / least < 3e-5
+
+
+def test_preconditioner_is_the_inverse_of_the_hessians_own_blocks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logistic, "NEGLIGIBLE", 0.0)  # all frames, so that it is exact
+    monkeypatch.setattr(logistic, "SAMPLE", 1000)
+    features, labels = problem()
+    z = torch.cat([features, torch.ones(len(features), 1)], dim=1)
+    weights = torch.randn(7, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    penalty = torch.tensor([0.1] * 6 + [0.0], dtype=torch.float64)
+
+    def loss(weights: Tensor) -> Tensor:
+        return torch.nn.functional.cross_entropy(z @ weights, labels)
+
+    hessian = torch.func.hessian(loss)(weights)  # [J, K, J, K]
+    inverse = Logistic(z, labels, 5).precondition(weights, penalty)
+    for k in range(5):
+        own = hessian[:, k, :, k] + penalty.diag()
+        torch.testing.assert_close(inverse[k] @ own, torch.eye(7).double(), rtol=0, atol=1e-3)
+    monkeypatch.setattr(logistic, "MOST_NUMBERS", 0)
+    diagonal = torch.stack([(hessian[:, k, :, k] + penalty.diag()).diagonal() for k in range(5)])
+    inverse = Logistic(z, labels, 5).precondition(weights, penalty)
+    torch.testing.assert_close(inverse, diagonal.reciprocal())
 
 
 def test_float32_reaches_the_same_optimum() -> None:
@@ -77,8 +121,8 @@ def test_float32_reaches_the_same_optimum() -> None:
     penalty = torch.tensor([1e-4] * 20 + [0.0])
     values = {}
     for dtype, tolerance in ((torch.float32, 1e-5), (torch.float64, 1e-12)):
-        solver = Logistic(z.to(dtype), z.to(dtype).square().mean(0), labels, 8)
-        point, _ = minimise(solver, solver.start(), penalty.to(dtype), tolerance=tolerance)
+        solver = Logistic(z.to(dtype), labels, 8)
+        point = minimise(solver, solver.start(), penalty.to(dtype), tolerance=tolerance)
         values[dtype] = point.value
     assert values[torch.float32] == pytest.approx(values[torch.float64], rel=1e-3)
 
@@ -124,7 +168,7 @@ def test_chooses_the_strength_with_the_best_validation() -> None:
         ("accuracy", "val_accuracy", 1),
         ("log_loss", "val_log_loss", -1),
     ):
-        exact = {"search_tolerance": 1e-9, "tolerance": 1e-9, "dtype": "float64"}
+        exact = {"search_tolerance": 1e-12, "tolerance": 1e-12, "dtype": "float64"}
         whole = ConvergedSettings(criterion=criterion, patience=99, **exact)  # type: ignore[arg-type]
         _, chosen = train_converged(data, settings=whole)
         each = [
