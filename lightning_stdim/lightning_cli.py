@@ -13,13 +13,14 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
-from lightning import LightningModule, Trainer
+from lightning import Callback, LightningModule, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from lightning_stdim.benchmark.environment import environment
 from lightning_stdim.benchmark.results import write_results
+from lightning_stdim.callbacks import EpochLines
 from lightning_stdim.checkpoints import load_encoder, read_checkpoint
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.datamodules.labels import canonical_game
@@ -115,8 +116,10 @@ class StdimCLI(LightningCLI):
             kwargs["logger"] = self._loggers()
         if self.subcommand == "fit" and not trainer["fast_dev_run"]:
             make_directory(self.folder)
-            keep = RunCheckpoint(self.folder, getattr(self.model, "monitor", None))
-            kwargs["callbacks"] = [*(trainer["callbacks"] or []), keep]
+            own: list[Callback] = [RunCheckpoint(self.folder, getattr(self.model, "monitor", None))]
+            if not sys.stdout.isatty():
+                own.append(EpochLines())
+            kwargs["callbacks"] = [*(trainer["callbacks"] or []), *own]
         return super().instantiate_trainer(**kwargs)
 
     def _loggers(self) -> list[Logger]:

@@ -4,7 +4,8 @@ if __name__ != "lightning_stdim.callbacks":
     # The checkout's top-level link would make a second copy of every class.
     raise ImportError("import lightning_stdim.callbacks: the top-level callbacks is only a link")
 
+from lightning_stdim.callbacks.epoch_lines import EpochLines
 from lightning_stdim.callbacks.per_variable_early_stopping import PerVariableEarlyStopping
 from lightning_stdim.callbacks.per_variable_plateau import PerVariableReduceLROnPlateau
 
-__all__ = ["PerVariableEarlyStopping", "PerVariableReduceLROnPlateau"]
+__all__ = ["EpochLines", "PerVariableEarlyStopping", "PerVariableReduceLROnPlateau"]
