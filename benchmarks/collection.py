@@ -6,12 +6,14 @@ The bare loop plays the same game with random actions, fetches screen and RAM on
 emulator frames, and keeps nothing. A collection is everything from the call to the finished file:
 starting processes, greyscale, compression, checksums. Variants are interleaved. The time on the
 clock is what a user waits; the time on the processors is the cost per core, and other load on the
-machine disturbs it less.
+machine disturbs it less. Two bare loops at once, in processes that have started already, show what
+a second core is worth on this machine: they share its memory and caches.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import resource
 import statistics
 import tempfile
@@ -62,13 +64,16 @@ def processor_seconds() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--game", default="pong", help="as ale-py names its ROM")
-    parser.add_argument("--steps", type=int, default=40_000)
+    parser.add_argument("--steps", type=int, default=100_000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out")
     arguments = parser.parse_args()
     game, steps = arguments.game, arguments.steps
-    variants: dict[str, Callable[[], None]] = {
+    pool = multiprocessing.get_context("spawn").Pool(2)
+    pool.starmap(bare, [(game, 100)] * 2, chunksize=1)  # until both have started
+    variants: dict[str, Callable[[], object]] = {
         "bare loop": lambda: bare(game, steps),
+        "2 bare loops": lambda: pool.starmap(bare, [(game, steps // 2)] * 2, chunksize=1),
         "1 worker": lambda: collection(game, steps, 1),
         "2 workers": lambda: collection(game, steps, 2),
     }
@@ -79,23 +84,25 @@ def main() -> None:
             started, used = time.perf_counter(), processor_seconds()
             run()
             clock[name].append(steps / (time.perf_counter() - started))
-            processors[name].append(steps / (processor_seconds() - used))
+            if name != "2 bare loops":  # the pool's processes are counted when they have ended
+                processors[name].append(steps / (processor_seconds() - used))
+    pool.close()
     rates = {name: statistics.median(values) for name, values in clock.items()}
     per_core = {name: statistics.median(values) for name, values in processors.items()}
     table = Table(title=f"Collecting {steps} steps of {game}, median of {arguments.repeats}")
     for heading in ("what", "steps/s", "to bare", "steps per processor second", "to bare"):
         table.add_column(heading, justify="left" if heading == "what" else "right")
     for name, rate in rates.items():
-        table.add_row(
-            name,
-            f"{rate:.0f}",
-            f"{rate / rates['bare loop']:.2f}",
-            f"{per_core[name]:.0f}",
-            f"{per_core[name] / per_core['bare loop']:.2f}",
-        )
+        row = [name, f"{rate:.0f}", f"{rate / rates['bare loop']:.2f}"]
+        if name in per_core:
+            row += [f"{per_core[name]:.0f}", f"{per_core[name] / per_core['bare loop']:.2f}"]
+        table.add_row(*row)
     Console().print(table)
     speedup = rates["2 workers"] / rates["1 worker"]
-    Console().print(f"two workers are {speedup:.2f} times as fast as one")
+    ceiling = rates["2 bare loops"] / rates["bare loop"]
+    Console().print(
+        f"two workers are {speedup:.2f} times as fast as one; two bare loops {ceiling:.2f} times"
+    )
     write_record(
         arguments.out,
         {
@@ -107,6 +114,7 @@ def main() -> None:
             "one_worker_to_bare": rates["1 worker"] / rates["bare loop"],
             "one_worker_to_bare_per_core": per_core["1 worker"] / per_core["bare loop"],
             "two_workers_to_one": speedup,
+            "two_bare_loops_to_one": ceiling,
         },
     )
 

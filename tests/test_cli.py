@@ -61,13 +61,14 @@ def weights(path):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_fit_with_every_preset(preset, shrunk, tmp_path):
+def test_fit_with_every_preset(preset, shrunk, tmp_path, capsys):
     config = str(FOLDER / f"{preset}.yaml")
     assert main(["fit", "--config", config, *shrunk, "--out", "run"]) == 0
     run = tmp_path / "run"
     found = results(run)
     assert found["preset"] == preset
     assert found["method"] == "st-dim"
+    assert "epoch 1 of at most 1" in capsys.readouterr().out  # there is no terminal for a bar
     assert set(found["scores"]["protocols"]) == {"paper", "converged"}
     for protocol in found["scores"]["protocols"].values():
         values = protocol["f1"]["variables"]

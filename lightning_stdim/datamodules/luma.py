@@ -78,13 +78,18 @@ class LumaOfMaximum:
         self.changed = WORDS
         self._words = self.screens.reshape(2, -1).view(np.uint64)
         self._seen = np.zeros_like(self._words)
+        self._differs = np.empty(self._words.shape, np.bool_)
         self._frame_words = self.frame.reshape(-1).view(np.uint64)
 
     def update(self) -> None:
         """Set `frame` from `screens`."""
-        differs = self._words != self._seen
-        self.changed = changed = (differs[0] | differs[1]).nonzero()[0]
-        first, second = self._words.take(changed, axis=1).view(np.uint8)  # [8 k] each
-        pairs = first * np.uint16(256) + second
+        # Every step waits for this: nothing large is allocated, and nothing whole is copied.
+        words, seen, differs = self._words, self._seen, self._differs
+        np.not_equal(words, seen, out=differs)
+        np.logical_or(differs[0], differs[1], out=differs[0])
+        self.changed = changed = differs[0].nonzero()[0]
+        first, second = words[0].take(changed), words[1].take(changed)  # [k] each
+        pairs = np.left_shift(first.view(np.uint8), 8, dtype=np.uint16)  # [8 k]
+        pairs += second.view(np.uint8)
         self._frame_words[changed] = TABLE.take(pairs).view(np.uint64)
-        self._seen[...] = self._words
+        seen[0, changed], seen[1, changed] = first, second
