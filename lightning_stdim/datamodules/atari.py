@@ -16,7 +16,12 @@ from torch.utils.data import DataLoader
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.batches import ProbeBatch, ProbeData, SequenceBatch
 from lightning_stdim.datamodules.collect import collect
-from lightning_stdim.datamodules.labels import LabelSet, annotation, canonical_game
+from lightning_stdim.datamodules.labels import (
+    LabelSet,
+    annotation,
+    canonical_game,
+    default_label_set,
+)
 from lightning_stdim.datamodules.probe_data import load_probe_data
 from lightning_stdim.datamodules.samplers import FrameSampler, Positions, Sampling, SequenceSampler
 from lightning_stdim.datamodules.splits import Int64, SplitOrder, frames_of, split_episodes
@@ -50,7 +55,8 @@ class AtariDataModule(LightningDataModule):
         root: folder of the collections.
         workers: processes that collect; all cores by default. Does not change the data.
         policy: who plays while frames are collected.
-        label_set: ``"paper"``, the 308 labels that the paper scored, or ``"upstream"``, today's.
+        label_set: ``"paper"``, the 308 labels that the paper scored, or ``"upstream"``, today's;
+            by default the paper's where it has the game.
         entropy_threshold: variables whose labels have a lower entropy over the probe collection,
             in nats, are not scored.
         sampling: ``"frames"``: every frame once an epoch. ``"episodes"``: the reference's way, an
@@ -80,7 +86,7 @@ class AtariDataModule(LightningDataModule):
         root: str = "data",
         workers: int | None = None,
         policy: str = "random",
-        label_set: LabelSet = "paper",
+        label_set: LabelSet | None = None,
         entropy_threshold: float = 0.6,
         sampling: Sampling = "frames",
         min_episode_length: int = 1,
@@ -99,12 +105,14 @@ class AtariDataModule(LightningDataModule):
             ("probe_steps", probe_steps),
             ("batch_size", batch_size),
             ("min_episode_length", min_episode_length),
+            ("workers", 1 if workers is None else workers),
         ):
             if value < 1:
                 raise ConfigurationError(f"data.{name}={value} must be at least 1")
         if not 0 <= seed < PROBE_SEED_OFFSET:
             raise ConfigurationError(f"data.seed={seed} must lie in 0..{PROBE_SEED_OFFSET - 1}")
         self.game = canonical_game(game)
+        label_set = label_set or default_label_set(self.game)
         annotation(self.game, label_set)  # fails early for a game without labels in this set
         self.save_hyperparameters()
         self.steps = steps
@@ -165,10 +173,10 @@ class AtariDataModule(LightningDataModule):
     def prepare_data(self) -> None:
         """Collect what is missing, once per node.
 
-        The probe collection comes first and always: a run ends with probes, and should fail at its
+        The probe collection comes first and always: a run ends with probes, and fails at its
         beginning if they cannot be made.
         """
-        self.collect("probe")
+        self._load_probe(with_frames=False)
         if self.stage == "pretrain":
             self.collect("pretrain")
 
@@ -205,17 +213,28 @@ class AtariDataModule(LightningDataModule):
             The labelled frames, the same object at every call.
         """
         if self._probe is None:
-            self._probe = load_probe_data(
-                self.collect("probe"),
-                label_set=self.label_set,
-                entropy_threshold=self.entropy_threshold,
-                seed=self.seed,
-                min_episode_length=self.min_episode_length,
-                deduplicate=self.deduplicate,
-                split_order=self.split_order,
-                stale_first_label=self.stale_first_label,
-            )
+            self._probe = data = self._load_probe(with_frames=True)
+            for split, part in data.splits.items():
+                episodes = len(data.provenance["episodes"][split])
+                rank_zero_info(
+                    f"{self.game}, probe, {split}: {episodes} episodes, {len(part)} frames"
+                )
+            for name, reason in data.dropped.items():
+                rank_zero_info(f"{self.game}, probe: {name} is not scored ({reason})")
         return self._probe
+
+    def _load_probe(self, *, with_frames: bool) -> ProbeData:
+        return load_probe_data(
+            self.collect("probe"),
+            label_set=self.label_set,
+            entropy_threshold=self.entropy_threshold,
+            seed=self.seed,
+            min_episode_length=self.min_episode_length,
+            deduplicate=self.deduplicate,
+            split_order=self.split_order,
+            stale_first_label=self.stale_first_label,
+            with_frames=with_frames,
+        )
 
     def teardown(self, stage: str) -> None:
         """Release the frames of the pretraining stage; the probe's stay for the probing to come."""

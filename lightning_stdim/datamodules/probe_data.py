@@ -9,7 +9,13 @@ import torch
 
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.batches import ProbeData
-from lightning_stdim.datamodules.labels import LabelSet, annotation, ram2label, scored
+from lightning_stdim.datamodules.labels import (
+    LabelSet,
+    annotation,
+    default_label_set,
+    ram2label,
+    scored,
+)
 from lightning_stdim.datamodules.splits import (
     SplitOrder,
     frame_digests,
@@ -25,13 +31,14 @@ FRACTIONS = {"train": 0.7, "val": 0.1, "test": 0.2}
 def load_probe_data(
     path: str | Path,
     *,
-    label_set: LabelSet = "paper",
+    label_set: LabelSet | None = None,
     entropy_threshold: float = 0.6,
     seed: int = 0,
     min_episode_length: int = 1,
     deduplicate: bool = True,
     split_order: SplitOrder = "shuffled",
     stale_first_label: bool = False,
+    with_frames: bool = True,
 ) -> ProbeData:
     """Read a collection for probing.
 
@@ -39,7 +46,7 @@ def load_probe_data(
 
     Args:
         path: a file that ``collect`` wrote.
-        label_set: which labels to score.
+        label_set: which labels to score; by default the paper's where it has the game.
         entropy_threshold: variables whose labels have a lower entropy over the whole collection,
             in nats, are dropped.
         seed: of the split.
@@ -48,6 +55,8 @@ def load_probe_data(
         split_order: of the episodes that are split; ``"time"`` is the reference's way.
         stale_first_label: the reference's slip: the label of an episode's first frame is that of
             the frame before the reset, except in the first episode.
+        with_frames: False leaves ``ProbeData.frames`` empty and duplicates where they are: a
+            quick check that there is something to probe.
 
     Returns:
         The labelled frames, with what was dropped and removed.
@@ -56,8 +65,9 @@ def load_probe_data(
         StoreError: if the file cannot be read.
         ConfigurationError: if there are too few episodes to split, or nothing left to score.
     """
-    collection = store.read(path)
+    collection = store.read(path, with_frames=with_frames)
     game = str(collection.attributes["game"])
+    label_set = label_set or default_label_set(game)
     described = annotation(game, label_set)
     rows = np.arange(len(collection))
     if stale_first_label:
@@ -81,7 +91,7 @@ def load_probe_data(
         for name, part in episodes.items()
     }
     before = len(splits["test"])
-    if deduplicate:
+    if deduplicate and with_frames:
         seen = np.concatenate([splits["train"], splits["val"]])
         splits["test"] = without_duplicates(splits["test"], seen, frame_digests(collection.frames))
     if not len(splits["test"]):

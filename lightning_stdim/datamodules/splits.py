@@ -49,9 +49,11 @@ def split_episodes(
     if len(usable) < len(fractions):
         frames = int(lengths.sum())
         needed = math.ceil(frames * (len(fractions) + 1) / max(1, len(usable)))
+        # The last episode is cut where the collection ends: alone, it tells little.
+        amount = "about" if len(usable) > 1 else "more than"
         raise ConfigurationError(
             f"{len(usable)} episodes of at least {min_length} frames in {frames} steps are too few "
-            f"to split into {', '.join(fractions)}; about {needed} steps would do"
+            f"to split into {', '.join(fractions)}; {amount} {needed} steps would do"
         )
     ordered = usable if order == "time" else np.random.default_rng(seed).permutation(usable)
     middles = (np.cumsum(lengths[ordered]) - lengths[ordered] / 2) / lengths[ordered].sum()

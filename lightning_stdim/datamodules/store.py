@@ -184,11 +184,14 @@ def write_stream(
             _dataset(file, f"episodes/{name}", column.shape, column.dtype)[...] = column
 
 
-def read(path: str | os.PathLike[str], *, verify: bool = True) -> Collection:
+def read(
+    path: str | os.PathLike[str], *, verify: bool = True, with_frames: bool = True
+) -> Collection:
     """Read a whole collection into memory.
 
     Args:
         path: the file.
+        with_frames: False leaves ``frames`` empty, for what RAM and episodes alone can tell.
         verify: hash the whole file first (a gigabyte of it takes a second, and 100 000 frames of
             Pong are five megabytes). The header and the file's length are always checked.
 
@@ -203,8 +206,10 @@ def read(path: str | os.PathLike[str], *, verify: bool = True) -> Collection:
     check(path, verify=verify)
     with _opened(path) as file:
         labels = file["labels"]
+        frames = file["frames"]
         return Collection(
-            **{name: file[name][...] for name in ("frames", *STATE_COLUMNS)},
+            frames=frames[...] if with_frames else np.empty((0, *frames.shape[1:]), frames.dtype),
+            **{name: file[name][...] for name in STATE_COLUMNS},
             labels=labels[...],
             variables=tuple(name.decode() for name in labels.attrs["variables"]),
             episode_start=file["episodes/start"][...],
