@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import signal
@@ -142,7 +143,8 @@ def _claim(out: Path, preset: str) -> Iterator[IO[str]]:
     The runs inherit the lock: as long as one of them lives on after its benchmark was killed, no
     second process is started on the same cell.
     """
-    record = {"schema": 1, "preset": preset}
+    content = hashlib.sha256(preset_path(preset).read_bytes()).hexdigest()
+    record = {"schema": 1, "preset": preset, "preset_sha256": content}
     try:
         out.mkdir(parents=True, exist_ok=True)
         lock = (out / ".lock").open("w")
@@ -158,10 +160,19 @@ def _claim(out: Path, preset: str) -> Iterator[IO[str]]:
             ) from None
         path = out / RECORD
         if not path.exists():
-            path.write_text(json.dumps(record, indent=1) + "\n")
-        elif (there := json.loads(path.read_text())) != record:
+            temporary = path.with_suffix(".tmp")
+            temporary.write_text(json.dumps(record, indent=1) + "\n")
+            temporary.replace(path)
+        try:
+            there = json.loads(path.read_text())
+        except ValueError as error:
+            raise StoreError(
+                f"cannot read {path}: {error}; remove it if its preset was {preset!r}"
+            ) from error
+        if there != record:
+            of = "its present version" if there.get("preset") == preset else repr(preset)
             raise ConfigurationError(
-                f"{out} holds runs of preset {there.get('preset')!r}, not {preset!r}; "
+                f"{out} holds runs of preset {there.get('preset')!r}, not {of}; "
                 "choose another directory"
             )
         yield lock

@@ -231,6 +231,19 @@ def test_one_directory_is_for_one_preset(grid: Grid) -> None:
     assert len(grid.calls) == 1
 
 
+def test_a_changed_preset_is_another_one(grid: Grid, tmp_path: Path) -> None:
+    preset = tmp_path / "mine.yaml"
+    preset.write_text("trainer:\n  max_epochs: 6\n")
+    grid.run(methods=("majority",), preset=str(preset))
+    grid.run(methods=("majority",), preset=str(preset))
+    preset.write_text("trainer:\n  max_epochs: 5\n")
+    with pytest.raises(ConfigurationError, match="not its present version"):
+        grid.run(methods=("majority",), preset=str(preset))
+    (grid.out / "benchmark.json").write_text("")
+    with pytest.raises(StoreError, match=r"cannot read .*benchmark\.json"):
+        grid.run(methods=("majority",), preset=str(preset))
+
+
 def test_results_of_another_schema_are_not_overwritten(grid: Grid, make_result) -> None:
     folder = grid.out / "pong" / "majority" / "seed0"
     folder.mkdir(parents=True)
