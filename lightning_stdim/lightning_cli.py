@@ -24,7 +24,13 @@ from lightning_stdim.callbacks import EpochLines
 from lightning_stdim.checkpoints import load_encoder, read_checkpoint
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.datamodules.labels import canonical_game
-from lightning_stdim.errors import ConfigurationError, EncoderError, StoreError, TrainingError
+from lightning_stdim.errors import (
+    ConfigurationError,
+    EncoderError,
+    LightningStdimError,
+    StoreError,
+    TrainingError,
+)
 from lightning_stdim.methods import STDIM, RandomCNN, SSLMethod
 from lightning_stdim.presets import preset_path
 from lightning_stdim.probes import (
@@ -35,10 +41,12 @@ from lightning_stdim.probes import (
 )
 from lightning_stdim.runs import (
     CHECKPOINTS,
+    AtomicCheckpointIO,
     ContinuedCSVLogger,
     RunCheckpoint,
     make_directory,
     run_directory,
+    run_of,
 )
 from lightning_stdim.terminal import print_scores
 
@@ -93,9 +101,12 @@ class StdimCLI(LightningCLI):
                     "with --out, or leave out --ckpt_path"
                 )
             settings["ckpt_path"] = checkpoint
-        elif checkpoint is not None and settings["out"] is None and not self.resume:
-            parent = Path(checkpoint).resolve().parent
-            self.folder = parent.parent if parent.name == CHECKPOINTS else parent
+        elif (
+            checkpoint is not None
+            and "--out" not in _options(self.words)  # the run's configuration may name an old place
+            and (not self.resume or Path(checkpoint).resolve().parent.name == CHECKPOINTS)
+        ):
+            self.folder = run_of(checkpoint)
         else:
             self.folder = run_directory(wanted)
         if checkpoint is not None:
@@ -108,6 +119,11 @@ class StdimCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Give the trainer the run's directory, loggers and checkpoints."""
         trainer = self._get(self.config_init, "trainer")
+        if trainer["overfit_batches"]:
+            raise ConfigurationError(
+                "trainer.overfit_batches takes the batches from another sampler than ours, which "
+                "keeps neighbours in time apart; use a small --data.steps"
+            )
         kwargs.setdefault("default_root_dir", str(self.folder))
         if self.subcommand != "fit":
             kwargs["logger"] = False
@@ -119,7 +135,11 @@ class StdimCLI(LightningCLI):
             own: list[Callback] = [RunCheckpoint(self.folder, getattr(self.model, "monitor", None))]
             if not sys.stdout.isatty():
                 own.append(EpochLines())
-            kwargs["callbacks"] = [*(trainer["callbacks"] or []), *own]
+            given = trainer["callbacks"] or []
+            kwargs["callbacks"] = [*(given if isinstance(given, list) else [given]), *own]
+            given = trainer["plugins"] or []
+            plugins = [*(given if isinstance(given, list) else [given]), AtomicCheckpointIO()]
+            kwargs["plugins"] = plugins
         return super().instantiate_trainer(**kwargs)
 
     def _loggers(self) -> list[Logger]:
@@ -154,10 +174,10 @@ class StdimCLI(LightningCLI):
         """Probe the encoder that was kept, and write ``results.json``."""
         if self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        last = self.folder / CHECKPOINTS / "last.ckpt"
+        last, best = (self.folder / CHECKPOINTS / f"{name}.ckpt" for name in ("last", "best"))
         if not last.is_file():  # nothing was trained
             self.trainer.save_checkpoint(last)
-        best = self.folder / CHECKPOINTS / "best.ckpt"
+            self.trainer.save_checkpoint(best)
         trained = time.monotonic() - self.started
         if isinstance(self.model, Supervised):  # its own heads, with the best weights in place
             self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
@@ -239,6 +259,27 @@ class StdimCLI(LightningCLI):
         print(f"results: {path}")
 
 
+def _options(args: Sequence[str]) -> dict[str, str]:
+    """Read the options off a command line, ``--name=value`` or ``--name value``."""
+    options = {}
+    for word, following in zip(args, [*args[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        options[name] = value if equals else following
+    return options
+
+
+def _run_configuration(args: Sequence[str]) -> Path | None:
+    """Find the configuration of the run that a command goes on with; None if it names none."""
+    options = _options(args)
+    checkpoint, out = options.get("--ckpt_path", ""), options.get("--out")
+    if checkpoint in ("last", "best"):
+        folder = Path(out) if out else None
+    else:
+        folder = run_of(checkpoint) if checkpoint else None
+    path = folder / "config.yaml" if folder else None
+    return path if path and path.is_file() else None
+
+
 def run(args: Sequence[str]) -> int:
     """Run one of LightningCLI's commands.
 
@@ -260,9 +301,11 @@ def run(args: Sequence[str]) -> int:
     warnings.filterwarnings("ignore", ".*does not have many workers")
     # A resumed run's directory is meant to be there.
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
-    # A configuration of the user's stands alone: nothing of the laptop preset leaks into it.
-    configured = any(word.split("=")[0] in ("-c", "--config") for word in args)
-    preset = {} if configured else {"default_config_files": [str(preset_path("laptop"))]}
+    # A configuration of the user's stands alone: nothing of the laptop preset leaks into it. Nor
+    # into what goes on with a run: that has a configuration of its own.
+    configured = not _options(args).keys().isdisjoint(("-c", "--config"))
+    defaults = _run_configuration(args) or preset_path("laptop")
+    preset = {} if configured else {"default_config_files": [str(defaults)]}
     try:
         StdimCLI(
             LightningModule,
@@ -273,6 +316,7 @@ def run(args: Sequence[str]) -> int:
             trainer_defaults={
                 "num_sanity_val_steps": 0,
                 "enable_model_summary": False,
+                "max_epochs": 100,  # the protocol's
                 # One device unless asked for more; Apple's lacks the float64 that the probes need.
                 "devices": 1,
                 "accelerator": "cuda" if torch.cuda.is_available() else "cpu",
@@ -287,6 +331,18 @@ def run(args: Sequence[str]) -> int:
         )
     except MisconfigurationException as error:
         raise ConfigurationError(str(error)) from error
+    except ValueError as error:  # how jsonargparse wraps what a model's __init__ raises
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, LightningStdimError):
+            cause = cause.__cause__ or cause.__context__
+        raise cause or error from None
+    except RuntimeError as error:
+        if "loading state_dict" not in str(error):
+            raise
+        raise EncoderError(
+            f"the checkpoint does not fit the model and the data: {error}; use the model and the "
+            "--data options that it was trained with"
+        ) from error
     except torch.OutOfMemoryError as error:
         raise TrainingError(f"out of memory: {error}; try a smaller --data.batch_size") from error
     except OSError as error:

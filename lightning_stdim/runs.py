@@ -10,6 +10,7 @@ from typing import Any
 
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from lightning_stdim.errors import StoreError
 
@@ -52,6 +53,35 @@ def make_directory(folder: Path) -> None:
         ) from error
 
 
+def run_of(checkpoint: str | Path) -> Path:
+    """Name the directory of the run that a checkpoint belongs to.
+
+    Args:
+        checkpoint: its path.
+
+    Returns:
+        The directory above ``checkpoints``, or the checkpoint's own.
+    """
+    parent = Path(checkpoint).parent
+    return parent.parent if parent.name == CHECKPOINTS else parent
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Checkpoints that a kill leaves whole: written beside their place, then moved there.
+
+    Lightning's own writes to the folder for temporary files, and moving from there is a copy where
+    that is another file system.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+    ) -> None:
+        """Write a checkpoint; see Lightning's ``TorchCheckpointIO``."""
+        temporary = Path(f"{path}.tmp")
+        super().save_checkpoint(checkpoint, temporary, storage_options)
+        temporary.replace(path)
+
+
 class RunCheckpoint(ModelCheckpoint):
     """The best checkpoint by the method's own criterion, and the last one.
 
@@ -69,6 +99,23 @@ class RunCheckpoint(ModelCheckpoint):
             save_last=True,
             enable_version_counter=False,
         )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the run's best checkpoint, also where its directory has been moved."""
+        here = str(self.dirpath)
+        if not (Path(here) / Path(state_dict["best_model_path"]).name).is_file():
+            super().load_state_dict(state_dict)  # another run's checkpoint: only weights carry over
+            return
+        moved = {
+            key: str(Path(here) / Path(value).name) if key.endswith("path") and value else value
+            for key, value in state_dict.items()
+        }
+        moved["dirpath"] = here
+        moved["best_k_models"] = {
+            str(Path(here) / Path(path).name): score
+            for path, score in state_dict["best_k_models"].items()
+        }
+        super().load_state_dict(moved)
 
 
 class ContinuedCSVLogger(CSVLogger):

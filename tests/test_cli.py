@@ -162,6 +162,45 @@ def test_validate_test_predict_and_probe_on_a_checkpoint(shrunk, small, tmp_path
     assert found["scores"]["protocols"]["converged"] == again["scores"]["protocols"]["converged"]
 
 
+@pytest.mark.parametrize("model", ["RandomCNN", "Supervised"])
+def test_a_checkpoint_brings_the_settings_of_its_run(model, shrunk, tmp_path, capsys):
+    assert main(["fit", *shrunk, f"--model={model}", "--data.game=breakout", "--out=run"]) == 0
+    checkpoint = "run/checkpoints/best.ckpt"
+    capsys.readouterr()
+    assert main(["test", f"--ckpt_path={checkpoint}"]) == 0
+    assert "breakout, label set paper" in capsys.readouterr().out
+    assert main(["validate", f"--ckpt_path={checkpoint}"]) == 0
+    assert main(["predict", "--ckpt_path=best", "--out=run"]) == 0
+    features = np.load(tmp_path / "run" / "features.npz")
+    assert set(features["variables"]) == set(
+        results(tmp_path / "run")["scores"]["protocols"]["paper"]["f1"]["variables"]
+    )
+    if model == "Supervised":  # its heads are another game's
+        capsys.readouterr()
+        assert main(["validate", f"--ckpt_path={checkpoint}", "--data.game=pong"]) == 2
+        assert "the checkpoint's heads are for" in capsys.readouterr().err
+
+
+def test_a_moved_run_goes_on_by_its_checkpoint_s_path(shrunk, tmp_path, capsys):
+    assert main(["fit", *shrunk, "--out=run"]) == 0
+    (tmp_path / "run" / "results.json").unlink()
+    (tmp_path / "run").rename(tmp_path / "moved")
+    checkpoints = tmp_path / "moved" / "checkpoints"
+    best = torch.load(checkpoints / "best.ckpt", weights_only=True)
+    keep = next(v for k, v in best["callbacks"].items() if k.startswith("RunCheckpoint"))
+    # As if the first epoch could not be beaten: then its checkpoint has to stay the best one.
+    keep["best_k_models"] = dict.fromkeys(keep["best_k_models"], torch.tensor(-1.0))
+    keep["kth_value"] = torch.tensor(-1.0)
+    torch.save(best, checkpoints / "last.ckpt")
+    words = [*shrunk, "--trainer.max_epochs=2", "--ckpt_path=moved/checkpoints/last.ckpt"]
+    assert main(["fit", *words]) == 0
+    assert results(tmp_path / "moved")["budget"]["epochs"] == 2
+    assert torch.load(checkpoints / "best.ckpt", weights_only=True)["epoch"] == best["epoch"]
+    assert len(metrics(tmp_path / "moved")) == 4
+    assert not (tmp_path / "runs").exists()
+    assert not (tmp_path / "run").exists()
+
+
 def probe(small, encoder):
     return [
         "probe",
@@ -237,6 +276,14 @@ def bad_checkpoints(tmp_path):
         (["validate", "--ckpt_path=text.ckpt"], "text.ckpt"),
         (["validate", "--ckpt_path=pickle.ckpt"], "can run code"),
         (["fit", "--out=/proc/nowhere"], "cannot be written"),
+        (["fit", "--data.root=/proc/nowhere"], "cannot be written"),
+        (["fit", "--model.patience=0"], "patience=0"),
+        (["fit", "--model.lr=-1"], "lr=-1.0"),
+        (["fit", "--model=Supervised", "--model.lr=0"], "lr=0.0"),
+        (["fit", "--paper.plateau_factor=2"], "factor=2.0"),
+        (["fit", "--trainer.overfit_batches=2"], "overfit_batches"),
+        (["fit", "--data.workers=0"], "data.workers=0"),
+        (["fit", "--data.probe_steps=200", "--data.root=data"], "steps would do"),
         pytest.param(
             ["fit", "--trainer.accelerator=gpu"],
             "error:",
@@ -245,6 +292,8 @@ def bad_checkpoints(tmp_path):
         (["probe", "--encoder=random", "--out=/proc/nowhere"], "cannot be written"),
         (["collect", "--game=breakot"], "breakout"),
         (["collect", "--steps=-3"], "steps"),
+        (["collect", "--workers=0"], "workers is 0"),
+        (["probe", "--encoder=random", "--device=nowhere"], "device 'nowhere'"),
         (["collect", "--steps=10", "--root=/proc/nowhere"], "cannot be written"),
         (["probe", "--encoder=nothing"], "neither"),
         (["probe", "--encoder=random", "--preset=huge"], "unknown preset 'huge'"),
