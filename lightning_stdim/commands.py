@@ -52,7 +52,7 @@ def collect(
         game,
         steps=steps,
         seed=seed,
-        workers=workers or os.cpu_count() or 1,
+        workers=(os.cpu_count() or 1) if workers is None else workers,
         root=root,
         policy=policy,
         label_set=label_set,
@@ -139,6 +139,12 @@ def probe(
         )
     except TypeError as error:
         raise ConfigurationError(f"preset {preset}: {error}") from error
+    there = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=there)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigurationError(f"device {there!r} cannot be used: {reason}") from error
     module = None if encoder == "majority" else resolve_encoder(encoder, seed=seed)
     # A run's own name says more than best.ckpt.
     path = Path(encoder)
@@ -159,7 +165,7 @@ def probe(
             seed=seed,
             paper=settings,
             converged=converged,
-            device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
+            device=there,
         )
     print_scores(scores)
     path = write_results(

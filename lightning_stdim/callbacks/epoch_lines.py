@@ -15,9 +15,10 @@ class EpochLines(Callback):
         self.started = time.monotonic()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print the epoch's number, its time and everything that was logged."""
+        """Print the epoch's number, its time and what was logged, but for single variables."""
         if trainer.is_global_zero:
             seconds = time.monotonic() - self.started
-            scores = ", ".join(f"{k} {v:.4g}" for k, v in trainer.callback_metrics.items())
+            logged = trainer.callback_metrics.items()
+            scores = ", ".join(f"{k} {v:.4g}" for k, v in logged if k.count("/") < 2)
             number = f"{trainer.current_epoch + 1} of at most {trainer.max_epochs}"
             print(f"epoch {number}, {seconds:.0f} s: {scores}", flush=True)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lightning_stdim.datamodules.batches import ProbeBatch, SequenceBatch
 from lightning_stdim.encoders import build_encoder
-from lightning_stdim.errors import TrainingError
+from lightning_stdim.errors import ConfigurationError, TrainingError
 
 
 class StopEarly(EarlyStopping):
@@ -21,6 +21,22 @@ class StopEarly(EarlyStopping):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop again what had been stopped."""
         trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
+
+
+def check_optimisation(*, lr: float, patience: int) -> None:
+    """Refuse values with which nothing can be trained.
+
+    Args:
+        lr: a learning rate.
+        patience: of early stopping, in epochs.
+
+    Raises:
+        ConfigurationError: a value is out of its range.
+    """
+    if not lr > 0 or patience < 1:
+        raise ConfigurationError(
+            f"model.lr={lr} must be positive and model.patience={patience} at least 1 epoch"
+        )
 
 
 class SSLMethod(LightningModule):
@@ -39,6 +55,9 @@ class SSLMethod(LightningModule):
         lr: Adam's learning rate.
         eps: Adam's epsilon.
         patience: epochs without a better validation loss after which training stops.
+
+    Raises:
+        ConfigurationError: a value is out of its range.
     """
 
     data_stage: ClassVar[Literal["pretrain", "probe"]] = "pretrain"
@@ -57,6 +76,7 @@ class SSLMethod(LightningModule):
         patience: int = 15,
     ) -> None:
         super().__init__()
+        check_optimisation(lr=lr, patience=patience)
         self.save_hyperparameters()
         self.encoder = build_encoder(encoder, encoder_args)
         self.lr = lr
@@ -119,7 +139,8 @@ class SSLMethod(LightningModule):
 
     def configure_callbacks(self) -> list[Callback]:
         """Stop early, as the protocol does."""
-        return [StopEarly("val/loss", patience=self.patience, check_finite=False)]
+        # Not strict: a run without validation is allowed, and goes on to its last epoch.
+        return [StopEarly("val/loss", patience=self.patience, check_finite=False, strict=False)]
 
     def configure_optimizers(self) -> torch.optim.Optimizer | None:
         """Make Adam over all parameters that require a gradient; none if there are none."""

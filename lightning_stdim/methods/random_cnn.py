@@ -9,6 +9,7 @@ from lightning import Callback
 from torch import Tensor
 
 from lightning_stdim.datamodules.batches import SequenceBatch
+from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.methods.base import SSLMethod
 
 
@@ -37,7 +38,19 @@ class RandomCNN(SSLMethod):
         self.requires_grad_(False)
 
     def setup(self, stage: str) -> None:
-        """Tell the trainer that there is nothing to train."""
+        """Tell the trainer that there is nothing to train.
+
+        Args:
+            stage: what the trainer is to do.
+
+        Raises:
+            ConfigurationError: there are several devices, which could only train.
+        """
+        if self.trainer.world_size > 1:
+            raise ConfigurationError(
+                f"RandomCNN has nothing to train on {self.trainer.world_size} devices: "
+                "use --trainer.devices 1"
+            )
         if stage == "fit":
             self.trainer.fit_loop.max_epochs = 0
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.encoders import NatureEncoder
-from lightning_stdim.errors import EncoderError
+from lightning_stdim.errors import ConfigurationError, EncoderError
 from lightning_stdim.methods.base import SSLMethod
 from lightning_stdim.objectives import (
     GlobalLocalInfoNCE,
@@ -67,7 +67,22 @@ class STDIM(SSLMethod):
         self.local_local = LocalLocalInfoNCE(self.encoder.local_channels)
 
     def loss(self, batch: SequenceBatch) -> dict[str, Tensor]:
-        """Compute the two terms and their sum; see :meth:`SSLMethod.loss`."""
+        """Compute the two terms and their sum; see :meth:`SSLMethod.loss`.
+
+        Args:
+            batch: pairs of frames.
+
+        Returns:
+            ``"loss"``, ``"global_local"`` and ``"local_local"``, float [] each, in nats.
+
+        Raises:
+            ConfigurationError: the batch holds other sequences than pairs.
+        """
+        if len(batch.frames) != 2:
+            raise ConfigurationError(
+                f"ST-DIM takes pairs of frames, not sequences of {len(batch.frames)}: "
+                "leave out --data.sequence_length"
+            )
         # Both frames in one pass up to the local map; only the present one needs the rest.
         past, present = self.encoder.local_map(batch.frames.flatten(0, 1)).chunk(2)
         vector = self.encoder.global_layers(present)

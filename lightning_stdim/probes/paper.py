@@ -63,6 +63,20 @@ class PaperSettings:
         for name in ("lr", "eps", "batch_size", "max_epochs", "patience"):
             if not getattr(self, name) > 0:
                 raise ConfigurationError(f"paper.{name}={getattr(self, name)} must be positive")
+        self.plateau()  # checks its own values
+
+    def plateau(self) -> PerVariableReduceLROnPlateau:
+        """Make the learning-rate schedule.
+
+        Returns:
+            A new callback.
+
+        Raises:
+            ConfigurationError: a value is out of its range.
+        """
+        return PerVariableReduceLROnPlateau(
+            patience=self.plateau_patience, factor=self.plateau_factor, min_lr=self.min_lr
+        )
 
 
 class FrozenProbe(LightningModule):
@@ -105,11 +119,7 @@ class FrozenProbe(LightningModule):
         """Make the protocol's early stopping and learning-rate schedule."""
         settings = self.settings
         return [
-            PerVariableReduceLROnPlateau(
-                patience=settings.plateau_patience,
-                factor=settings.plateau_factor,
-                min_lr=settings.min_lr,
-            ),
+            settings.plateau(),
             PerVariableEarlyStopping(patience=settings.patience, restore=settings.restore),
         ]
 

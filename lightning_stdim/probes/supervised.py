@@ -14,7 +14,8 @@ from torch.nn import functional as F
 from lightning_stdim.callbacks import PerVariableEarlyStopping, PerVariableReduceLROnPlateau
 from lightning_stdim.datamodules.batches import ProbeBatch, ProbeData
 from lightning_stdim.encoders import build_encoder
-from lightning_stdim.errors import ConfigurationError, TrainingError
+from lightning_stdim.errors import ConfigurationError, EncoderError, TrainingError
+from lightning_stdim.methods.base import check_optimisation
 from lightning_stdim.probes.encode import encode
 from lightning_stdim.probes.heads import LinearHeads
 from lightning_stdim.probes.metrics import PerVariableScores
@@ -36,7 +37,7 @@ class Supervised(LightningModule):
 
     Logged per epoch: ``train/loss`` (mean over variables), and for ``val`` and ``test`` the means
     over variables ``f1``, ``accuracy``, ``macro_f1``, ``balanced_accuracy``, and ``error``, which
-    is 1 - accuracy, to be minimised.
+    is 1 - accuracy, to be minimised; ``f1/<variable>`` for every variable.
 
     Source: Anand et al. 2019 (arXiv 1906.08226), section 5, SUPERVISED.
 
@@ -67,6 +68,7 @@ class Supervised(LightningModule):
         per_variable_encoder: bool = False,
     ) -> None:
         super().__init__()
+        check_optimisation(lr=lr, patience=patience)
         self.save_hyperparameters()
         self.lr = lr
         self.eps = eps
@@ -89,7 +91,9 @@ class Supervised(LightningModule):
             stage: unused.
 
         Raises:
-            ConfigurationError: if there is no data module with ``probe_data()``.
+            ConfigurationError: if there is no data module with ``probe_data()``, if it gives
+                another stage's batches, or if encoders of their own are to train on several
+                devices.
             EncoderError: if the encoder does not return a finite float tensor [B, D].
         """
         if self._data is not None:
@@ -98,6 +102,13 @@ class Supervised(LightningModule):
         if datamodule is None or not hasattr(datamodule, "probe_data"):
             raise ConfigurationError(
                 "Supervised needs a data module with probe_data(), such as AtariDataModule"
+            )
+        if getattr(datamodule, "stage", "probe") != "probe":
+            raise ConfigurationError("Supervised needs labelled frames: leave out --data.stage")
+        if self.per_variable_encoder and self.trainer.world_size > 1:
+            raise ConfigurationError(  # a stopped encoder takes no part in the devices' exchange
+                f"per_variable_encoder does not train on {self.trainer.world_size} devices: "
+                "use --trainer.devices 1"
             )
         data: ProbeData = datamodule.probe_data()
         backbone = self.encoders[0] if self.per_variable_encoder else self.encoder
@@ -113,6 +124,25 @@ class Supervised(LightningModule):
         self.val_scores = PerVariableScores(len(data.variables))
         self.test_scores = PerVariableScores(len(data.variables))
         self._data = data
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Name the variables that the heads are for."""
+        checkpoint["variables"] = list(self.heads.variables)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse heads that are for other variables.
+
+        Args:
+            checkpoint: its contents.
+
+        Raises:
+            EncoderError: it was trained for other variables than the data module has.
+        """
+        if checkpoint.get("variables") != list(self.heads.variables):
+            raise EncoderError(
+                f"the checkpoint's heads are for {checkpoint.get('variables')}, the data has "
+                f"{list(self.heads.variables)}: use the --data options that it was trained with"
+            )
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Make Adam with one parameter group per unit."""
@@ -199,6 +229,8 @@ class Supervised(LightningModule):
         scores: dict[str, Tensor] = metric.compute()
         metric.reset()
         means = {f"{stage}/{name}": values.mean() for name, values in scores.items()}
+        each = zip(self.heads.variables, scores["f1"].reshape(-1), strict=True)
+        means |= {f"{stage}/f1/{name}": value for name, value in each}
         self.log_dict({**means, f"{stage}/error": 1 - means[f"{stage}/accuracy"]}, sync_dist=True)
         return scores
 
