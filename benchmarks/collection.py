@@ -88,7 +88,7 @@ def main() -> None:
                 processors[name].append(steps / (processor_seconds() - used))
     pool.close()
     rates = {name: statistics.median(values) for name, values in clock.items()}
-    per_core = {name: statistics.median(values) for name, values in processors.items()}
+    per_core = {name: statistics.median(values) for name, values in processors.items() if values}
     table = Table(title=f"Collecting {steps} steps of {game}, median of {arguments.repeats}")
     for heading in ("what", "steps/s", "to bare", "steps per processor second", "to bare"):
         table.add_column(heading, justify="left" if heading == "what" else "right")
