@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from lightning_stdim.benchmark.intervals import estimate
+from lightning_stdim.benchmark.results import read_results
+
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -16,6 +19,42 @@ def test_quoted_tables_equal_their_records(document):
     )
     for source, quoted in quotes:
         assert quoted.strip() == (ROOT / source).read_text().strip(), f"{source} has changed"
+
+
+def test_scores_by_seed_are_those_of_the_recorded_run():
+    """The two tables of docs/probe-protocols.md that are about the order of the methods."""
+    names = {"Random-CNN": "random-cnn", "ST-DIM": "st-dim", "Supervised": "supervised"}
+
+    def scores(method, protocol):
+        runs = [ROOT / f"results/pong-laptop/pong/{names[method]}/seed{k}" for k in range(3)]
+        return [
+            read_results(run)["scores"]["protocols"][protocol]["f1"]["mean_over_categories"]
+            for run in runs
+        ]
+
+    def row(name, cell):
+        return f"| {name} | " + " | ".join(cell(p) for p in ("paper", "converged")) + " |"
+
+    def difference(a, b):
+        found = estimate([x - y for x, y in zip(a, b, strict=True)])
+        return f"{found.mean:+.2f} ± {found.half_width:.2f}"
+
+    text = (ROOT / "docs/probe-protocols.md").read_text()
+    for method in names:
+        name = method.replace("Supervised", "Supervised's encoder")
+        cells = {
+            p: ", ".join(f"{x:.2f}" for x in scores(method, p)) for p in ("paper", "converged")
+        }
+        assert row(name, cells.__getitem__) in text
+    for a, b in (("ST-DIM", "Random-CNN"), ("Supervised", "Random-CNN"), ("Supervised", "ST-DIM")):
+        expected = row(f"{a} minus {b}", lambda p, a=a, b=b: difference(scores(a, p), scores(b, p)))
+        assert expected in text, expected
+    readme = (ROOT / "README.md").read_text()
+    gap = {
+        p: difference(scores("ST-DIM", p), scores("Random-CNN", p)) for p in ("paper", "converged")
+    }
+    assert gap["paper"].removeprefix("+") + " ahead" in readme
+    assert gap["converged"].removeprefix("-") + " behind" in readme
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
