@@ -191,9 +191,9 @@ def read(
 
     Args:
         path: the file.
-        with_frames: False leaves ``frames`` empty, for what RAM and episodes alone can tell.
         verify: hash the whole file first (a gigabyte of it takes a second, and 100 000 frames of
             Pong are five megabytes). The header and the file's length are always checked.
+        with_frames: False leaves ``frames`` empty, for what RAM and episodes alone can tell.
 
     Returns:
         The collection.

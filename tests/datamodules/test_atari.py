@@ -127,6 +127,11 @@ def test_filtered_variables_are_named_with_their_entropy(small):
     assert f"{-(share * np.log(share)).sum():.2f}"[:3] in probe.dropped["player_score"]
 
 
+def test_games_that_the_paper_does_not_have_use_todays_labels():
+    assert AtariDataModule("skiing").label_set == "upstream"
+    assert AtariDataModule("pong").label_set == "paper"
+
+
 def test_other_label_sets_need_no_new_collection(small):
     probe = AtariDataModule("pong", stage="probe", label_set="upstream", **small).probe_data()
     assert set(probe.variables) | set(probe.dropped) >= {"player_x", "enemy_x"}
@@ -136,7 +141,7 @@ def test_other_label_sets_need_no_new_collection(small):
     ("arguments", "message"),
     [
         ({"game": "ponk"}, "pong"),
-        ({"game": "skiing"}, "upstream"),
+        ({"game": "skiing", "label_set": "paper"}, "upstream"),
         ({"steps": 0}, "data.steps=0 must be at least 1"),
         ({"probe_steps": -5}, "data.probe_steps=-5 must be at least 1"),
         ({"seed": -1}, "data.seed=-1"),
@@ -149,5 +154,5 @@ def test_wrong_arguments_get_one_clear_message(arguments, message):
 
 def test_too_few_episodes_say_how_many_steps_would_do(root):
     data = AtariDataModule("pong", stage="probe", probe_steps=500, root=str(root), workers=1)
-    with pytest.raises(ConfigurationError, match=r"about 2000 steps would do"):
+    with pytest.raises(ConfigurationError, match=r"more than 2000 steps would do"):
         data.probe_data()
