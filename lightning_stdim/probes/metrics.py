@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torchmetrics import Metric
@@ -29,6 +31,7 @@ class PerVariableScores(Metric):
     Args:
         num_variables: V.
         num_classes: labels and predictions lie in 0 to ``num_classes - 1``.
+        **kwargs: of ``torchmetrics.Metric``.
     """
 
     is_differentiable = False
@@ -39,8 +42,8 @@ class PerVariableScores(Metric):
     support: Tensor
     predicted: Tensor
 
-    def __init__(self, num_variables: int, num_classes: int = 256) -> None:
-        super().__init__()
+    def __init__(self, num_variables: int, num_classes: int = 256, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.num_variables = num_variables
         self.num_classes = num_classes
         for name in ("hits", "support", "predicted"):

@@ -77,8 +77,8 @@ def score_predictions(predictions: Tensor, labels: Tensor, data: ProbeData) -> S
     Returns:
         As :func:`score_tables`.
     """
-    scores = PerVariableScores(len(data.variables)).to(labels.device)
-    scores.sync_on_compute = False  # all the predictions are here, also in a distributed run
+    # Also in a distributed run all the predictions are here, and this rank may be the only one.
+    scores = PerVariableScores(len(data.variables), sync_on_compute=False).to(labels.device)
     scores.update(predictions, labels)
     return score_tables(scores, data)
 

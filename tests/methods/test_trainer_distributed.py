@@ -1,4 +1,4 @@
-"""Two processes through the Trainer and the data module train as one process does."""
+"""Two processes through the Trainer and the data module train and score as one process does."""
 
 import os
 
@@ -9,6 +9,7 @@ from lightning import Trainer, seed_everything
 
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.methods import STDIM
+from lightning_stdim.probes import majority
 
 WORLD, BATCHES = 2, 3
 
@@ -50,6 +51,9 @@ def run_rank(rank, small, store, result):
         "TORCHELASTIC_RUN_ID": "none",
     }
     train(small, WORLD, result)
+    if rank == 0:  # probing is one rank's work, and waits for no other
+        data = AtariDataModule("pong", **small).probe_data()
+        torch.save(majority(data)["protocols"], f"{result}-scores")
     dist.destroy_process_group()
 
 
@@ -60,5 +64,7 @@ def test_same_weights_and_losses(small, tmp_path):
     (one, weights), (two, expected) = (torch.load(tmp_path / n) for n in ("one", "two"))
     for name, value in one.items():
         assert abs(two[name] - value) < 1e-4, name
+    alone = majority(AtariDataModule("pong", **small).probe_data())["protocols"]
+    assert torch.load(f"{tmp_path / 'two'}-scores") == alone
     for name, value in weights.items():
         torch.testing.assert_close(expected[name], value, rtol=1e-3, atol=1e-5)
