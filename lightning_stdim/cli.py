@@ -23,6 +23,7 @@ PLAIN_COMMANDS = {
     "collect": "play a game and store frames, RAM and labels in one HDF5 file",
     "probe": "score an encoder: a checkpoint, 'random', 'majority' or module:callable",
     "benchmark": "games x methods x seeds, and the comparison with the published tables",
+    "train-policy": "train a PPO agent that collect can have play (needs the extra 'agents')",
 }
 
 
@@ -33,7 +34,7 @@ def usage() -> str:
         The text of ``--help``.
     """
     lines = [f"usage: {PROGRAM} COMMAND [options]   (COMMAND --help for its options)", ""]
-    lines += [f"  {name:10} {what}" for name, what in {**MODEL_COMMANDS, **PLAIN_COMMANDS}.items()]
+    lines += [f"  {name:12} {what}" for name, what in {**MODEL_COMMANDS, **PLAIN_COMMANDS}.items()]
     return "\n".join(lines)
 
 

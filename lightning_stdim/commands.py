@@ -1,4 +1,4 @@
-"""The commands without a model: ``collect``, ``probe``, ``benchmark``.
+"""The commands without a model: ``collect``, ``probe``, ``benchmark``, ``train-policy``.
 
 Their signatures are their command lines; jsonargparse makes the options and ``--help`` of them.
 """
@@ -246,6 +246,53 @@ def benchmark(
     return status
 
 
+def train_policy(
+    *,
+    game: str = "pong",
+    steps: int = 1_000_000,
+    seed: int = 0,
+    out: str | None = None,
+    device: str = "auto",
+) -> int:
+    """Train a PPO agent with Stable-Baselines3, for `collect --policy`.
+
+    Interrupted, it goes on from its last checkpoint when it is run again; with more steps, too.
+
+    Args:
+        game: any spelling, such as pong, MsPacman or ALE/Pong-v5.
+        steps: the agent's steps in all, four emulator frames each.
+        seed: of the games and the initialisation.
+        out: the run's directory; by default runs/<game>-ppo-seed<seed>.
+        device: where to compute; a GPU if there is one by default.
+
+    Returns:
+        The exit status.
+    """
+    from lightning_stdim.benchmark.environment import environment
+    from lightning_stdim.datamodules.labels import canonical_game
+    from lightning_stdim.ppo import read_record, train_ppo
+
+    game = canonical_game(game)
+    path = train_ppo(
+        game,
+        steps=steps,
+        seed=seed,
+        out=out or f"runs/{game}-ppo-seed{seed}",
+        device=device,
+        provenance={
+            "command": f"python -m lightning_stdim train-policy {shlex.join(_OPTIONS)}",
+            "environment": environment(),
+        },
+    )
+    last = read_record(path)["curve"][-1]
+    print(
+        f"{last['steps']} steps, {last['games']} games, mean return of the last 100: "
+        f"{last['mean_return']}"
+    )
+    print(path)
+    return 0
+
+
 _OPTIONS: list[str] = []
 """The options of the running command, for its results file."""
 
@@ -253,6 +300,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "collect": collect,
     "probe": probe,
     "benchmark": benchmark,
+    "train-policy": train_policy,
 }
 
 

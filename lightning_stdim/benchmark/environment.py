@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("torch", "lightning", "ale-py", "numpy", "torchmetrics")
+PACKAGES = ("torch", "lightning", "ale-py", "numpy", "torchmetrics", "stable-baselines3")
 
 
 def environment() -> dict[str, Any]:

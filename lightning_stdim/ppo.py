@@ -1,0 +1,258 @@
+"""A PPO agent for one game, to collect frames that a random agent never sees.
+
+Training is Stable-Baselines3's, with the usual settings for Atari (Schulman et al. 2017, arXiv
+1707.06347, table 5, and RL Baselines3 Zoo): this module adds resuming, progress and the record.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from lightning_stdim.datamodules.labels import canonical_game
+from lightning_stdim.errors import ConfigurationError, StoreError
+
+POLICY = "policy.zip"
+RECORD = "training.json"
+"""Beside the policy and inside its archive, so that weights and record always belong together."""
+
+SETTINGS: dict[str, Any] = {
+    "n_envs": 8,
+    "frame_stack": 4,
+    "n_steps": 128,
+    "batch_size": 256,
+    "n_epochs": 4,
+    "learning_rate": 2.5e-4,  # both decay to 0 over the whole training
+    "clip_range": 0.1,
+    "gamma": 0.99,
+    "gae_lambda": 0.95,
+    "ent_coef": 0.01,
+    "vf_coef": 0.5,
+    "max_grad_norm": 0.5,
+}
+SAVE_EVERY = 16
+"""Rollouts (of ``n_envs * n_steps`` steps) between two checkpoints: what a kill can lose."""
+
+
+def train_ppo(
+    game: str,
+    *,
+    steps: int,
+    out: str | Path,
+    seed: int = 0,
+    device: str = "auto",
+    provenance: Mapping[str, Any] | None = None,
+    progress: bool = True,
+) -> Path:
+    """Train an agent, or go on where an earlier call stopped.
+
+    The agent plays ``{Game}NoFrameskip-v4`` under Stable-Baselines3's ``AtariWrapper``, which is
+    the protocol's stack of wrappers with frames of 84x84, four of them stacked, and clipped
+    rewards. A resumed training goes on with the weights, the optimiser and the schedules, but
+    begins new games: it is not, bit for bit, the uninterrupted one.
+
+    Args:
+        game: any usual spelling of an annotated game's name.
+        steps: the agent's steps in all, at least 1; rounded up to whole rollouts of 1024.
+        out: the run's directory; made if it is missing.
+        seed: of the games and the initialisation, 0 to 2**31 - 1.
+        device: where to compute, as Stable-Baselines3 names it.
+        provenance: plain data to keep with the record, such as the command and the machine.
+        progress: show a progress bar on the standard error stream.
+
+    Returns:
+        The policy: ``OUT/policy.zip``, a Stable-Baselines3 checkpoint. Beside it are
+        ``training.json`` (settings and the curve: for every rollout the steps so far, the games
+        finished so far, the mean return of the last 100 games, not clipped, and the seconds spent)
+        and its picture ``training.png``.
+
+    Raises:
+        ConfigurationError: an argument is wrong, Stable-Baselines3 is not installed, or the
+            directory holds another training.
+        StoreError: the directory cannot be written, or the policy in it is damaged.
+        KeyboardInterrupt: when interrupted, with a message that says what is kept.
+    """
+    game = canonical_game(game)
+    if steps < 1:
+        raise ConfigurationError(f"steps is {steps}: it must be 1 or more")
+    if not 0 <= seed < 2**31:
+        raise ConfigurationError(f"seed is {seed}: it must lie in 0..{2**31 - 1}")
+    path = Path(out) / POLICY
+    record: dict[str, Any] = {"game": game, "seed": seed, "settings": SETTINGS, "curve": []}
+    earlier = read_record(path) if path.exists() else record
+    for key in ("game", "seed", "settings"):
+        if earlier.get(key) != record[key]:
+            raise ConfigurationError(
+                f"{path} was trained with {key} {earlier.get(key)}, not {record[key]}: choose "
+                "another directory"
+            )
+    record = {**earlier, "provenance": dict(provenance or {})}
+    if done := record["curve"][-1]["steps"] if record["curve"] else 0:
+        seed += done  # other games than those that have been played
+    if done < steps:
+        model = _build(game, seed=seed, device=device)
+        if done:
+            model.set_parameters(str(path))  # reads weights only, never the archive's pickles
+            model.num_timesteps = done
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _learn(model, record, steps, path, progress)
+        except OSError as error:
+            raise StoreError(f"{path} cannot be written: {error.strerror}") from error
+        finally:
+            model.get_env().close()
+    return path
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read the record of a training out of its policy's archive.
+
+    Args:
+        path: what :func:`train_ppo` returned.
+
+    Returns:
+        ``game``, ``seed``, ``settings``, ``curve`` and ``provenance``.
+
+    Raises:
+        StoreError: the file is damaged, or no policy that :func:`train_ppo` wrote.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            record: dict[str, Any] = json.loads(archive.read(RECORD))
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise StoreError(
+            f"{path} is damaged, or `train-policy` did not write it ({error}): move it away to "
+            "train again"
+        ) from error
+    return record
+
+
+def _build(game: str, *, seed: int, device: str) -> Any:
+    """Make the model and its environments."""
+    try:
+        import ale_py
+        import cv2  # noqa: F401  (Stable-Baselines3 looks for it only when a frame comes)
+        import gymnasium
+        from stable_baselines3 import PPO
+        from stable_baselines3.common.env_util import make_atari_env
+        from stable_baselines3.common.utils import LinearSchedule
+        from stable_baselines3.common.vec_env import VecFrameStack
+    except ImportError as error:
+        raise ConfigurationError(
+            f"training a policy needs {error.name}: pip install 'lightning-stdim[agents]'"
+        ) from error
+    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # before it prints its banner
+    gymnasium.register_envs(ale_py)
+    name = next(name for name in gymnasium.registry if name.lower() == f"{game}noframeskip-v4")
+    settings = dict(SETTINGS)
+    env = make_atari_env(name, n_envs=settings.pop("n_envs"), seed=seed)
+    env = VecFrameStack(env, n_stack=settings.pop("frame_stack"))
+    for decaying in ("learning_rate", "clip_range"):
+        settings[decaying] = LinearSchedule(settings[decaying], 0.0, 1.0)
+    return PPO("CnnPolicy", env, seed=seed, device=device, **settings)
+
+
+def _learn(model: Any, record: dict[str, Any], steps: int, path: Path, progress: bool) -> None:
+    from stable_baselines3.common.callbacks import BaseCallback
+
+    curve = record["curve"]
+    started = time.monotonic() - (curve[-1]["seconds"] if curve else 0.0)
+    games = curve[-1]["games"] if curve else 0
+
+    class Record(BaseCallback):
+        """Keep the curve, save now and then."""
+
+        def _on_step(self) -> bool:
+            nonlocal games
+            games += sum("episode" in info for info in self.locals["infos"])
+            return True
+
+        def _on_rollout_end(self) -> None:
+            returns = [game["r"] for game in model.ep_info_buffer]
+            mean = float(sum(returns) / len(returns)) if returns else None
+            seconds = round(time.monotonic() - started, 1)
+            curve.append(
+                {
+                    "steps": model.num_timesteps,
+                    "games": games,
+                    "mean_return": mean,
+                    "seconds": seconds,
+                }
+            )
+            show(model.num_timesteps, mean)
+
+        def _on_rollout_start(self) -> None:  # the last rollout has been learnt from by now
+            if curve and len(curve) % SAVE_EVERY == 0:
+                _save(model, record, path)
+
+    with _progress_bar(record["game"], steps, progress) as show:
+        show(model.num_timesteps, None)
+        try:
+            model.learn(steps - model.num_timesteps, callback=Record(), reset_num_timesteps=False)
+        except KeyboardInterrupt:
+            kept = read_record(path)["curve"][-1]["steps"] if path.exists() else 0
+            raise KeyboardInterrupt(
+                f"interrupted; {kept} of {steps} steps are kept in {path}: do the same again to "
+                "go on"
+            ) from None
+    _save(model, record, path)
+
+
+def _save(model: Any, record: dict[str, Any], path: Path) -> None:
+    """Write policy, record and picture, each in one step; the policy's archive decides."""
+    text = json.dumps(record, indent=1)
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        model.save(file)
+    with zipfile.ZipFile(temporary, "a") as archive:
+        archive.writestr(RECORD, text)
+    temporary.replace(path)
+    temporary.write_text(text, "utf-8")
+    temporary.replace(path.with_name(RECORD))
+    _draw(record, temporary)
+    temporary.replace(path.with_name(RECORD).with_suffix(".png"))
+
+
+def _draw(record: dict[str, Any], path: Path) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    points = [point for point in record["curve"] if point["mean_return"] is not None]
+    figure = Figure(figsize=(6, 3.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.plot([p["steps"] for p in points], [p["mean_return"] for p in points], color="#2171b5")
+    axes.set_xlabel("steps")
+    axes.set_ylabel("mean return of the last 100 games")
+    axes.set_title(f"PPO on {record['game']}, seed {record['seed']}")
+    axes.grid(alpha=0.3)
+    figure.savefig(path, format="png", dpi=150)
+
+
+@contextmanager
+def _progress_bar(
+    game: str, steps: int, progress: bool
+) -> Iterator[Callable[[int, float | None], None]]:
+    columns = (
+        TextColumn("training on {task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[mean]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), disable=not progress) as bar:
+        task = bar.add_task(game, total=steps, mean="")
+
+        def show(done: int, mean: float | None) -> None:
+            text = "" if mean is None else f"mean return {mean:.1f}"
+            bar.update(task, completed=min(done, steps), mean=text)
+
+        yield show
