@@ -12,13 +12,15 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lightning_stdim.datamodules.labels import canonical_game
 from lightning_stdim.errors import ConfigurationError, StoreError
+
+Precision = Literal["32", "bf16-mixed"]
 
 POLICY = "policy.zip"
 RECORD = "training.json"
@@ -49,6 +51,7 @@ def train_ppo(
     out: str | Path,
     seed: int = 0,
     device: str = "auto",
+    precision: Precision = "32",
     provenance: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> Path:
@@ -65,6 +68,8 @@ def train_ppo(
         out: the run's directory; made if it is missing.
         seed: of the games and the initialisation, 0 to 2**31 - 1.
         device: where to compute, as Stable-Baselines3 names it.
+        precision: ``"bf16-mixed"`` computes the convolutional features, where the time goes, under
+            autocast; on a CPU with bfloat16 that takes about 0.6 of the time.
         provenance: plain data to keep with the record, such as the command and the machine.
         progress: show a progress bar on the standard error stream.
 
@@ -85,8 +90,13 @@ def train_ppo(
         raise ConfigurationError(f"steps is {steps}: it must be 1 or more")
     if not 0 <= seed < 2**31:
         raise ConfigurationError(f"seed is {seed}: it must lie in 0..{2**31 - 1}")
+    if precision not in get_args(Precision):
+        raise ConfigurationError(
+            f"precision {precision!r} is unknown: choose one of {', '.join(get_args(Precision))}"
+        )
     path = Path(out) / POLICY
-    record: dict[str, Any] = {"game": game, "seed": seed, "settings": SETTINGS, "curve": []}
+    settings = {**SETTINGS, "precision": precision}
+    record: dict[str, Any] = {"game": game, "seed": seed, "settings": settings, "curve": []}
     earlier = read_record(path) if path.exists() else record
     for key in ("game", "seed", "settings"):
         if earlier.get(key) != record[key]:
@@ -98,7 +108,7 @@ def train_ppo(
     if done := record["curve"][-1]["steps"] if record["curve"] else 0:
         seed += done  # other games than those that have been played
     if done < steps:
-        model = _build(game, seed=seed, device=device)
+        model = _build(game, seed=seed, device=device, precision=precision)
         if done:
             model.set_parameters(str(path))  # reads weights only, never the archive's pickles
             model.num_timesteps = done
@@ -135,14 +145,16 @@ def read_record(path: Path) -> dict[str, Any]:
     return record
 
 
-def _build(game: str, *, seed: int, device: str) -> Any:
+def _build(game: str, *, seed: int, device: str, precision: Precision) -> Any:
     """Make the model and its environments."""
     try:
         import ale_py
         import cv2  # noqa: F401  (Stable-Baselines3 looks for it only when a frame comes)
         import gymnasium
+        import torch
         from stable_baselines3 import PPO
         from stable_baselines3.common.env_util import make_atari_env
+        from stable_baselines3.common.torch_layers import NatureCNN
         from stable_baselines3.common.utils import LinearSchedule
         from stable_baselines3.common.vec_env import VecFrameStack
     except ImportError as error:
@@ -157,7 +169,18 @@ def _build(game: str, *, seed: int, device: str) -> Any:
     env = VecFrameStack(env, n_stack=settings.pop("frame_stack"))
     for decaying in ("learning_rate", "clip_range"):
         settings[decaying] = LinearSchedule(settings[decaying], 0.0, 1.0)
-    return PPO("CnnPolicy", env, seed=seed, device=device, **settings)
+
+    class MixedNatureCNN(NatureCNN):
+        """The same layers under autocast; what follows them stays in float32."""
+
+        def forward(self, observations: torch.Tensor) -> torch.Tensor:
+            with torch.autocast(observations.device.type, torch.bfloat16):
+                features: torch.Tensor = super().forward(observations)
+            return features.float()
+
+    features = {"32": NatureCNN, "bf16-mixed": MixedNatureCNN}[precision]
+    policy = {"features_extractor_class": features}
+    return PPO("CnnPolicy", env, seed=seed, device=device, policy_kwargs=policy, **settings)
 
 
 def _learn(model: Any, record: dict[str, Any], steps: int, path: Path, progress: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +23,7 @@ from lightning_stdim.datamodules.labels import (
     canonical_game,
     default_label_set,
 )
+from lightning_stdim.datamodules.policies import PolicySettings
 from lightning_stdim.datamodules.probe_data import load_probe_data
 from lightning_stdim.datamodules.samplers import FrameSampler, Positions, Sampling, SequenceSampler
 from lightning_stdim.datamodules.splits import Int64, SplitOrder, frames_of, split_episodes
@@ -54,7 +56,12 @@ class AtariDataModule(LightningDataModule):
         batch_size: of the global batch, over all devices.
         root: folder of the collections.
         workers: processes that collect; all cores by default. Does not change the data.
-        policy: who plays while frames are collected.
+        policy: who plays while frames are collected: ``"random"``, ``"sticky-random"``, an agent's
+            file or ``"module:callable"``; see
+            :class:`~lightning_stdim.datamodules.policies.PolicySettings`.
+        epsilon: probability that an action is replaced by a uniform one; the protocol's PPO agent
+            has 0.2.
+        greedy: an agent's most probable action instead of a drawn one.
         label_set: ``"paper"``, the 308 labels that the paper scored, or ``"upstream"``, today's;
             by default the paper's where it has the game.
         entropy_threshold: variables whose labels have a lower entropy over the probe collection,
@@ -86,6 +93,8 @@ class AtariDataModule(LightningDataModule):
         root: str = "data",
         workers: int | None = None,
         policy: str = "random",
+        epsilon: float = 0.0,
+        greedy: bool = False,
         label_set: LabelSet | None = None,
         entropy_threshold: float = 0.6,
         sampling: Sampling = "frames",
@@ -121,7 +130,7 @@ class AtariDataModule(LightningDataModule):
         self.batch_size = batch_size
         self.root = Path(root)
         self.workers = workers or os.cpu_count() or 1
-        self.policy = policy
+        self.policy = PolicySettings(policy=policy, epsilon=epsilon, greedy=greedy)
         self.label_set: LabelSet = label_set
         self.entropy_threshold = entropy_threshold
         self.sampling = sampling
@@ -167,7 +176,7 @@ class AtariDataModule(LightningDataModule):
             seed=self.seed + (PROBE_SEED_OFFSET if which == "probe" else 0),
             workers=self.workers,
             root=self.root,
-            policy=self.policy,
+            **asdict(self.policy),
         )
 
     def prepare_data(self) -> None:

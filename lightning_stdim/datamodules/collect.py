@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from lightning_stdim.datamodules.labels import (
 )
 from lightning_stdim.datamodules.partial import Partial
 from lightning_stdim.datamodules.play import game_seed
-from lightning_stdim.datamodules.policies import check_policy
+from lightning_stdim.datamodules.policies import PolicySettings
 from lightning_stdim.datamodules.worker import Crew
 from lightning_stdim.errors import ConfigurationError, StoreError
 
@@ -50,6 +51,8 @@ def collect(
     workers: int = 1,
     root: str | Path = "data",
     policy: str = "random",
+    epsilon: float = 0.0,
+    greedy: bool = False,
     label_set: LabelSet | None = None,
     progress: bool = True,
 ) -> Path:
@@ -65,7 +68,12 @@ def collect(
         seed: 0 to 2**63 - 1. Collections of different seeds share no game.
         workers: number of processes that play, at least 1; each takes about 80 MB.
         root: folder of the file; made if it is missing.
-        policy: who plays.
+        policy: who plays: ``"random"``, ``"sticky-random"``, an agent's file or
+            ``"module:callable"``; see
+            :class:`~lightning_stdim.datamodules.policies.PolicySettings`.
+        epsilon: probability that an action is replaced by a uniform one, 0 to 1; the protocol's
+            PPO agent has 0.2.
+        greedy: an agent's most probable action instead of a drawn one.
         label_set: which variables to label; by default the paper's where it has the game, else the
             upstream ones.
         progress: show a progress bar, and a line when waiting for another process, on the standard
@@ -75,7 +83,7 @@ def collect(
         The file. Its name tells everything that its content depends on.
 
     Raises:
-        ConfigurationError: an argument is wrong.
+        ConfigurationError: an argument is wrong, or the policy cannot play this game.
         StoreError: the file cannot be written; one that is there is not whole; or a worker died.
             What was played is kept, and the same call goes on from there.
         KeyboardInterrupt: when interrupted, with a message that says what is kept.
@@ -84,28 +92,28 @@ def collect(
     for name, value, least in (("steps", steps, 1), ("workers", workers, 1), ("seed", seed, 0)):
         if not least <= value < 2**63:
             raise ConfigurationError(f"{name} is {value}: it must be {least} or more")
-    check_policy(policy)
+    who = PolicySettings(policy=policy, epsilon=epsilon, greedy=greedy)
     default = default_label_set(game)
     labels = annotation(game, label_set or default)
     suffix = "" if labels.label_set == default else f"-{labels.label_set}"
-    path = Path(root) / f"{game}-{policy}-seed{seed}-{steps}{suffix}.h5"
+    path = Path(root) / f"{game}-{who.label()}-seed{seed}-{steps}{suffix}.h5"
     folder = path.with_name(f"{path.name}.partial")
     if not path.exists() or folder.exists():
         with _alone(path, progress):
             if not path.exists():
                 attributes = {
                     "game": game,
-                    "policy": policy,
-                    "policy_sha256": "",  # of the policy's file, for those that have one
+                    **who.attributes(),
                     "seed": seed,
                     "steps": steps,
                     "label_set": labels.label_set,
                     "command": f"python -m lightning_stdim collect --game {game} --steps {steps} "
-                    f"--seed {seed}" + (f" --label_set {labels.label_set}" if suffix else ""),
+                    f"--seed {seed}{who.options()}"
+                    + (f" --label_set {labels.label_set}" if suffix else ""),
                     "lightning_stdim": __version__,
                     "schema": store.SCHEMA,
                 }
-                orders = {"game": game, "policy": policy, "seed": seed, "folder": str(folder)}
+                orders = {"game": game, "policy": asdict(who), "seed": seed, "folder": str(folder)}
                 with Crew(workers, {**orders, "size": PIECE_ROWS}) as crew:
                     attributes |= crew.settings()
                     partial = Partial(folder, {**attributes, "piece_rows": PIECE_ROWS})
@@ -173,7 +181,7 @@ def _assemble(
             episode_start=start,
             episode_length=np.diff(start, append=steps),
             episode_seed=np.array([game_seed(attributes["seed"], games[row]) for row in start]),
-            attributes=attributes,
+            attributes=attributes | {"mean_return": _mean_return(joined["rewards"], games)},
         )
 
     whole = partial.folder / "whole.h5"
@@ -186,6 +194,12 @@ def _assemble(
             f"{steps} steps from the beginning): do the same again to go on"
         ) from None
     return whole
+
+
+def _mean_return(rewards: NDArray[np.float32], games: list[int]) -> float:
+    """Average over games; the last one, which the collection's end may have cut, does not count."""
+    returns = np.bincount(games[: len(rewards)], rewards)[: games[len(rewards) - 1]]
+    return float(returns.mean()) if len(returns) else float("nan")
 
 
 @contextmanager

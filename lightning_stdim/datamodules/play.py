@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from lightning_stdim.datamodules.emulator import MAX_NOOPS, Emulator
-from lightning_stdim.datamodules.policies import POLICIES
+from lightning_stdim.datamodules.policies import MakePolicy
 from lightning_stdim.datamodules.recording import Recorder
 from lightning_stdim.datamodules.store import Columns
 
@@ -31,12 +31,12 @@ def game_seed(seed: int, number: int) -> int:
     return int(np.random.SeedSequence((seed, number)).generate_state(1, np.uint64)[0] >> 1)
 
 
-def moments(emulator: Emulator, policy: str, seed: int) -> Iterator[tuple[int, float]]:
+def moments(emulator: Emulator, policy: MakePolicy, seed: int) -> Iterator[tuple[int, float]]:
     """Play a game to its end.
 
     Args:
         emulator: shows the state of the moment whenever one is yielded.
-        policy: a key of :data:`~lightning_stdim.datamodules.policies.POLICIES`.
+        policy: makes the game's policy.
         seed: the game's seed.
 
     Yields:
@@ -44,24 +44,26 @@ def moments(emulator: Emulator, policy: str, seed: int) -> Iterator[tuple[int, f
     """
     rng = np.random.default_rng(seed)
     emulator.new_game(noops=int(rng.integers(1, MAX_NOOPS + 1)))
-    choose = POLICIES[policy](emulator.n_actions, rng)
+    choose = policy(emulator.n_actions, rng)
     playing = True
     while playing:
+        first = True
         yield 0, 0.0
         while not (emulator.terminated or emulator.truncated):
-            action = choose(emulator.frame)
+            action = choose(emulator.frame, first)
+            first = False
             yield action, emulator.step(action)
         playing = emulator.next_episode()
 
 
 def pieces(
-    emulator: Emulator, policy: str, seed: int, *, limit: int, recorder: Recorder
+    emulator: Emulator, policy: MakePolicy, seed: int, *, limit: int, recorder: Recorder
 ) -> Iterator[tuple[Columns, bool]]:
     """Play a game and record it piece by piece, so that memory does not grow with its length.
 
     Args:
         emulator: the machine to play on.
-        policy: a key of :data:`~lightning_stdim.datamodules.policies.POLICIES`.
+        policy: makes the game's policy.
         seed: the game's seed.
         limit: stop after this many rows, at least 1.
         recorder: what to record with; its size is a piece's.

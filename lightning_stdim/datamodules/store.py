@@ -323,7 +323,11 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _header_start(length: int, command: str) -> bytes:
-    return f"{_MAGIC}\nschema {SCHEMA}\nlength {length}\ncommand {command}\n".encode("ascii")
+    """Write the header without its last line; a command that does not fit in is left out."""
+    start = f"{_MAGIC}\nschema {SCHEMA}\nlength {length}\ncommand {{}}\n"
+    room = _HEADER_BYTES - len(start) - len(f"sha256 {'0' * 64}\n")
+    fits = command.isascii() and "\n" not in command and len(command) <= room
+    return start.format(command if fits else "").encode("ascii")
 
 
 def _header(start: bytes, digest: str) -> bytes:

@@ -19,7 +19,7 @@ import threading
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from lightning_stdim.errors import StoreError
+from lightning_stdim.errors import ConfigurationError, LightningStdimError, StoreError
 
 
 class Report(NamedTuple):
@@ -28,8 +28,8 @@ class Report(NamedTuple):
     Attributes:
         worker: which worker.
         message: ``{"settings"}`` of the emulator when it is ready, ``{"game", "start", "rows",
-            "ended"}`` for a piece that is written, ``{"error"}`` before it gives up, ``{}`` when it
-            has died.
+            "ended"}`` for a piece that is written, ``{"refused"}`` or ``{"error"}`` before it gives
+            up, ``{}`` when it has died.
     """
 
     worker: int
@@ -54,8 +54,14 @@ class Crew:
                 [sys.executable, "-m", "lightning_stdim.datamodules.worker", json.dumps(orders)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                # NumPy would start a thread per core for a BLAS that is never used.
-                env={**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"},
+                # A thread per core and worker would only stand in each other's way; and how many
+                # there are can change a sum's rounding, and so what an agent does.
+                env={
+                    **os.environ,
+                    "PYTHONPATH": path,
+                    "OPENBLAS_NUM_THREADS": "1",
+                    "OMP_NUM_THREADS": "1",
+                },
                 text=True,
                 start_new_session=True,  # Ctrl-C is for the parent, which then ends the workers
             )
@@ -104,6 +110,7 @@ class Crew:
             ``Emulator.settings``, so that the calling process needs no emulator.
 
         Raises:
+            ConfigurationError: what was ordered cannot be played.
             StoreError: a worker has died or given up.
         """
         settings: dict[str, Any] = self._next().message["settings"]
@@ -124,6 +131,7 @@ class Crew:
             The report.
 
         Raises:
+            ConfigurationError: what was ordered cannot be played.
             StoreError: a worker has died or given up.
         """
         while "settings" in (report := self._next()).message:
@@ -136,6 +144,8 @@ class Crew:
             code = self._processes[report.worker].wait()
             how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
             raise StoreError(f"a worker process {how}")
+        if "refused" in report.message:
+            raise ConfigurationError(report.message["refused"])
         if "error" in report.message:
             raise StoreError(f"a worker process failed: {report.message['error']}")
         return report
@@ -146,7 +156,7 @@ def _play(
     orders: queue.SimpleQueue[dict[str, int]],
     *,
     game: str,
-    policy: str,
+    policy: dict[str, Any],
     seed: int,
     folder: str,
     size: int,
@@ -157,8 +167,11 @@ def _play(
     from lightning_stdim.datamodules import play, store
     from lightning_stdim.datamodules.emulator import Emulator
     from lightning_stdim.datamodules.partial import piece_name
+    from lightning_stdim.datamodules.policies import PolicySettings
     from lightning_stdim.datamodules.recording import Recorder
 
+    del sys.modules["gymnasium"]  # a policy may want it
+    make_policy = PolicySettings(**policy).load()
     emulator = Emulator(game)
     recorder = Recorder(size)
     print(json.dumps({"settings": emulator.settings}), file=reports, flush=True)
@@ -167,7 +180,7 @@ def _play(
         number = order["game"]
         pieces = play.pieces(
             emulator,
-            policy,
+            make_policy,
             play.game_seed(seed, number),
             limit=order["limit"],
             recorder=recorder,
@@ -198,6 +211,9 @@ def main() -> None:
     threading.Thread(target=listen, daemon=True).start()
     try:
         _play(reports, orders, **json.loads(sys.argv[1]))
+    except LightningStdimError as error:  # whoever asked can do something about it
+        print(json.dumps({"refused": str(error)}), file=reports, flush=True)
+        os._exit(1)
     except Exception as error:
         print(json.dumps({"error": f"{type(error).__name__}: {error}"}), file=reports, flush=True)
         os._exit(1)

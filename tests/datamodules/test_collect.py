@@ -256,7 +256,7 @@ def test_a_worker_that_dies_is_one_clear_error(truth, tmp_path, monkeypatch):
 
 
 def test_a_worker_that_fails_says_why(tmp_path):
-    orders = {"game": "pong", "policy": "random", "seed": 0, "folder": "/missing", "size": 4}
+    orders = {"game": "pong", "policy": {}, "seed": 0, "folder": "/missing", "size": 4}
     with worker.Crew(1, orders) as crew:
         crew.play(0, 0, 8)
         with pytest.raises(StoreError, match=r"a worker process failed: .*/missing.*cannot be"):

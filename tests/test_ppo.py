@@ -1,0 +1,94 @@
+"""Training an agent: resuming, the record, and collecting with the result."""
+
+import json
+import signal
+
+import pytest
+import torch
+from stable_baselines3 import PPO
+
+from lightning_stdim import ppo
+from lightning_stdim.cli import main
+from lightning_stdim.datamodules.store import read
+from lightning_stdim.errors import ConfigurationError, StoreError
+
+
+@pytest.fixture(autouse=True)
+def short_rollouts(monkeypatch):
+    settings = {"n_envs": 2, "n_steps": 16, "batch_size": 16, "n_epochs": 1}
+    monkeypatch.setattr(ppo, "SETTINGS", ppo.SETTINGS | settings)
+    monkeypatch.setattr(ppo, "SAVE_EVERY", 2)
+
+
+def test_train_go_on_and_collect(tmp_path, capsys):
+    out = tmp_path / "run"
+    command = ["train-policy", "--game", "breakout", "--out", str(out), "--steps"]
+    assert main([*command, "100"]) == 0
+    assert capsys.readouterr().out.endswith(f"{out / 'policy.zip'}\n")
+    first = json.loads((out / "training.json").read_text())
+    assert [point["steps"] for point in first["curve"]] == [32, 64, 96, 128]
+    assert first["provenance"]["command"].startswith("python -m lightning_stdim train-policy")
+    before = PPO.load(out / "policy.zip", device="cpu")
+    assert before.num_timesteps == 128
+
+    assert main([*command, "128"]) == 0  # nothing left to do
+    assert json.loads((out / "training.json").read_text()) == first
+
+    assert main([*command, "800"]) == 0
+    second = ppo.read_record(out / "policy.zip")
+    assert second == json.loads((out / "training.json").read_text())
+    assert second["curve"][:4] == first["curve"]
+    assert [point["steps"] for point in second["curve"]] == list(range(32, 801, 32))
+    assert second["curve"][-1]["games"] > 0
+    assert second["curve"][-1]["mean_return"] is not None
+    after = PPO.load(out / "policy.zip", device="cpu")
+    assert not torch.equal(before.policy.action_net.weight, after.policy.action_net.weight)
+    # Adam went on: it has counted the steps of both trainings.
+    assert after.policy.optimizer.state_dict()["state"][0]["step"] == 2 * len(second["curve"])
+    assert (out / "training.png").read_bytes().startswith(b"\x89PNG")
+
+    capsys.readouterr()
+    collected = ["collect", "--game", "breakout", "--steps", "50", "--workers", "1"]
+    policy = ["--policy", str(out / "policy.zip"), "--epsilon", "0.2", "--root", str(tmp_path)]
+    assert main([*collected, *policy]) == 0
+    attributes = read(capsys.readouterr().out.strip()).attributes
+    assert (attributes["policy"], attributes["epsilon"]) == ("policy.zip", 0.2)
+
+
+def test_an_interruption_keeps_the_last_checkpoint(tmp_path, monkeypatch):
+    saved = ppo._save
+
+    def interrupted(model, record, path):
+        saved(model, record, path)
+        if len(record["curve"]) == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(ppo, "_save", interrupted)
+    with pytest.raises(KeyboardInterrupt, match=r"64 of 200 steps are kept in .*policy.zip"):
+        ppo.train_ppo("pong", steps=200, out=tmp_path, progress=False)
+    monkeypatch.setattr(ppo, "_save", saved)
+    path = ppo.train_ppo("pong", steps=96, out=tmp_path, progress=False)
+    assert [point["steps"] for point in ppo.read_record(path)["curve"]] == [32, 64, 96]
+
+
+def test_wrong_input_is_one_clear_message(tmp_path):
+    def train(**wrong):
+        arguments = {"game": "pong", "steps": 10, "out": tmp_path, "progress": False} | wrong
+        ppo.train_ppo(arguments.pop("game"), **arguments)
+
+    with pytest.raises(ConfigurationError, match="steps is 0: it must be 1 or more"):
+        train(steps=0)
+    with pytest.raises(ConfigurationError, match="seed is -1"):
+        train(seed=-1)
+    with pytest.raises(ConfigurationError, match="did you mean 'pong'"):
+        train(game="ponk")
+    with pytest.raises(ConfigurationError, match="precision '16' is unknown: choose one of 32, bf"):
+        train(precision="16")
+    with pytest.raises(StoreError, match=r"/run/policy.zip cannot be written: Not a dir"):
+        train(out="/dev/null/run")
+    train()
+    with pytest.raises(ConfigurationError, match="was trained with game pong, not breakout"):
+        train(game="breakout")
+    (tmp_path / "policy.zip").write_bytes(b"no archive")
+    with pytest.raises(StoreError, match=r"policy.zip is damaged, .* move it away"):
+        train()
