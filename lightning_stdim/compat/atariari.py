@@ -72,6 +72,10 @@ def ram2label(env_name: str, ram: NDArray[np.uint8]) -> dict[str, int]:
     Raises:
         ConfigurationError: the game is not annotated, or `ram` is not uint8 [128].
     """
+    if np.ndim(ram) != 1:
+        raise ConfigurationError(
+            f"ram has shape {np.shape(ram)}: expected [128]; use lightning_stdim.ram2label"
+        )
     described = annotation(env_name, LABEL_SET)
     return dict(zip(described.variables, described.decode(ram).tolist(), strict=True))
 

@@ -122,6 +122,11 @@ def test_the_dictionaries_are_the_annotations() -> None:
             assert sorted(found) == sorted(entry["categories"])
 
 
+def test_ram2label_takes_one_moment() -> None:
+    with pytest.raises(ConfigurationError, match=r"\(2, 128\): expected \[128\]"):
+        ram2label(ENV, np.zeros((2, 128), np.uint8))
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(tmp_path_factory.mktemp("collections"))
