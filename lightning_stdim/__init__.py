@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lightning_stdim.checkpoints import load_encoder as load_encoder
     from lightning_stdim.datamodules.atari import AtariDataModule as AtariDataModule
+    from lightning_stdim.datamodules.labels import ram2label as ram2label
+    from lightning_stdim.datamodules.wrapper import AtariARIWrapper as AtariARIWrapper
     from lightning_stdim.encoders import NatureEncoder as NatureEncoder
     from lightning_stdim.methods import STDIM as STDIM
     from lightning_stdim.methods import RandomCNN as RandomCNN
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "AtariARIWrapper": "datamodules.wrapper",
     "AtariDataModule": "datamodules.atari",
     "NatureEncoder": "encoders",
     "RandomCNN": "methods",
@@ -30,6 +33,7 @@ _HOME = {
     "Supervised": "probes",
     "evaluate_encoder": "probes",
     "load_encoder": "checkpoints",
+    "ram2label": "datamodules.labels",
 }
 __all__ = sorted(_HOME)
 

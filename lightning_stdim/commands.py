@@ -209,6 +209,7 @@ def benchmark(
     out: str | None = None,
     root: str = "data",
     jobs: int = 1,
+    mixed_label_sets: bool = False,
 ) -> int:
     """Run games x methods x seeds, then compare with the published tables.
 
@@ -224,6 +225,10 @@ def benchmark(
         out: the benchmark's directory; runs/<preset> by default.
         root: folder of the collections, which cells share.
         jobs: cells that run at the same time.
+        mixed_label_sets: compare results of different label sets with each other, and published
+            numbers, which are for the label set paper, with those of other label sets; the tables
+            then say which is whose. By default the first is refused, and published numbers are
+            left out.
 
     Returns:
         The exit status: 1 if a cell failed.
@@ -247,7 +252,7 @@ def benchmark(
     if status == 130:
         return status
     try:
-        for path in write_report(folder):
+        for path in write_report(folder, mixed_label_sets=mixed_label_sets):
             print(path)
     except StoreError:
         if status == 0:  # otherwise the failed cells have been named already

@@ -109,11 +109,11 @@ def tidy_csv(tables: Sequence[Table]) -> str:
     Returns:
         Lines of game, metric, kind of row, row, group, method, protocol, value, half_width (of
         the 95 % interval; empty for one run), runs (empty for published numbers), derived (1 if no
-        published table prints the number). Numbers are not rounded.
+        published table prints the number), label_set (with its version). Numbers are not rounded.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    head = "game metric kind row group method protocol value half_width runs derived"
+    head = "game metric kind row group method protocol value half_width runs derived label_set"
     writer.writerow(head.split())
     for table in tables:
         for row, cells in zip(table.rows, table.cells, strict=True):
@@ -122,7 +122,7 @@ def tidy_csv(tables: Sequence[Table]) -> str:
                     where = (table.game, table.metric, row.kind, row.name)
                     whose = (column.group, column.method, column.protocol)
                     what = (cell.value, cell.half_width, cell.runs, int(cell.derived))
-                    writer.writerow((*where, *whose, *what))
+                    writer.writerow((*where, *whose, *what, column.labels))
     return text.getvalue()
 
 
@@ -179,7 +179,7 @@ def shared_notes(tables: Sequence[Table]) -> list[str]:
 
 
 def budget_lines(columns: Sequence[Column]) -> Iterator[tuple[str, list[str]]]:
-    """Spell out what the numbers cost.
+    """Spell out what the numbers cost, and what they are scores of where that differs.
 
     Args:
         columns: a table's columns.
@@ -187,6 +187,8 @@ def budget_lines(columns: Sequence[Column]) -> Iterator[tuple[str, list[str]]]:
     Yields:
         A line's label and its text for every column.
     """
+    if len({column.labels for column in columns}) > 1:
+        yield "label set", [column.labels for column in columns]
     for name in BUDGET_ROWS:
         yield name, [column.budget.get(name, "–") for column in columns]
 

@@ -32,24 +32,33 @@ def load(out: str | Path) -> list[Results]:
     return [read_results(path) for path in paths]
 
 
-def write_report(out: str | Path, console: Console | None = None) -> list[Path]:
+def write_report(
+    out: str | Path, console: Console | None = None, *, mixed_label_sets: bool = False
+) -> list[Path]:
     """Print the tables of every game, and write them as Markdown, CSV and PNG.
 
     Args:
         out: the benchmark's directory; the files are ``<game>/comparison.{md,csv,png}`` in it.
         console: where to print; standard output by default.
+        mixed_label_sets: compare results of different label sets, and published numbers with
+            results for other label sets than the paper's.
 
     Returns:
         The files written.
 
     Raises:
+        ConfigurationError: a game's results are for different label sets, and that was not asked
+            for.
         StoreError: there are no results, or a file cannot be written.
     """
     console = console or Console()
     results = load(out)
     written = []
     for game in sorted({result["game"] for result in results}):
-        tables = [compare(results, game=game, metric=metric) for metric in METRICS]
+        tables = [
+            compare(results, game=game, metric=metric, mixed_label_sets=mixed_label_sets)
+            for metric in METRICS
+        ]
         console.print(render.terminal(tables, console))
         contents = {
             "md": render.markdown(tables).encode(),

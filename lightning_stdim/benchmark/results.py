@@ -32,10 +32,12 @@ class Scores(TypedDict):
 
     ``protocols`` maps ``"paper"``, ``"converged"``, ``"supervised"`` or ``"majority"`` to metrics
     (``"f1"``, ``"accuracy"``, ...); ``dropped`` maps a variable that is not scored to the reason.
+    Results from before label sets had versions are of version 1.
     """
 
     game: str
     label_set: str
+    label_set_version: NotRequired[int]
     protocols: dict[str, dict[str, MetricScores]]
     dropped: dict[str, str]
     provenance: NotRequired[dict[str, Any]]

@@ -15,6 +15,7 @@ from lightning_stdim.benchmark import published
 from lightning_stdim.benchmark.intervals import estimate
 from lightning_stdim.benchmark.results import Budget, Metric, MetricScores, Results
 from lightning_stdim.datamodules.labels import CATEGORIES
+from lightning_stdim.errors import ConfigurationError
 
 METRICS: dict[Metric, str] = {"f1": "F1 (weighted by class support)", "accuracy": "Accuracy"}
 
@@ -42,6 +43,9 @@ CATEGORY_LABELS = {
 }
 
 BUDGET_ROWS = ("pretraining frames", "probe frames", "epochs", "time", "runs")
+
+PUBLISHED_LABELS = "paper 1"
+"""Label set and version that the published numbers are for."""
 
 Group = Literal["ours", "report", "paper"]
 
@@ -105,12 +109,14 @@ class Column:
         group: who made the numbers: this package, the report or the paper.
         method: such as ``"st-dim"``.
         protocol: such as ``"converged"``; empty for published numbers.
+        labels: the label set and its version, such as ``"paper 1"``.
         budget: text by BUDGET_ROWS, what the numbers cost; an entry not known is absent.
     """
 
     group: Group
     method: str
     protocol: str = ""
+    labels: str = PUBLISHED_LABELS
     budget: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -150,27 +156,40 @@ class Table:
         return f"{self.game}: {METRICS[self.metric]}"
 
 
-def compare(results: Sequence[Results], *, game: str, metric: Metric) -> Table:
+def compare(
+    results: Sequence[Results], *, game: str, metric: Metric, mixed_label_sets: bool = False
+) -> Table:
     """Lay out our results beside the published ones.
 
-    Published numbers are shown only beside the paper's label set: other labels are another task.
+    Another label set, or another version of one, is another task. So results of different ones
+    are refused, and the published numbers, which are for the paper's, are shown only beside results
+    for the paper's; unless a mixture is asked for. Then every label set has columns of its own,
+    and the table says which is whose.
 
     Args:
         results: runs of any games, methods and seeds.
         game: canonical name of the game to compare on.
         metric: ``"f1"`` or ``"accuracy"``.
+        mixed_label_sets: compare across label sets all the same.
 
     Returns:
         The table.
 
     Raises:
         ValueError: there are no results for the game.
+        ConfigurationError: they are for different label sets, and a mixture was not asked for.
     """
     runs = [result for result in results if result["game"] == game]
     if not runs:
         raise ValueError(f"no results for {game}")
-    label_sets = {run["scores"]["label_set"] for run in runs}
-    comparable = label_sets == {"paper"}
+    label_sets = sorted({_labels(run) for run in runs})
+    if len(label_sets) > 1 and not mixed_label_sets:
+        raise ConfigurationError(
+            f"the results for {game} are for different label sets ({', '.join(label_sets)}), which "
+            "are different tasks: keep them in different directories, or compare them all the same "
+            "with --mixed_label_sets true"
+        )
+    comparable = mixed_label_sets or label_sets == [PUBLISHED_LABELS]
 
     sources = list(_ours(runs, metric))
     if comparable:
@@ -205,13 +224,21 @@ class _Source:
 
 
 def _ours(runs: Sequence[Results], metric: Metric) -> Iterator[_Source]:
-    for method in sorted({run["method"] for run in runs}, key=_rank(METHODS)):
-        of_method = [run for run in runs if run["method"] == method]
-        protocols = {name for run in of_method for name in run["scores"]["protocols"]}
+    rank = _rank(METHODS)
+    kinds = {(run["method"], _labels(run)) for run in runs}
+    for method, labels in sorted(kinds, key=lambda kind: (rank(kind[0]), kind[1])):
+        of_kind = [run for run in runs if (run["method"], _labels(run)) == (method, labels)]
+        protocols = {name for run in of_kind for name in run["scores"]["protocols"]}
         for protocol in sorted(protocols, key=_rank(PROTOCOLS)):
-            having = [run for run in of_method if protocol in run["scores"]["protocols"]]
-            column = Column("ours", method, protocol, _budget([run["budget"] for run in having]))
+            having = [run for run in of_kind if protocol in run["scores"]["protocols"]]
+            budget = _budget([run["budget"] for run in having])
+            column = Column("ours", method, protocol, labels, budget)
             yield _Source(column, [run["scores"]["protocols"][protocol][metric] for run in having])
+
+
+def _labels(run: Results) -> str:
+    """Name a run's label set with its version."""
+    return f"{run['scores']['label_set']} {run['scores'].get('label_set_version', 1)}"
 
 
 def _published(game: str, metric: Metric) -> Iterator[_Source]:
@@ -275,6 +302,11 @@ def _notes(runs: Sequence[Results], *, comparable: bool) -> tuple[str, ...]:
             "Published: random agent; neither gives a spread. In italics: means of the paper's "
             "per-variable numbers, which it does not print itself."
         )
+        if {_labels(run) for run in runs} != {PUBLISHED_LABELS}:
+            notes.append(
+                "Columns of different label sets are of different tasks; published numbers are of "
+                f"{PUBLISHED_LABELS}."
+            )
     else:
         notes.append("Published numbers are for the paper's label set, so none are shown here.")
     notes.append(f"Made with {_made_with(runs)}.")

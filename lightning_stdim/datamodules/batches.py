@@ -17,6 +17,9 @@ from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 
+from lightning_stdim.datamodules.labels import MAX_LABEL
+from lightning_stdim.errors import ConfigurationError
+
 Split = Literal["train", "val", "test"]
 
 
@@ -51,7 +54,7 @@ class ProbeData:
 
     Attributes:
         game: canonical name, such as ``"pong"``.
-        label_set: ``"paper"`` or ``"upstream"``.
+        label_set: ``"paper"``, ``"upstream"``, or the name of labels of your own.
         variables: names of the V scored variables, in column order.
         categories: for each scored variable the score categories that it counts in (none, one or
             two).
@@ -62,6 +65,10 @@ class ProbeData:
             in ``frames``, ascending, without the test frames that duplicate another split's.
         provenance: plain data for the results file: the collection's attributes, episodes and
             frames per split, duplicates removed.
+        label_set_version: of the label set.
+
+    Raises:
+        ConfigurationError: a label is not 0 to 255: the probes have no class for it.
     """
 
     game: str
@@ -73,3 +80,12 @@ class ProbeData:
     labels: Tensor
     splits: dict[Split, Tensor]
     provenance: dict[str, Any] = field(default_factory=dict)
+    label_set_version: int = 1
+
+    def __post_init__(self) -> None:
+        for name, labels in zip(self.variables, self.labels.unbind(1), strict=True):
+            if len(labels) and not 0 <= labels.min() <= labels.max() <= MAX_LABEL:
+                raise ConfigurationError(
+                    f"{name} of {self.game} has labels {labels.min()} to {labels.max()} in label "
+                    f"set {self.label_set!r}: probes take labels 0 to {MAX_LABEL}"
+                )

@@ -31,7 +31,6 @@ from lightning_stdim.datamodules.labels import (
     annotation,
     canonical_game,
     default_label_set,
-    ram2label,
 )
 from lightning_stdim.datamodules.partial import Partial
 from lightning_stdim.datamodules.play import game_seed
@@ -95,6 +94,7 @@ def collect(
     who = PolicySettings(policy=policy, epsilon=epsilon, greedy=greedy)
     default = default_label_set(game)
     labels = annotation(game, label_set or default)
+    labels.check_bytes()
     suffix = "" if labels.label_set == default else f"-{labels.label_set}"
     path = Path(root) / f"{game}-{who.label()}-seed{seed}-{steps}{suffix}.h5"
     folder = path.with_name(f"{path.name}.partial")
@@ -107,6 +107,7 @@ def collect(
                     "seed": seed,
                     "steps": steps,
                     "label_set": labels.label_set,
+                    "label_set_version": labels.version,
                     "command": f"python -m lightning_stdim collect --game {game} --steps {steps} "
                     f"--seed {seed}{who.options()}"
                     + (f" --label_set {labels.label_set}" if suffix else ""),
@@ -176,7 +177,7 @@ def _assemble(
         return store.Collection(
             frames=np.empty((0, 210, 160), np.uint8),
             **joined,
-            labels=ram2label(labels.game, joined["ram"], labels.label_set).astype(np.uint8),
+            labels=labels.decode(joined["ram"]).astype(np.uint8),
             variables=labels.variables,
             episode_start=start,
             episode_length=np.diff(start, append=steps),

@@ -6,7 +6,9 @@ The facts are in ``annotations.json`` beside this file, as two label sets:
   1906.08226);
 * ``"upstream"``: the 362 variables of 24 games in the authors' repository today.
 
-A label is the value of one RAM byte, 0 to 255. Compare with published numbers on ``"paper"`` only.
+Every set has a version, which changes with any of its labels. In both sets a label is the value of
+one RAM byte, 0 to 255; the file's format allows other codes
+(:mod:`~lightning_stdim.datamodules.decoding`). Compare with published numbers on ``"paper"`` only.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -22,6 +25,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from lightning_stdim.datamodules.decoding import RAM_BYTES, Code
 from lightning_stdim.errors import ConfigurationError
 
 LabelSet = Literal["paper", "upstream"]
@@ -35,6 +39,9 @@ CATEGORIES = (
 )
 """The score categories, in the order of the paper's tables."""
 
+MAX_LABEL = 255
+"""The greatest label that files of frames can store and that probes have a class for."""
+
 ENTROPY_THRESHOLD = 0.6
 """Variables whose label entropy is under this many nats are not scored (the paper, section 5)."""
 
@@ -46,17 +53,84 @@ class Annotation:
     Attributes:
         game: canonical name, such as ``"pong"``.
         label_set: ``"paper"`` or ``"upstream"``.
+        version: of the label set; scores of different versions are of different tasks.
         variables: the V variables' names, in column order.
-        ram: for each variable the index of its RAM byte, 0 to 127.
+        codes: for each variable how it is stored in the RAM.
         categories: for each variable the names from :data:`CATEGORIES` that it counts in (none,
             one or two).
     """
 
     game: str
-    label_set: LabelSet
+    label_set: str
+    version: int
     variables: tuple[str, ...]
-    ram: tuple[int, ...]
+    codes: tuple[Code, ...]
     categories: dict[str, tuple[str, ...]]
+
+    @classmethod
+    def parse(
+        cls, game: str, label_set: str, version: int, entries: Mapping[str, Mapping[str, Any]]
+    ) -> Annotation:
+        """Read a game's annotation as ``annotations.json`` writes it.
+
+        Args:
+            game: canonical name.
+            label_set: the set's name.
+            version: the set's version.
+            entries: for each variable ``"categories"`` and what :meth:`Code.parse` reads.
+
+        Returns:
+            The annotation.
+
+        Raises:
+            ConfigurationError: an entry describes no code.
+        """
+        return cls(
+            game=game,
+            label_set=label_set,
+            version=version,
+            variables=tuple(entries),
+            codes=tuple(Code.parse(entry) for entry in entries.values()),
+            categories={name: tuple(entry["categories"]) for name, entry in entries.items()},
+        )
+
+    def decode(self, ram: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Read the state variables off the RAM.
+
+        Args:
+            ram: uint8 [..., 128], the RAM at any number of moments.
+
+        Returns:
+            int64 [..., V], in the order of ``variables``.
+
+        Raises:
+            ConfigurationError: `ram` is not uint8 [..., 128].
+        """
+        ram = np.asarray(ram)
+        if ram.dtype != np.uint8 or ram.ndim < 1 or ram.shape[-1] != RAM_BYTES:
+            raise ConfigurationError(
+                f"ram is {ram.dtype} of shape {ram.shape}: expected uint8 [..., {RAM_BYTES}]"
+            )
+        # All plain bytes at once: the wrapper comes here at every step of a game.
+        labels = ram[..., [code.ram[0] for code in self.codes]].astype(np.int64)
+        for column, code in enumerate(self.codes):
+            if code.decoding != "byte":
+                labels[..., column] = code.decode(ram)
+        return labels
+
+    def check_bytes(self) -> None:
+        """Make sure that a byte holds every label, as files and probes want it.
+
+        Raises:
+            ConfigurationError: some variable can have a greater label than 255.
+        """
+        for name, code in zip(self.variables, self.codes, strict=True):
+            if code.highest > MAX_LABEL:
+                raise ConfigurationError(
+                    f"{name} of {self.game} in label set {self.label_set!r} has labels up to "
+                    f"{code.highest}: files and probes take labels up to {MAX_LABEL}; use another "
+                    "label set"
+                )
 
 
 @cache
@@ -99,16 +173,32 @@ def canonical_game(name: str) -> str:
     Raises:
         ConfigurationError: no annotated game has that name; the message suggests the nearest.
     """
-    bare = re.sub(r"(NoFrameskip|Deterministic|-ram)*(-v\d+)?$", "", name.strip().split("/")[-1])
-    game = re.sub(r"[^a-z0-9]", "", bare.lower())
+    game = _bare(name)
     known = games("upstream")  # every game of "paper" is among them
     if game not in known:
-        nearest = difflib.get_close_matches(game, known, n=1, cutoff=0.0)[0]
         raise ConfigurationError(
-            f"game {name!r} is not annotated: did you mean {nearest!r}? "
+            f"game {name!r} is not annotated: did you mean {nearest_game(name)!r}? "
             f"The annotated games are {', '.join(known)}"
         )
     return game
+
+
+def nearest_game(name: str) -> str:
+    """Find the annotated game whose name is most like another.
+
+    Args:
+        name: any text.
+
+    Returns:
+        A canonical name.
+    """
+    return difflib.get_close_matches(_bare(name), games("upstream"), n=1, cutoff=0.0)[0]
+
+
+def _bare(name: str) -> str:
+    """Take away what spellings of a game's name differ in."""
+    bare = re.sub(r"(NoFrameskip|Deterministic|-ram)*(-v\d+)?$", "", name.strip().split("/")[-1])
+    return re.sub(r"[^a-z0-9]", "", bare.lower())
 
 
 def default_label_set(game: str) -> LabelSet:
@@ -131,7 +221,7 @@ def annotation(game: str, label_set: LabelSet = "paper") -> Annotation:
         label_set: ``"paper"`` or ``"upstream"``.
 
     Returns:
-        The variables, their RAM bytes and categories.
+        The variables, where they are in the RAM, and their categories.
 
     Raises:
         ConfigurationError: the game is unknown, or not in this label set but in the other.
@@ -142,14 +232,8 @@ def annotation(game: str, label_set: LabelSet = "paper") -> Annotation:
             f"game {game!r} is not in label set {label_set!r}: "
             "use label set 'upstream', which has it"
         )
-    entries = _facts()[label_set][game]
-    return Annotation(
-        game=game,
-        label_set=label_set,
-        variables=tuple(entries),
-        ram=tuple(entry["ram"] for entry in entries.values()),
-        categories={name: tuple(entry["categories"]) for name, entry in entries.items()},
-    )
+    facts = _facts()
+    return Annotation.parse(game, label_set, facts["versions"][label_set], facts[label_set][game])
 
 
 def probed_in_paper(game: str, agent: Literal["random_agent", "ppo_agent"]) -> tuple[str, ...]:
@@ -167,24 +251,23 @@ def probed_in_paper(game: str, agent: Literal["random_agent", "ppo_agent"]) -> t
 
 
 def ram2label(
-    game: str, ram: NDArray[np.uint8], label_set: LabelSet = "paper"
+    game: str, ram: NDArray[np.uint8], label_set: LabelSet | None = None
 ) -> NDArray[np.int64]:
     """Read the state variables off the RAM.
 
     Args:
         game: any spelling that :func:`canonical_game` knows.
-        ram: uint8 [N, 128], the RAM at N moments.
-        label_set: ``"paper"`` or ``"upstream"``.
+        ram: uint8 [..., 128], the RAM at one moment or at any number of them.
+        label_set: ``"paper"`` or ``"upstream"``; by default the paper's where it has the game.
 
     Returns:
-        int64 [N, V], values 0 to 255; column v is ``annotation(game, label_set).variables[v]``.
+        int64 [..., V], values 0 to 255; column v is ``annotation(game, label_set).variables[v]``.
 
     Raises:
-        ConfigurationError: the game is unknown or not in the label set, or `ram` is not [N, 128].
+        ConfigurationError: the game is unknown or not in the label set, or `ram` is not uint8
+            [..., 128].
     """
-    if ram.ndim != 2 or ram.shape[1] != 128:
-        raise ConfigurationError(f"ram has shape {ram.shape}: expected [N, 128]")
-    return ram[:, list(annotation(game, label_set).ram)].astype(np.int64)
+    return annotation(game, label_set or default_label_set(game)).decode(ram)
 
 
 def entropy(labels: NDArray[np.integer[Any]]) -> float:

@@ -13,7 +13,6 @@ from lightning_stdim.datamodules.labels import (
     LabelSet,
     annotation,
     default_label_set,
-    ram2label,
     scored,
 )
 from lightning_stdim.datamodules.splits import (
@@ -72,7 +71,7 @@ def load_probe_data(
     rows = np.arange(len(collection))
     if stale_first_label:
         rows[collection.episode_start[1:]] -= 1
-    labels = ram2label(game, collection.ram[rows], label_set)
+    labels = described.decode(collection.ram[rows])
     kept, dropped = scored(labels, described.variables, threshold=entropy_threshold)
     if not kept:
         raise ConfigurationError(
@@ -102,7 +101,7 @@ def load_probe_data(
     variables = tuple(described.variables[v] for v in kept)
     return ProbeData(
         game=game,
-        label_set=label_set,
+        label_set=described.label_set,
         variables=variables,
         categories={name: described.categories[name] for name in variables},
         dropped=dropped,
@@ -121,4 +120,5 @@ def load_probe_data(
             "frames": {name: len(part) for name, part in splits.items()},
             "test_duplicates_removed": before - len(splits["test"]),
         },
+        label_set_version=described.version,
     )

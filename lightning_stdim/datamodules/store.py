@@ -7,7 +7,7 @@ dataset             type, shape          meaning
 =================== ==================== =======================================================
 ``frames``          uint8 [N, 210, 160]  greyscale observation
 ``ram``             uint8 [N, 128]       the RAM of the same emulator state
-``labels``          uint8 [N, V]         its annotated bytes; attribute ``variables`` has names
+``labels``          uint8 [N, V]         its annotated state; attribute ``variables`` has names
 ``actions``         uint8 [N]            the action that led here, an index into the file's
                                          attribute ``actions``; 0 in an episode's first row
 ``rewards``         float32 [N]          the reward for it, not clipped; 0 in the first row
@@ -172,6 +172,8 @@ def write_stream(
         if position != n:
             raise StoreError(f"{path} was to hold {n} frames but {position} came")
         collection = finish()
+        if collection.labels.dtype != np.uint8:  # HDF5 would clip what a byte does not hold
+            raise StoreError(f"{path} takes labels as uint8, not {collection.labels.dtype}")
         for name, value in collection.attributes.items():
             file.attrs[name] = value
         for name, column in collection.columns().items():

@@ -55,11 +55,12 @@ def evaluate_encoder(
         progress: show progress bars.
 
     Returns:
-        Plain data that JSON can hold: ``"game"``, ``"label_set"``, ``"protocols"``, ``"dropped"``
-        (variables that are not scored, with the reason), ``"provenance"`` of the frames and
-        ``"settings"``. ``["protocols"][p][metric]``, for the metrics ``"f1"`` (weighted by
-        support), ``"accuracy"``, ``"macro_f1"`` and ``"balanced_accuracy"``, holds
-        ``"variables"``, ``"categories"``, ``"mean_over_categories"`` (the paper's tables) and
+        Plain data that JSON can hold: ``"game"``, ``"label_set"`` with its
+        ``"label_set_version"``, ``"protocols"``, ``"dropped"`` (variables that are not scored, with
+        the reason), ``"provenance"`` of the frames and ``"settings"``.
+        ``["protocols"][p][metric]``, for the metrics ``"f1"`` (weighted by support),
+        ``"accuracy"``, ``"macro_f1"`` and ``"balanced_accuracy"``, holds ``"variables"``,
+        ``"categories"``, ``"mean_over_categories"`` (the paper's tables) and
         ``"mean_over_variables"``. ``["settings"][p]`` holds every parameter of the protocol, and
         under ``"variables"`` what it chose for each variable.
 

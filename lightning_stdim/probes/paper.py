@@ -233,6 +233,30 @@ def train_paper(
     settings = settings or PaperSettings()
     if settings.standardize:
         data = data.standardized()
+    probe, details = fit_paper(data, settings=settings, seed=seed, progress=progress)
+    order = probe.order("test", 0)
+    return probe.predict("test")[order], data.labels["test"][order], details
+
+
+def fit_paper(
+    data: ProbeFeatures, *, settings: PaperSettings, seed: int = 0, progress: bool = False
+) -> tuple[FrozenProbe, dict[str, Any]]:
+    """Train the probes of the ``paper`` protocol, without testing them.
+
+    Args:
+        data: features and labels of the training and the validation split, as they are to be used.
+        settings: of the protocol.
+        seed: of the initialisation and of the order of the frames.
+        progress: show a progress bar.
+
+    Returns:
+        The probe with the weights to be scored, on the data's device, and the details that
+        :func:`train_paper` returns.
+
+    Raises:
+        ConfigurationError: if the settings want episodes and the data has none.
+        TrainingError: if the weights became NaN or infinite.
+    """
     probe = FrozenProbe(data, settings=settings, seed=seed)
     device = data.features["train"].device
     with (
@@ -268,9 +292,7 @@ def train_paper(
         }
         for group in optimizer.param_groups
     }
-    probe.to(device)
-    order = probe.order("test", 0)
-    return probe.predict("test")[order], data.labels["test"][order], details
+    return probe.to(device), details
 
 
 class _Orders:

@@ -99,6 +99,7 @@ def report(
     return {
         "game": data.game,
         "label_set": data.label_set,
+        "label_set_version": data.label_set_version,
         "protocols": protocols,
         "dropped": dict(data.dropped),
         "provenance": {k: v for k, v in data.provenance.items() if k != "episode_start"},

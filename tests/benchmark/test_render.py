@@ -69,3 +69,15 @@ def test_csv_has_every_number_unrounded(tables) -> None:
     assert (ours["metric"], ours["runs"], ours["derived"]) == ("f1", "2", "0")
     published = next(r for r in rows if r["group"] == "paper")
     assert (published["half_width"], published["runs"]) == ("", "")
+
+
+def test_the_label_set_is_named_where_it_differs(make_result, tables) -> None:
+    other = make_result()
+    other["scores"]["label_set"] = "upstream"
+    mixed = compare([make_result(), other], game="pong", metric="f1", mixed_label_sets=True)
+    (line,) = [line for line in render.markdown([mixed]).splitlines() if "*label set*" in line]
+    assert line.split(" | ")[1:6] == ["paper 1"] * 2 + ["upstream 1"] * 2 + ["paper 1"]
+    assert "label set" not in render.markdown(tables)
+    rows = list(csv.DictReader(io.StringIO(render.tidy_csv([mixed]))))
+    ball = [r for r in rows if (r["row"], r["group"], r["protocol"]) == ("ball_x", "ours", "paper")]
+    assert [row["label_set"] for row in ball] == ["paper 1", "upstream 1"]

@@ -12,7 +12,7 @@ from lightning_stdim.benchmark import picture
 from lightning_stdim.benchmark.report import load, write_report
 from lightning_stdim.benchmark.results import write_results
 from lightning_stdim.benchmark.tables import METRICS, compare
-from lightning_stdim.errors import StoreError
+from lightning_stdim.errors import ConfigurationError, StoreError
 
 
 def test_report_from_a_directory_of_runs(tmp_path: Path, make_result) -> None:
@@ -29,6 +29,19 @@ def test_report_from_a_directory_of_runs(tmp_path: Path, make_result) -> None:
     assert "| **Mean over categories** |" in written[0].read_text()
     assert [result["seed"] for result in load(tmp_path)] == [0, 1]
     write_report(tmp_path, console)  # its own files do not get in its way
+
+
+def test_a_mixture_of_label_sets_is_refused_unless_asked_for(tmp_path: Path, make_result) -> None:
+    write_results(tmp_path / "a", make_result())
+    other = make_result()
+    other["scores"]["label_set"] = "upstream"
+    write_results(tmp_path / "b", other)
+    console = Console(width=100, file=io.StringIO())
+    with pytest.raises(ConfigurationError, match="mixed_label_sets"):
+        write_report(tmp_path, console)
+    markdown, *_ = write_report(tmp_path, console, mixed_label_sets=True)
+    assert "upstream 1" in markdown.read_text()
+    assert "label set" in console.file.getvalue()
 
 
 def test_nothing_to_report(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import pytest
 from scipy import stats
 
 from lightning_stdim.benchmark.tables import Table, compare
+from lightning_stdim.errors import ConfigurationError
 
 
 def value_of(table: Table, row: str, group: str, method: str, protocol: str = ""):
@@ -106,6 +107,55 @@ def test_other_labels_are_not_compared_with_the_paper(make_result) -> None:
     table = compare([result], game="pong", metric="f1")
     assert {column.group for column in table.columns} == {"ours"}
     assert any("paper's label set" in note for note in table.notes)
+
+
+def of_labels(make_result, label_set: str, version: int | None = None, **options):
+    result = make_result(**options)
+    result["scores"]["label_set"] = label_set
+    if version is not None:
+        result["scores"]["label_set_version"] = version
+    return result
+
+
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [(("upstream", 1), r"\(paper 1, upstream 1\)"), (("paper", 2), r"\(paper 1, paper 2\)")],
+)
+def test_different_labels_are_compared_only_when_asked_for(make_result, other, named) -> None:
+    results = [
+        of_labels(make_result, *other, values=(0.1, 0.1, 0.1)),
+        make_result(values=(0.3, 0.3, 0.3)),  # without a version: from before there were any
+    ]
+    with pytest.raises(ConfigurationError, match=f"pong .* {named}.* --mixed_label_sets true"):
+        compare(results, game="pong", metric="f1")
+    table = compare(results, game="pong", metric="f1", mixed_label_sets=True)
+    name = " ".join(map(str, other))
+    ours = {
+        (column.protocol, column.labels): table.cells[0][k].value
+        for k, column in enumerate(table.columns)
+        if column.group == "ours"
+    }
+    expected = {"paper 1": 0.3, name: 0.1}
+    assert ours == {(p, s): v for p in ("paper", "converged") for s, v in expected.items()}
+    published = {column.labels for column in table.columns if column.group != "ours"}
+    assert published == {"paper 1"}
+    assert any("different tasks" in note for note in table.notes)
+
+
+def test_labels_of_one_set_are_no_mixture(make_result) -> None:
+    results = [make_result(), of_labels(make_result, "paper", 1, seed=1)]
+    table = compare(results, game="pong", metric="f1")
+    assert value_of(table, "ball_x", "ours", "st-dim", "paper").runs == 2
+    other = of_labels(make_result, "upstream", game="boxing")
+    assert compare([*results, other], game="pong", metric="f1") == table  # another game's table
+    assert not any("different tasks" in note for note in table.notes)
+
+
+def test_other_labels_beside_the_paper_when_asked_for(make_result) -> None:
+    result = of_labels(make_result, "upstream")
+    table = compare([result], game="pong", metric="f1", mixed_label_sets=True)
+    labels = {(column.group, column.labels) for column in table.columns}
+    assert labels == {("ours", "upstream 1"), ("report", "paper 1"), ("paper", "paper 1")}
 
 
 def test_undefined_scores_leave_no_number(make_result) -> None:

@@ -98,7 +98,9 @@ def test_episodes_cover_the_rows_and_end_where_the_flags_say(collection):
 def test_labels_are_the_annotated_bytes_of_the_same_row(collection):
     expected = annotation("breakout")
     assert collection.variables == expected.variables
-    np.testing.assert_array_equal(collection.labels, collection.ram[:, list(expected.ram)])
+    np.testing.assert_array_equal(
+        collection.labels, collection.ram[:, [code.ram[0] for code in expected.codes]]
+    )
 
 
 def test_provenance(collection, tmp_path):

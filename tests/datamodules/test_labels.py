@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import entropy as scipy_entropy
 
+import lightning_stdim
 from lightning_stdim.datamodules.labels import (
     CATEGORIES,
     annotation,
@@ -37,7 +38,9 @@ def test_the_facts_are_the_ones_that_were_written_down():
     not SOURCE.exists(), reason="the source of the facts is not beside the checkout"
 )
 def test_the_facts_are_the_source_s():
-    assert json.loads(SOURCE.read_text()) == FACTS
+    source = json.loads(SOURCE.read_text())
+    for key in ("paper", "upstream", "probed_in_paper"):
+        assert source[key] == FACTS[key]
 
 
 @pytest.mark.parametrize(
@@ -48,8 +51,9 @@ def test_every_label_has_a_byte_and_known_categories(label_set, n_games, n_label
     assert len(annotations) == n_games
     assert sum(len(a.variables) for a in annotations) == n_labels
     for a in annotations:
-        assert len(a.ram) == len(a.variables) == len(set(a.variables)) == len(a.categories)
-        assert all(0 <= byte < 128 for byte in a.ram)
+        assert len(a.codes) == len(a.variables) == len(set(a.variables)) == len(a.categories)
+        assert a.version == FACTS["versions"][label_set] >= 1
+        a.check_bytes()
         for categories in a.categories.values():
             assert len(categories) <= 2
             assert set(categories) <= set(CATEGORIES)
@@ -107,14 +111,40 @@ def test_a_game_outside_a_label_set_names_the_set_that_has_it():
         annotation("pong", "mine")
 
 
-def test_labels_are_bytes_of_the_ram():
-    ram = np.random.default_rng(0).integers(0, 256, (5, 128), dtype=np.uint8)
-    labels = ram2label("pong", ram)
+@pytest.mark.parametrize("shape", [(), (5,), (2, 3), (0,)])
+@pytest.mark.parametrize(("name", "game"), [("pong", "pong"), ("MsPacman", "mspacman")])
+def test_labels_are_bytes_of_the_ram(shape, name, game):
+    ram = np.random.default_rng(0).integers(0, 256, (*shape, 128), dtype=np.uint8)
+    labels = ram2label(name, ram)
+    facts = FACTS["paper"][game]
     assert labels.dtype == np.int64
-    for column, byte in enumerate(annotation("pong").ram):
-        assert labels[:, column].tolist() == ram[:, byte].tolist()
-    with pytest.raises(ConfigurationError, match=r"shape \(128,\): expected \[N, 128\]"):
-        ram2label("pong", ram[0])
+    assert labels.shape == (*shape, len(facts))
+    for column, variable in enumerate(annotation(name).variables):
+        assert (labels[..., column] == ram[..., facts[variable]["ram"]]).all()
+
+
+@pytest.mark.parametrize(
+    ("ram", "message"),
+    [
+        (np.zeros((5, 127), np.uint8), r"of shape \(5, 127\): expected uint8 \[\.\.\., 128\]"),
+        (np.zeros((), np.uint8), r"shape \(\)"),
+        (np.zeros(128), "ram is float64 of shape"),
+    ],
+)
+def test_what_is_no_ram_is_refused(ram, message):
+    with pytest.raises(ConfigurationError, match=message):
+        ram2label("pong", ram)
+
+
+def test_labels_of_a_game_that_only_upstream_has():
+    (game, *_) = set(games("upstream")) - set(games("paper"))
+    ram = np.arange(128, dtype=np.uint8)
+    bytes_of = [entry["ram"] for entry in FACTS["upstream"][game].values()]
+    assert ram2label(game, ram).tolist() == bytes_of
+
+
+def test_it_is_at_the_package_s_top_level():
+    assert lightning_stdim.ram2label is ram2label
 
 
 def test_entropy_is_in_nats():

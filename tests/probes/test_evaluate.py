@@ -27,7 +27,7 @@ def test_result_is_complete_plain_and_reproducible() -> None:
     first = evaluate_encoder(Shift(), data, **QUICK)
     assert json.loads(json.dumps(first, allow_nan=False)) == first
     assert evaluate_encoder(Shift(), data, **QUICK) == first
-    assert (first["game"], first["label_set"]) == ("pong", "paper")
+    assert (first["game"], first["label_set"], first["label_set_version"]) == ("pong", "paper", 1)
     assert first["dropped"] == data.dropped
     assert set(first["protocols"]) == {"paper", "converged"}
     for metrics in first["protocols"].values():

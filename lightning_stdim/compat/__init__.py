@@ -1,0 +1,1 @@
+"""Other packages' names and conventions, on top of this package."""
