@@ -19,6 +19,8 @@ SUPPORTED := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_in
 # Tests and tools run one per core, so each keeps to one thread.
 ONE_THREAD := OMP_NUM_THREADS=1
 
+# Not ".": it has links to two of the packages.
+CODE := lightning_stdim tests benchmarks
 SCRIPTS := $(filter-out benchmarks/record.py benchmarks/probe_factors.py,$(wildcard benchmarks/*.py))
 
 .DEFAULT_GOAL := help
@@ -38,8 +40,8 @@ test: $(DEV)  ## every test
 	$(ONE_THREAD) $(BIN)/python -m pytest $(PYTEST)
 
 lint: $(DEV)  ## style and formatting
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
 
 typecheck: $(DEV)  ## strict mypy
 	$(BIN)/mypy

@@ -182,7 +182,7 @@ def _assemble(
             episode_start=start,
             episode_length=np.diff(start, append=steps),
             episode_seed=np.array([game_seed(attributes["seed"], games[row]) for row in start]),
-            attributes=attributes | {"mean_return": _mean_return(joined["rewards"], games)},
+            attributes=attributes | _mean_return(joined, games),
         )
 
     whole = partial.folder / "whole.h5"
@@ -197,10 +197,13 @@ def _assemble(
     return whole
 
 
-def _mean_return(rewards: NDArray[np.float32], games: list[int]) -> float:
-    """Average over games; the last one, which the collection's end may have cut, does not count."""
-    returns = np.bincount(games[: len(rewards)], rewards)[: games[len(rewards) - 1]]
-    return float(returns.mean()) if len(returns) else float("nan")
+def _mean_return(rows: store.Columns, games: list[int]) -> dict[str, float]:
+    """Average over the games that were played to their end; nothing where there is none."""
+    last = len(rows["rewards"]) - 1
+    returns = np.bincount(games[: last + 1], rows["rewards"])
+    over = rows["terminated"][last] and rows["lives"][last] == 0  # not cut, nor only a life lost
+    whole = returns[: games[last] + int(over)]
+    return {"mean_return": float(whole.mean())} if len(whole) else {}
 
 
 @contextmanager

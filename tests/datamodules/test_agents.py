@@ -175,7 +175,7 @@ def test_a_file_of_another_kind_is_refused(ppo, agent, tmp_path):
         load_agent(saved(state | {"pi_features_extractor.cnn.0.weight": torch.zeros(32, 1, 8, 8)}))
     with pytest.raises(EncoderError, match="layers between Nature's features and the actions"):
         load_agent(saved(state | {"mlp_extractor.policy_net.0.weight": torch.zeros(64, 512)}))
-    with pytest.raises(ConfigurationError, match="has 6 actions and the game's .* action set 4"):
+    with pytest.raises(ConfigurationError, match=r"has 6 actions and the game's .* action set 4"):
         load_agent(agent)(4, np.random.default_rng(0))
     (tmp_path / "cut.zip").write_bytes(agent.read_bytes()[:1000])
     with pytest.raises(StoreError, match="is damaged or holds no policy"):
