@@ -97,7 +97,7 @@ def _facts(part: Description) -> dict[str, str]:
     length, returns = part.episode_length, part.returns
     return {
         "game": part.game,
-        "policy": part.policy,
+        "policy": textwrap.fill(part.policy, COLUMN),
         "epsilon": "–" if part.epsilon is None else f"{part.epsilon:g}",
         "seed": str(part.seed),
         "label set": part.label_set,

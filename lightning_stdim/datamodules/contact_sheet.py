@@ -118,15 +118,19 @@ class _Page:
         FigureCanvasAgg(self.figure)
 
     def frame(self, x: float, y: float, frame: NDArray[np.uint8]) -> None:
+        """Draw a frame, its upper left corner at (x, y)."""
         pixels = frame.repeat(ZOOM, axis=0).repeat(ZOOM, axis=1)
         grey = np.stack([pixels] * 3, axis=-1)  # a colour map would change some by one
         self.figure.figimage(grey, round(x), self.height - round(y) - HEIGHT)
 
     def text(self, x: float, y: float, text: str, *, size: float = SIZE, **style: Any) -> None:
+        """Write to the right of and below (x, y)."""
         style = {"color": INK, "va": "top", "family": "DejaVu Sans Mono", **style}
-        self.figure.text(x, self.height - y, text, transform=None, fontsize=size, **style)
+        style |= {"transform": None, "fontsize": size, "parse_math": False}
+        self.figure.text(x, self.height - y, text, **style)
 
     def png(self) -> bytes:
+        """Encode the page."""
         out = BytesIO()
         self.figure.savefig(out, format="png", dpi=DPI, metadata={"Software": None})
         return out.getvalue()

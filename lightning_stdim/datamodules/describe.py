@@ -17,6 +17,7 @@ from lightning_stdim.datamodules.labels import (
     probed_in_paper,
     ram2label,
 )
+from lightning_stdim.datamodules.policies import POLICIES
 from lightning_stdim.datamodules.splits import (
     PROBE_FRACTIONS,
     frame_digests,
@@ -113,7 +114,7 @@ def describe(collection: Collection, *, label_set: LabelSet | None = None) -> De
     attributes = collection.attributes
     game, policy = str(attributes["game"]), str(attributes["policy"])
     label_set = label_set or default_label_set(game)
-    agent: Agent = "random_agent" if policy == "random" else "ppo_agent"
+    agent: Agent = "random_agent" if policy in POLICIES else "ppo_agent"  # those play at random
     probed = probed_in_paper(game, agent)
     labels = ram2label(game, collection.ram, label_set)
     digests = frame_digests(collection.frames)

@@ -9,7 +9,8 @@
 ``minari``  A Minari dataset (a folder): episodes as in the file, an episode of n rows being n
             observations and the n - 1 steps between them. ``infos`` has ``ram``, ``labels`` and
             ``lives`` for every observation. The metadata's ``collection`` has the attributes and
-            ``variables`` the names of the labels; an episode's ``seed`` is its game's.
+            ``variables`` the names of the labels; an episode's ``seed`` is its game's. The
+            dataset's id is the file's name and ``-v0``.
 =========== =======================================================================================
 
 Row t of the store holds the action that led to its state. So step t of a Minari episode is the
@@ -22,6 +23,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Literal
@@ -52,7 +54,7 @@ def export(path: Path, *, format: Format, out: Path) -> None:
         path: the file of collected frames.
         format: see above. Memory holds all frames for ``"npz"``, an episode's for ``"minari"``.
         out: the file, or for ``"minari"`` the folder, to make. Minari's ``load_dataset`` finds it
-            by name in the folder that ``MINARI_DATASETS_PATH`` names.
+            under the dataset's id in the folder that ``MINARI_DATASETS_PATH`` names.
 
     Raises:
         ConfigurationError: `out` is there already, or the format's library is not installed.
@@ -126,10 +128,9 @@ def _minari(path: Path, out: Path) -> None:
             ):
                 chunks = (min(len(rows), store.CHUNK_FRAMES), *rows.shape[1:])
                 group.create_dataset(name, data=rows, chunks=chunks, compression="gzip")
-    name = "{game}-{policy}-seed{seed}".format_map(attributes)
     storage.update_metadata(
         {
-            "dataset_id": f"{name}-{len(collection)}-v0",
+            "dataset_id": re.sub(r"[^-\w]+", "-", path.stem) + "-v0",
             "minari_version": minari.__version__,
             "algorithm_name": attributes["policy"],
             "total_episodes": len(length),

@@ -163,7 +163,7 @@ def test_the_contact_sheet_shows_frames_as_they_are(game):
 
 def test_the_contact_sheet_shows_the_labels():
     collection, other = make([[3]]), make([[3]])
-    assert png(collection, name="x") == png(other, name="x")
+    assert png(collection, name="$x") == png(other, name="$x")
     other.ram[0, annotation("pong").ram[0]] ^= 1
     assert png(collection, name="x") != png(other, name="x")
     assert png(collection, name="x") != png(collection, name="x", label_set="upstream")
@@ -209,7 +209,8 @@ def test_the_command_needs_no_folder_and_takes_a_label_set(real, tmp_path, capsy
 
 def test_many_files_fit_a_narrow_terminal():
     console = Console(width=80, file=io.StringIO())
-    found = [describe(make([[3]], game=game)) for game in ("pong", "asteroids", "mspacman")]
+    policies = {"pong": "random", "asteroids": "runs/an-agent/with-a-long/path.zip", "hero": "a"}
+    found = [describe(make([[3]], game=game, policy=who)) for game, who in policies.items()]
     names = ["a", "[red]", "a-collection-of-frames-with-a-very-long-name"]
     print_descriptions(names, found, console)
     text = console.file.getvalue()

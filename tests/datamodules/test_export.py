@@ -86,8 +86,7 @@ def test_no_variable_has_the_name_of_another_parquet_column(label_set, tmp_path)
 def test_minari_is_the_same_episodes(file, tmp_path, monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     collection = store.read(file)
-    attributes = collection.attributes
-    name = f"{attributes['game']}-random-seed{attributes['seed']}-{len(collection)}-v0"
+    name = f"{file.stem}-v0"
     assert main(["export", str(file), "--format", "minari", "--out", str(tmp_path / name)]) == 0
 
     dataset = minari.load_dataset(name)
@@ -96,7 +95,7 @@ def test_minari_is_the_same_episodes(file, tmp_path, monkeypatch):
     assert dataset.total_episodes == len(collection.episode_length)
     assert dataset.total_steps == len(collection) - len(collection.episode_length)
     metadata = dataset.storage.metadata
-    assert metadata["collection"] == attributes
+    assert metadata["collection"] == collection.attributes
     assert metadata["variables"] == list(collection.variables)
     seeds = [m["seed"] for m in dataset.storage.get_episode_metadata(dataset.episode_indices)]
     assert seeds == collection.episode_seed.tolist()
@@ -124,9 +123,11 @@ def test_minari_is_the_same_episodes(file, tmp_path, monkeypatch):
 
 
 def test_minari_s_own_functions_take_the_dataset(tmp_path):
-    store.write(tmp_path / "a.h5", make([[9, 5], [7]]))
-    export(tmp_path / "a.h5", format="minari", out=tmp_path / "out")
+    file = tmp_path / "pong-my agent.zip-epsilon0.2.h5"
+    store.write(file, make([[9, 5], [7]]))
+    export(file, format="minari", out=tmp_path / "out")
     dataset = minari.MinariDataset(tmp_path / "out" / "data")
+    assert dataset.spec.dataset_id == "pong-my-agent-zip-epsilon0-2-v0"
     parts = minari.split_dataset(dataset, sizes=[1, 2], seed=0)
     assert sorted(len(episode) for part in parts for episode in part) == [4, 6, 8]
     long = dataset.filter_episodes(lambda episode: len(episode) > 5)
