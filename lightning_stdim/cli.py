@@ -21,6 +21,8 @@ MODEL_COMMANDS = {
 }
 PLAIN_COMMANDS = {
     "collect": "play a game and store frames, RAM and labels in one HDF5 file",
+    "describe": "what is in files of collected frames: amounts, returns, duplicates, labels",
+    "export": "write a file of collected frames for Minari, NumPy or Parquet",
     "probe": "score an encoder: a checkpoint, 'random', 'majority' or module:callable",
     "benchmark": "games x methods x seeds, and the comparison with the published tables",
     "train-policy": "train a PPO agent that collect can have play (needs the extra 'agents')",

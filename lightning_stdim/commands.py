@@ -1,4 +1,4 @@
-"""The commands without a model: ``collect``, ``probe``, ``benchmark``, ``train-policy``.
+"""The commands without a model.
 
 Their signatures are their command lines; jsonargparse makes the options and ``--help`` of them.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from jsonargparse import auto_cli
+from jsonargparse import ArgumentParser, auto_cli
 
 LabelSet = Literal["paper", "upstream"]
 
@@ -69,6 +69,75 @@ def collect(
     if path.stat().st_mtime < started:
         print("this collection is there already:", file=sys.stderr)
     print(path)
+    return 0
+
+
+def describe(files: list[str], *, label_set: LabelSet | None = None, out: str | None = None) -> int:
+    """Print what files of collected frames hold, side by side.
+
+    Args:
+        files: that `collect` wrote.
+        label_set: which labels to describe; by default the paper's, if it has the game.
+        out: folder for describe.json, and for frames with their labels, contact-sheet.png
+            (contact-sheet-1.png, -2, ... in the order of several files).
+
+    Returns:
+        The exit status.
+    """
+    import dataclasses
+    import json
+
+    from lightning_stdim.datamodules import store
+    from lightning_stdim.datamodules.describe import Description
+    from lightning_stdim.datamodules.describe import describe as compute
+    from lightning_stdim.files import atomically
+    from lightning_stdim.terminal import print_descriptions
+
+    def one(file: str, sheet: Path | None) -> Description:
+        collection = store.read(file)
+        if sheet:
+            from lightning_stdim.datamodules.contact_sheet import png
+
+            picture = png(collection, name=Path(file).name, label_set=label_set)
+            with atomically(sheet) as temporary:
+                temporary.write_bytes(picture)
+        return compute(collection, label_set=label_set)
+
+    folder = Path(out) if out else None
+    suffixes = [f"-{k}" for k in range(1, len(files) + 1)] if len(files) > 1 else [""]
+    # A collection is released before the next one is read.
+    described = [
+        one(file, folder and folder / f"contact-sheet{suffix}.png")
+        for file, suffix in zip(files, suffixes, strict=True)
+    ]
+    print_descriptions([Path(file).stem for file in files], described)
+    if folder:
+        data = [
+            {"file": file, **dataclasses.asdict(part)}
+            for file, part in zip(files, described, strict=True)
+        ]
+        with atomically(folder / "describe.json") as temporary:
+            temporary.write_text(json.dumps(data, indent=1) + "\n")
+        print(folder)
+    return 0
+
+
+def export(file: str, *, format: Literal["minari", "npz", "parquet"], out: str) -> int:
+    """Write a file of collected frames in another format, every value as it is.
+
+    Args:
+        file: that `collect` wrote.
+        format: minari, a dataset with frames, actions, rewards, RAM and labels by episode; npz,
+            every array of the file; or parquet, a row a step with RAM and labels but no frames.
+        out: the file to write; for minari a folder.
+
+    Returns:
+        The exit status.
+    """
+    from lightning_stdim.datamodules.export import export as write
+
+    write(Path(file), format=format, out=Path(out))
+    print(out)
     return 0
 
 
@@ -315,6 +384,8 @@ _OPTIONS: list[str] = []
 
 COMMANDS: dict[str, Callable[..., int]] = {
     "collect": collect,
+    "describe": describe,
+    "export": export,
     "probe": probe,
     "benchmark": benchmark,
     "train-policy": train_policy,
@@ -332,7 +403,17 @@ def run(command: str, options: Sequence[str]) -> int:
         The exit status.
     """
     _OPTIONS[:] = options
-    status: Any = auto_cli(
-        COMMANDS[command], args=list(options), prog=f"python -m lightning_stdim {command}"
-    )
+    prog = f"python -m lightning_stdim {command}"
+    if command == "describe":
+        return describe(**_describe_arguments(options, prog))
+    status: Any = auto_cli(COMMANDS[command], args=list(options), prog=prog)
     return int(status)
+
+
+def _describe_arguments(options: Sequence[str], prog: str) -> dict[str, Any]:
+    """Parse FILE [FILE ...], which auto_cli cannot take from a signature."""
+    parser = ArgumentParser(prog=prog, description=(describe.__doc__ or "").partition("\n")[0])
+    parser.add_argument("files", nargs="+", metavar="FILE", help="that `collect` wrote")
+    parser.add_function_arguments(describe, skip={"files"})
+    arguments: dict[str, Any] = parser.parse_args(list(options)).as_dict()
+    return arguments

@@ -16,6 +16,7 @@ from lightning_stdim.datamodules.labels import (
     scored,
 )
 from lightning_stdim.datamodules.splits import (
+    PROBE_FRACTIONS,
     SplitOrder,
     frame_digests,
     frames_of,
@@ -23,8 +24,6 @@ from lightning_stdim.datamodules.splits import (
     without_duplicates,
 )
 from lightning_stdim.errors import ConfigurationError
-
-FRACTIONS = {"train": 0.7, "val": 0.1, "test": 0.2}
 
 
 def load_probe_data(
@@ -80,7 +79,7 @@ def load_probe_data(
         )
     episodes = split_episodes(
         collection.episode_length,
-        fractions=FRACTIONS,
+        fractions=PROBE_FRACTIONS,
         seed=seed,
         min_length=min_episode_length,
         order=split_order,

@@ -16,6 +16,9 @@ from lightning_stdim.errors import ConfigurationError
 Int64 = npt.NDArray[np.int64]
 SplitOrder = Literal["shuffled", "time"]
 
+PROBE_FRACTIONS = {"train": 0.7, "val": 0.1, "test": 0.2}
+"""Shares of the probe frames (the reference implementation's)."""
+
 
 def split_episodes(
     lengths: Int64,

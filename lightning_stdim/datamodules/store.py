@@ -224,6 +224,26 @@ def read(
         )
 
 
+def stream_frames(path: Path, lengths: Iterable[int]) -> Iterator[NDArray[np.uint8]]:
+    """Read the frames piece by piece, so that memory does not grow with the collection.
+
+    Args:
+        path: the file; :func:`read` or :func:`check` it first.
+        lengths: rows of each piece; the pieces follow on each other from row 0.
+
+    Yields:
+        uint8 [length, 210, 160].
+
+    Raises:
+        StoreError: the file is damaged.
+    """
+    with _opened(path) as file:
+        stop = 0
+        for length in lengths:
+            start, stop = stop, stop + length
+            yield file["frames"][start:stop]
+
+
 def check(path: Path, *, verify: bool = True) -> None:
     """Make sure that a file is a whole collection of this schema.
 

@@ -95,6 +95,14 @@ def test_equal_collections_make_equal_files_however_the_frames_come(tmp_path):
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
 
 
+def test_frames_can_be_read_piece_by_piece(tmp_path):
+    collection = make([50, 1, 80])
+    write(tmp_path / "a.h5", collection)
+    pieces = list(store.stream_frames(tmp_path / "a.h5", [50, 1, 70]))
+    assert [len(piece) for piece in pieces] == [50, 1, 70]
+    np.testing.assert_array_equal(np.concatenate(pieces), collection.frames[:121])
+
+
 def test_other_programs_can_read_it(file):
     with h5py.File(file) as opened:
         assert opened["frames"].shape == (3, 210, 160)
