@@ -21,7 +21,9 @@ ONE_THREAD := OMP_NUM_THREADS=1
 
 # Not ".": it has links to two of the packages.
 CODE := lightning_stdim tests benchmarks
-SCRIPTS := $(filter-out benchmarks/record.py benchmarks/probe_factors.py,$(wildcard benchmarks/*.py))
+# Of those in benchmarks/ the ones that need neither another package nor other results.
+STUDIES := record probe_factors envpool_backend
+SCRIPTS := $(filter-out $(STUDIES:%=benchmarks/%.py),$(wildcard benchmarks/*.py))
 
 .DEFAULT_GOAL := help
 .PHONY: help install reproduce test lint typecheck benchmarks wheel clean

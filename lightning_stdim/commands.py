@@ -180,8 +180,9 @@ def probe(
     from lightning_stdim.benchmark.environment import environment
     from lightning_stdim.benchmark.results import FILE, write_results
     from lightning_stdim.errors import ConfigurationError
+    from lightning_stdim.files import make_directory
     from lightning_stdim.presets import read_preset
-    from lightning_stdim.runs import CHECKPOINTS, make_directory, run_directory
+    from lightning_stdim.runs import CHECKPOINTS, run_directory
     from lightning_stdim.terminal import print_scores
 
     budget = read_preset(preset)

@@ -1,4 +1,4 @@
-"""Files and folders that a reader sees whole or not at all."""
+"""Files and folders: made before the work that fills them, seen whole or not at all."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from lightning_stdim.errors import StoreError
 
@@ -29,6 +30,9 @@ def atomically(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
+        if temporary.is_file():
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())  # or the name could outlive a power cut, and not the data
         temporary.replace(path)
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror or error}") from error
@@ -37,3 +41,22 @@ def atomically(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary)
         elif temporary.exists():
             temporary.unlink()
+
+
+def make_directory(folder: Path) -> None:
+    """Make a run's directory before any work is done for it.
+
+    Args:
+        folder: the directory.
+
+    Raises:
+        StoreError: if it cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise StoreError(
+            f"{folder} cannot be written ({error.strerror}); choose another directory with --out"
+        ) from error

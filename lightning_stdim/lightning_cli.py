@@ -31,6 +31,7 @@ from lightning_stdim.errors import (
     StoreError,
     TrainingError,
 )
+from lightning_stdim.files import make_directory
 from lightning_stdim.methods import STDIM, RandomCNN, SSLMethod
 from lightning_stdim.presets import preset_path
 from lightning_stdim.probes import (
@@ -44,7 +45,6 @@ from lightning_stdim.runs import (
     AtomicCheckpointIO,
     ContinuedCSVLogger,
     RunCheckpoint,
-    make_directory,
     run_directory,
     run_of,
 )

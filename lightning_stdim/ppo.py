@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from lightning_stdim.datamodules.labels import canonical_game
 from lightning_stdim.errors import ConfigurationError, StoreError
+from lightning_stdim.files import atomically, make_directory
 
 Precision = Literal["32", "bf16-mixed"]
 
@@ -108,15 +109,13 @@ def train_ppo(
     if done := record["curve"][-1]["steps"] if record["curve"] else 0:
         seed += done  # other games than those that have been played
     if done < steps:
+        make_directory(path.parent)
         model = _build(game, seed=seed, device=device, precision=precision)
         if done:
             model.set_parameters(str(path))  # reads weights only, never the archive's pickles
             model.num_timesteps = done
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             _learn(model, record, steps, path, progress)
-        except OSError as error:
-            raise StoreError(f"{path} cannot be written: {error.strerror}") from error
         finally:
             model.get_env().close()
     return path
@@ -232,16 +231,15 @@ def _learn(model: Any, record: dict[str, Any], steps: int, path: Path, progress:
 def _save(model: Any, record: dict[str, Any], path: Path) -> None:
     """Write policy, record and picture, each in one step; the policy's archive decides."""
     text = json.dumps(record, indent=1)
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        model.save(file)
-    with zipfile.ZipFile(temporary, "a") as archive:
-        archive.writestr(RECORD, text)
-    temporary.replace(path)
-    temporary.write_text(text, "utf-8")
-    temporary.replace(path.with_name(RECORD))
-    _draw(record, temporary)
-    temporary.replace(path.with_name(RECORD).with_suffix(".png"))
+    with atomically(path) as temporary:
+        with temporary.open("wb") as file:
+            model.save(file)
+        with zipfile.ZipFile(temporary, "a") as archive:
+            archive.writestr(RECORD, text)
+    with atomically(path.with_name(RECORD)) as temporary:
+        temporary.write_text(text, "utf-8")
+    with atomically(path.with_name(RECORD).with_suffix(".png")) as temporary:
+        _draw(record, temporary)
 
 
 def _draw(record: dict[str, Any], path: Path) -> None:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import csv
 import warnings
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
-
-from lightning_stdim.errors import StoreError
 
 CHECKPOINTS = "checkpoints"
 
@@ -32,25 +29,6 @@ def run_directory(wanted: Path, *, existing: bool = False) -> Path:
         newest, k = following, k + 1
         following = wanted.with_name(f"{wanted.name}-{k}")
     return newest if existing else following
-
-
-def make_directory(folder: Path) -> None:
-    """Make a run's directory before any work is done for it.
-
-    Args:
-        folder: the directory.
-
-    Raises:
-        StoreError: if it cannot be made or written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise StoreError(
-            f"{folder} cannot be written ({error.strerror}); choose another directory with --out"
-        ) from error
 
 
 def run_of(checkpoint: str | Path) -> Path:

@@ -9,7 +9,7 @@ from rich.console import Console
 from lightning_stdim.benchmark import picture, render
 from lightning_stdim.benchmark.results import FILE, Results, read_results
 from lightning_stdim.benchmark.tables import METRICS, compare
-from lightning_stdim.errors import StoreError
+from lightning_stdim.files import atomically
 
 NAME = "comparison"
 
@@ -67,10 +67,7 @@ def write_report(
         }
         for suffix, content in contents.items():
             path = Path(out) / game / f"{NAME}.{suffix}"
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
-            except OSError as error:
-                raise StoreError(f"cannot write {path}: {error}") from error
+            with atomically(path) as temporary:
+                temporary.write_bytes(content)
             written.append(path)
     return written

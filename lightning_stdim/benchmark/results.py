@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict, cast
 
 from lightning_stdim.errors import StoreError
+from lightning_stdim.files import atomically
 
 SCHEMA = 1
 FILE = "results.json"
@@ -89,21 +88,12 @@ def write_results(path: str | Path, results: Mapping[str, Any]) -> Path:
     """
     path = _file(path)
     complete = validate({"schema": SCHEMA, **results}, origin=path)
-    temporary: str | None = None
     try:
         text = json.dumps(_finite(complete), indent=1, allow_nan=False) + "\n"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp gives 0600, which would hide results from colleagues
-        os.replace(temporary, path)
-    except (OSError, TypeError) as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+    except TypeError as error:
         raise StoreError(f"cannot write {path}: {error}") from error
+    with atomically(path) as temporary:
+        temporary.write_text(text, "utf-8")
     return path
 
 

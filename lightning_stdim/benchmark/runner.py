@@ -28,6 +28,7 @@ from lightning_stdim.benchmark.progress import Progress, last_words
 from lightning_stdim.benchmark.results import Results, is_complete, read_results
 from lightning_stdim.datamodules.labels import canonical_game
 from lightning_stdim.errors import ConfigurationError, StoreError
+from lightning_stdim.files import atomically
 from lightning_stdim.presets import preset_path
 
 RECORD = "benchmark.json"
@@ -160,9 +161,8 @@ def _claim(out: Path, preset: str) -> Iterator[IO[str]]:
             ) from None
         path = out / RECORD
         if not path.exists():
-            temporary = path.with_suffix(".tmp")
-            temporary.write_text(json.dumps(record, indent=1) + "\n")
-            temporary.replace(path)
+            with atomically(path) as temporary:
+                temporary.write_text(json.dumps(record, indent=1) + "\n")
         try:
             there = json.loads(path.read_text())
         except ValueError as error:

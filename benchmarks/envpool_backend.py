@@ -1,0 +1,126 @@
+"""Would envpool collect faster than our workers, and does it show the same RAM?
+
+    pip install envpool && python benchmarks/envpool_backend.py --out FILE
+
+Everything in processor time, one thread, within one run: the bare loop over ``ALEInterface``, our
+worker's loop (emulator, luma, recording), and envpool with the same wrappers. It is not a
+dependency: it has to be installed for this.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import envpool
+import numpy as np
+from ale_py import ALEInterface, roms
+from collection import bare
+from record import write_record
+from rich.console import Console
+from rich.table import Table
+
+from lightning_stdim.datamodules.emulator import Emulator
+from lightning_stdim.datamodules.play import pieces
+from lightning_stdim.datamodules.policies import POLICIES
+from lightning_stdim.datamodules.recording import Recorder
+
+GAME, ENVPOOL_ID = "pong", "Pong-v5"
+ENVIRONMENTS = 8
+
+
+def ours(steps: int) -> None:
+    emulator, recorder, game = Emulator(GAME), Recorder(1024), 0
+    while steps > 0:
+        played = pieces(emulator, POLICIES["random"], game, limit=steps, recorder=recorder)
+        steps -= sum(len(columns["actions"]) for columns, _ in played)
+        game += 1
+
+
+def environments(number: int) -> envpool.python.protocol.EnvPool:
+    return envpool.make(
+        ENVPOOL_ID,
+        env_type="gymnasium",
+        num_envs=number,
+        num_threads=1,
+        seed=0,
+        noop_max=1,
+        frame_skip=4,
+        stack_num=1,
+        img_height=210,
+        img_width=160,
+        gray_scale=True,
+        repeat_action_probability=0.0,
+        full_action_space=False,
+    )
+
+
+def pooled(steps: int) -> None:
+    env = environments(ENVIRONMENTS)
+    env.reset()
+    actions = np.random.default_rng(0).integers(1, 6, (steps // ENVIRONMENTS, ENVIRONMENTS))
+    for action in actions.astype(np.int32):
+        env.step(action)
+
+
+def same_ram(steps: int) -> int:
+    """Count the steps after which envpool's RAM is the emulator's, of a game not yet over."""
+    env, ale = environments(1), ALEInterface()
+    ale.setFloat("repeat_action_probability", 0.0)
+    ale.loadROM(roms.get_rom_path(GAME))
+    env.reset()
+    ale.act(0)  # noop_max=1
+    actions = ale.getMinimalActionSet()
+    equal = 0
+    for action in np.random.default_rng(1).integers(1, 6, steps):
+        _, _, _, _, info = env.step(np.array([action], np.int32))
+        for _ in range(4):
+            ale.act(actions[action])
+        equal += int(np.array_equal(info["ram"][0], ale.getRAM()))
+    return equal
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=10_000)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--out")
+    arguments = parser.parse_args()
+    variants: dict[str, Callable[[int], None]] = {
+        "bare loop": lambda steps: bare(GAME, steps),
+        "our worker": ours,
+        "envpool": pooled,
+    }
+    rates: dict[str, list[float]] = {name: [] for name in variants}
+    for _ in range(arguments.repeats):
+        for name, run in variants.items():
+            used = time.process_time()
+            run(arguments.steps)
+            rates[name].append(arguments.steps / (time.process_time() - used))
+    middle = {name: statistics.median(values) for name, values in rates.items()}
+    table = Table(title=f"{arguments.steps} steps of {GAME}, median of {arguments.repeats}")
+    for heading in ("what", "steps per processor second", "to bare"):
+        table.add_column(heading, justify="left" if heading == "what" else "right")
+    for name, rate in middle.items():
+        table.add_row(name, f"{rate:.0f}", f"{rate / middle['bare loop']:.2f}")
+    Console().print(table)
+    checked = 500
+    equal = same_ram(checked)
+    Console().print(f"the same RAM after {equal} of {checked} steps")
+    write_record(
+        arguments.out,
+        {
+            "game": GAME,
+            "envpool": envpool.__version__,
+            "steps_per_processor_second": rates,
+            "to_bare": {name: rate / middle["bare loop"] for name, rate in middle.items()},
+            "ram_steps_checked": checked,
+            "ram_steps_equal": equal,
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
