@@ -9,6 +9,7 @@ from rich.console import Console
 from lightning_stdim.benchmark import picture, render
 from lightning_stdim.benchmark.results import FILE, Results, read_results
 from lightning_stdim.benchmark.tables import METRICS, compare
+from lightning_stdim.errors import StoreError
 from lightning_stdim.files import atomically
 
 NAME = "comparison"
