@@ -181,7 +181,7 @@ def test_a_checkpoint_brings_the_settings_of_its_run(model, shrunk, tmp_path, ca
         assert "the checkpoint's heads are for" in capsys.readouterr().err
 
 
-def test_a_moved_run_goes_on_by_its_checkpoint_s_path(shrunk, tmp_path, capsys):
+def test_a_moved_run_goes_on_by_its_checkpoint_s_path(shrunk, tmp_path):
     assert main(["fit", *shrunk, "--out=run"]) == 0
     (tmp_path / "run" / "results.json").unlink()
     (tmp_path / "run").rename(tmp_path / "moved")

@@ -92,7 +92,7 @@ def test_what_json_cannot_say_is_refused(tmp_path: Path, make_result) -> None:
 
 def test_a_root_that_is_no_folder(tmp_path: Path, make_result) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="cannot write"):
+    with pytest.raises(StoreError, match="cannot be written: Not a directory"):
         write_results(tmp_path / "file" / "run", make_result())
 
 
