@@ -178,7 +178,8 @@ def _build(game: str, *, seed: int, device: str, precision: Precision) -> Any:
             return features.float()
 
     features = {"32": NatureCNN, "bf16-mixed": MixedNatureCNN}[precision]
-    policy = {"features_extractor_class": features}
+    # Stable-Baselines3 puts layers between features and actions unless told not to.
+    policy = {"features_extractor_class": features, "net_arch": []}
     return PPO("CnnPolicy", env, seed=seed, device=device, policy_kwargs=policy, **settings)
 
 

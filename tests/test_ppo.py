@@ -20,9 +20,11 @@ def short_rollouts(monkeypatch):
     monkeypatch.setattr(ppo, "SAVE_EVERY", 2)
 
 
-def test_train_go_on_and_collect(tmp_path, capsys):
+@pytest.mark.parametrize("precision", ["32", "bf16-mixed"])
+def test_train_go_on_and_collect(precision, tmp_path, capsys):
     out = tmp_path / "run"
-    command = ["train-policy", "--game", "breakout", "--out", str(out), "--steps"]
+    game = ["--game", "breakout", "--precision", precision]
+    command = ["train-policy", *game, "--out", str(out), "--steps"]
     assert main([*command, "100"]) == 0
     assert capsys.readouterr().out.endswith(f"{out / 'policy.zip'}\n")
     first = json.loads((out / "training.json").read_text())
