@@ -19,7 +19,7 @@ import threading
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from lightning_stdim.errors import ConfigurationError, LightningStdimError, StoreError
+from lightning_stdim.errors import ConfigurationError, EncoderError, StoreError
 
 
 class Report(NamedTuple):
@@ -211,8 +211,11 @@ def main() -> None:
     threading.Thread(target=listen, daemon=True).start()
     try:
         _play(reports, orders, **json.loads(sys.argv[1]))
-    except LightningStdimError as error:  # whoever asked can do something about it
+    except (ConfigurationError, EncoderError) as error:  # whoever asked can do something about it
         print(json.dumps({"refused": str(error)}), file=reports, flush=True)
+        os._exit(1)
+    except StoreError as error:
+        print(json.dumps({"error": str(error)}), file=reports, flush=True)
         os._exit(1)
     except Exception as error:
         print(json.dumps({"error": f"{type(error).__name__}: {error}"}), file=reports, flush=True)
