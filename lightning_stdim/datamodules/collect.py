@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,8 @@ def collect(
     suffix = "" if labels.label_set == default else f"-{labels.label_set}"
     path = Path(root) / f"{game}-{policy}-seed{seed}-{steps}{suffix}.h5"
     folder = path.with_name(f"{path.name}.partial")
-    if not path.exists() or folder.exists():
+    # os.path.exists is false for what may not be looked at; writing it then says why.
+    if not os.path.exists(path) or os.path.exists(folder):
         with _alone(path, progress):
             if not path.exists():
                 attributes = {
@@ -146,39 +147,52 @@ def _assemble(
 ) -> Path:
     """Put the pieces together while they come, cut after the last step."""
     steps = attributes["steps"]
-    states: list[store.Columns] = []
-    games: list[int] = []
+    labels = annotation(attributes["game"], attributes["label_set"])
+    waiting: list[store.Columns] = []  # states whose frames have been written, or are next
+    ends: list[NDArray[np.int64]] = []
+    seeds: list[int] = []  # one a piece
+    firsts: list[int] = []  # rows, one a piece
 
     def frames() -> Iterator[NDArray[np.uint8]]:
+        row = 0
         for game, piece in pieces:
             columns = store.read_columns(piece, recording.COLUMNS)
-            states.append({name: columns[name] for name in store.STATE_COLUMNS})
-            games.extend([game] * len(columns["actions"]))
+            waiting.append({name: columns[name] for name in store.STATE_COLUMNS})
+            seeds.append(game_seed(attributes["seed"], game))
+            firsts.append(row)
+            row += len(columns["actions"])
             yield from recording.frames(columns)
 
-    def finish() -> store.Collection:
+    def states(rows: slice) -> store.Columns:
         joined = {
-            name: np.concatenate([part[name] for part in states])[:steps]
-            for name in store.STATE_COLUMNS
+            name: np.concatenate([part[name] for part in waiting]) for name in store.STATE_COLUMNS
         }
-        joined["truncated"][-1] |= not joined["terminated"][-1]
-        labels = annotation(attributes["game"], attributes["label_set"])
-        ends = np.flatnonzero(joined["terminated"] | joined["truncated"]) + 1
-        start = np.concatenate([[0], ends[:-1]])
-        return store.Collection(
-            frames=np.empty((0, 210, 160), np.uint8),
-            **joined,
-            labels=ram2label(labels.game, joined["ram"], labels.label_set).astype(np.uint8),
-            variables=labels.variables,
-            episode_start=start,
-            episode_length=np.diff(start, append=steps),
-            episode_seed=np.array([game_seed(attributes["seed"], games[row]) for row in start]),
-            attributes=attributes,
-        )
+        count = rows.stop - rows.start
+        waiting[:] = [{name: column[count:] for name, column in joined.items()}]
+        given = {name: column[:count] for name, column in joined.items()}
+        if rows.stop == steps:
+            given["truncated"][-1] |= not given["terminated"][-1]
+        ends.append(np.flatnonzero(given["terminated"] | given["truncated"]) + rows.start + 1)
+        variables = ram2label(labels.game, given["ram"], labels.label_set)
+        return {**given, "labels": variables.astype(np.uint8)}
+
+    def episodes() -> store.Columns:
+        stop = np.concatenate(ends)
+        start = np.concatenate([[0], stop[:-1]])
+        pieces_of = np.searchsorted(firsts, start, side="right") - 1
+        return {"start": start, "length": stop - start, "seed": np.array(seeds)[pieces_of]}
 
     whole = partial.folder / "whole.h5"
     try:
-        store.write_stream(whole, steps, islice(frames(), steps), finish)
+        store.write_stream(
+            whole,
+            steps,
+            frames(),
+            states,
+            episodes,
+            variables=labels.variables,
+            attributes=attributes,
+        )
     except (StoreError, KeyboardInterrupt) as error:
         reason = str(error) or "interrupted"
         raise type(error)(

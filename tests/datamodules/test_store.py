@@ -90,8 +90,21 @@ def test_attributes_come_back_as_plain_data(file):
 def test_equal_collections_make_equal_files_however_the_frames_come(tmp_path):
     collection = make([100, 30])
     write(tmp_path / "a.h5", collection)
-    frames = iter(collection.frames)
-    store.write_stream(tmp_path / "b.h5", len(collection), frames, lambda: collection)
+    shorter = make([3])
+    columns = {**collection.columns(), "labels": collection.labels}
+    store.write_stream(
+        tmp_path / "b.h5",
+        len(collection),
+        (frame for part in (collection.frames, shorter.frames) for frame in part),
+        lambda rows: {name: column[rows] for name, column in columns.items()},
+        lambda: {
+            "start": collection.episode_start,
+            "length": collection.episode_length,
+            "seed": collection.episode_seed,
+        },
+        variables=collection.variables,
+        attributes=collection.attributes,
+    )
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
 
 
@@ -165,7 +178,7 @@ def test_a_file_of_another_schema_says_so(file, tmp_path, monkeypatch):
     monkeypatch.setattr(store, "SCHEMA", 2)
     write(tmp_path / "new.h5", make([3]))
     monkeypatch.undo()
-    with pytest.raises(StoreError, match=r"'schema 2'.* reads schema 1: delete it and collect"):
+    with pytest.raises(StoreError, match=r"'schema 2'.* reads schema 1: .*--upgrade lightning-stdim"):
         read(tmp_path / "new.h5")
 
 
