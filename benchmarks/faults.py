@@ -2,12 +2,12 @@
 
     python benchmarks/faults.py [--out results/benchmarks/faults.json]
 
-A trial starts ``python -m lightning_stdim collect``, kills it at a random moment (the process alone,
-one of its workers, or all of them), starts the same command again, kills that one too, and so on;
-at last it lets the command finish. The file must then be bit for bit the one that an uninterrupted
-command makes, no piece of a game that was complete before a kill may be missing after the next, and
-no process or other file may be left. In further trials several processes ask for the same file at
-once, and one of them is killed.
+A trial starts ``python -m lightning_stdim collect``, kills it at a random moment (the process
+alone, one of its workers, or all of them), starts the same command again, kills that one too, and
+so on; at last it lets the command finish. The file must then be bit for bit the one that an
+uninterrupted command makes, no piece of a game that was complete before a kill may be missing after
+the next, and no process or other file may be left. In further trials several processes ask for the
+same file at once, and one of them is killed.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ class Command:
     seconds: float = 0.0
 
     def start(self, root: Path) -> subprocess.Popen[bytes]:
+        """Begin to collect in a folder."""
         options = {"game": self.game, "steps": self.steps, "workers": self.workers, "root": root}
         words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
         return subprocess.Popen(
@@ -59,6 +60,7 @@ class Command:
         )
 
     def finish(self, root: Path) -> None:
+        """Collect in a folder."""
         if self.start(root).wait():
             raise RuntimeError(f"{self.game}: the command fails")
 
@@ -114,10 +116,18 @@ def gone(workers: list[int]) -> bool:
     return True
 
 
+def succeeds(process: subprocess.Popen[bytes]) -> bool:
+    """Tell whether a command finishes, and within a time that is long enough."""
+    try:
+        return process.wait(timeout=120) == 0
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return False
+
+
 def judge(command: Command, root: Path, counts: Counter[str]) -> None:
     """Let a command finish and look at what is there then."""
-    if command.start(root).wait():
-        counts["commands that did not finish"] += 1
+    counts["commands that did not finish"] += not succeeds(command.start(root))
     file, *others = [path for path in root.iterdir() if not path.name.startswith(".")] or [root]
     if others or not file.is_file():
         counts["files left over or missing"] += 1
@@ -167,7 +177,8 @@ def at_once(
                 counts["kills"] += 1
                 counts["kills of one of several"] += 1
                 strike(victim, "the process", rng)
-        counts["commands that did not finish"] += sum(process.wait() != 0 for process in running)
+        for process in running:
+            counts["commands that did not finish"] += not succeeds(process)
         counts["runs of several processes at once"] += 1
         judge(command, root, counts)
 
@@ -190,7 +201,7 @@ def main() -> None:
     parser.add_argument("--out")
     arguments = parser.parse_args()
     rng = np.random.default_rng(arguments.seed)
-    counts: Counter[str] = Counter({fault: 0 for fault in FAULTS})
+    counts: Counter[str] = Counter(dict.fromkeys(FAULTS, 0))
     commands = [Command(*setting) for setting in SETTINGS[: arguments.settings]]
     for command in commands:
         command.learn()

@@ -45,10 +45,10 @@ class FramesOnDisk:
             uint8 [\\*index.shape, 210, 160], as the tensor of all frames would give it.
         """
         if isinstance(index, slice):
-            index = torch.arange(*index.indices(len(self)))
+            index = torch.from_numpy(np.arange(*index.indices(len(self))))
         rows, inverse = np.unique(index.numpy(), return_inverse=True)
         frames = torch.from_numpy(store.read_frames(self.path, rows))
-        return frames[torch.from_numpy(inverse)]  # in the shape of the index
+        return frames[torch.from_numpy(inverse).reshape(index.shape)]
 
 
 Frames = Tensor | FramesOnDisk

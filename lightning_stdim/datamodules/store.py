@@ -271,8 +271,9 @@ def read_frames(path: Path, rows: NDArray[np.int64] | None = None) -> NDArray[np
         # Contiguous reads: HDF5 takes a list of rows one by one.
         edges = np.flatnonzero(np.diff(rows // stored.chunks[0])) + 1
         for part in np.split(np.arange(len(rows)), edges):
-            first, last = rows[part[0]], rows[part[-1]]
-            frames[part] = stored[first : last + 1][rows[part] - first]
+            if len(part):
+                first, last = rows[part[0]], rows[part[-1]]
+                frames[part] = stored[first : last + 1][rows[part] - first]
         return frames
 
 
