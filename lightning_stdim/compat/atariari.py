@@ -225,7 +225,7 @@ def _probe_episodes(
         lengths = torch.unique_consecutive(number, return_counts=True)[1].tolist()
         # Without duplicates a test episode can have one frame left: the reference drops it then.
         episodes = [part for part in torch.split(positions, lengths) if len(part) > 1]
-        frames = [[data.frames[t].unsqueeze(0) for t in part.tolist()] for part in episodes]
+        frames = [list(data.frames[part].unsqueeze(1)) for part in episodes]
         rows = [data.labels[part].tolist() for part in episodes]
         return frames, [[dict(zip(data.variables, v, strict=True)) for v in row] for row in rows]
 

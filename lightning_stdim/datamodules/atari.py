@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.batches import ProbeBatch, ProbeData, SequenceBatch
 from lightning_stdim.datamodules.collect import collect
+from lightning_stdim.datamodules.frames_on_disk import Frames, FramesOnDisk, load_frames
 from lightning_stdim.datamodules.labels import (
     LabelSet,
     annotation,
@@ -44,6 +45,9 @@ class AtariDataModule(LightningDataModule):
     episode, without test frames that duplicate another split's. The stage and the length of the
     sequences are what the LightningModule asks for by its attributes ``data_stage`` and
     ``sequence_length``, unless given here.
+
+    Frames that do not fit in memory stay compressed on disk, and every batch reads its own: slower,
+    with the same numbers.
 
     Everything depends on ``seed`` alone: the emulator, the splits and the order of the batches.
 
@@ -141,10 +145,10 @@ class AtariDataModule(LightningDataModule):
         self.wrap_episodes = wrap_episodes
         self._stage = stage
         self._sequence_length = sequence_length
-        self._frames: Tensor | None = None
+        self._frames: Frames | None = None
         self._episodes: dict[str, Int64] = {}
         self._probe: ProbeData | None = None
-        self._on_device: dict[torch.device, tuple[Tensor, Tensor | None]] = {}
+        self._on_device: dict[torch.device, tuple[Frames, Tensor | None]] = {}
 
     @property
     def stage(self) -> Stage:
@@ -160,6 +164,11 @@ class AtariDataModule(LightningDataModule):
         """Frames per sequence in the pretraining stage."""
         asked = getattr(getattr(self.trainer, "lightning_module", None), "sequence_length", 2)
         return self._sequence_length or int(asked)
+
+    @property
+    def _processes(self) -> int:
+        """How many processes on this machine hold the frames at once."""
+        return getattr(self.trainer, "num_devices", 1)
 
     def collect(self, which: Stage) -> Path:
         """Collect the frames of a stage, unless they are there.
@@ -199,8 +208,9 @@ class AtariDataModule(LightningDataModule):
             self._load("pretrain", {"train": 0.8, "val": 0.2})
 
     def _load(self, which: Stage, fractions: dict[str, float]) -> None:
-        collection = store.read(self.collect(which))
-        self._frames = torch.from_numpy(collection.frames)
+        path = self.collect(which)
+        collection = store.read(path, with_frames=False)
+        self._frames = load_frames(path, len(collection), processes=self._processes)
         split = split_episodes(
             collection.episode_length,
             fractions=fractions,
@@ -243,6 +253,7 @@ class AtariDataModule(LightningDataModule):
             split_order=self.split_order,
             stale_first_label=self.stale_first_label,
             with_frames=with_frames,
+            processes=self._processes,
         )
 
     def teardown(self, stage: str) -> None:
@@ -332,16 +343,17 @@ class AtariDataModule(LightningDataModule):
         sequences = frames[times]  # [T, B, 210, 160]
         return SequenceBatch(sequences.unsqueeze(2).to(device), index.to(device))
 
-    def _resident(self, device: torch.device) -> tuple[Tensor, Tensor | None]:
+    def _resident(self, device: torch.device) -> tuple[Frames, Tensor | None]:
         """Give the frames (and labels) in force, on the device if they fit there."""
         if device not in self._on_device:
+            frames: Frames
             labels: Tensor | None = None
             if self.stage == "probe":
                 frames, labels = self.probe_data().frames, self.probe_data().labels
             else:
                 assert self._frames is not None, "setup() comes before the first batch"
                 frames = self._frames
-            if device.type == "cuda":
+            if device.type == "cuda" and not isinstance(frames, FramesOnDisk):
                 free, _ = torch.cuda.mem_get_info(device)
                 if frames.nbytes < 0.7 * free:  # the rest is for the model and its activations
                     frames = frames.to(device)
@@ -350,6 +362,6 @@ class AtariDataModule(LightningDataModule):
                         f"{frames.nbytes / 1e9:.1f} GB of frames do not fit on {device} "
                         f"({free / 1e9:.1f} GB free): gathering batches on the CPU, which is slower"
                     )
-                labels = None if labels is None else labels.to(device)
+            labels = None if labels is None else labels.to(device)
             self._on_device[device] = (frames, labels)
         return self._on_device[device]

@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 
+from lightning_stdim.datamodules.frames_on_disk import Frames
 from lightning_stdim.datamodules.labels import MAX_LABEL
 from lightning_stdim.errors import ConfigurationError
 
@@ -59,7 +60,8 @@ class ProbeData:
         categories: for each scored variable the score categories that it counts in (none, one or
             two).
         dropped: for each variable that is not scored, the reason in words.
-        frames: uint8 [N, 210, 160], every frame of the collection.
+        frames: uint8 [N, 210, 160], every frame of the collection: a tensor, or what is indexed
+            like one where they do not fit in memory.
         labels: int64 [N, V], values 0 to 255.
         splits: for ``"train"``, ``"val"`` and ``"test"`` the int64 [n] positions of their frames
             in ``frames``, ascending, without the test frames that duplicate another split's.
@@ -76,7 +78,7 @@ class ProbeData:
     variables: tuple[str, ...]
     categories: dict[str, tuple[str, ...]]
     dropped: dict[str, str]
-    frames: Tensor
+    frames: Frames
     labels: Tensor
     splits: dict[Split, Tensor]
     provenance: dict[str, Any] = field(default_factory=dict)

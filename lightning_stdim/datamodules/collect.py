@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,8 @@ def collect(
     suffix = "" if labels.label_set == default else f"-{labels.label_set}"
     path = Path(root) / f"{game}-{who.label()}-seed{seed}-{steps}{suffix}.h5"
     folder = path.with_name(f"{path.name}.partial")
-    if not path.exists() or folder.exists():
+    # os.path.exists is false for what may not be looked at; writing it then says why.
+    if not os.path.exists(path) or os.path.exists(folder):
         with _alone(path, progress):
             if not path.exists():
                 attributes = {
@@ -155,39 +157,58 @@ def _assemble(
 ) -> Path:
     """Put the pieces together while they come, cut after the last step."""
     steps = attributes["steps"]
-    states: list[store.Columns] = []
-    games: list[int] = []
+    labels = annotation(attributes["game"], attributes["label_set"])
+    waiting: list[store.Columns] = []  # states whose frames have been written, or are next
+    ends: list[NDArray[np.int64]] = []
+    games: list[int] = []  # one a piece
+    firsts: list[int] = []  # rows, one a piece
+    returns: defaultdict[int, float] = defaultdict(float)  # one a game
+    over = False  # whether the last game was played to its end
 
     def frames() -> Iterator[NDArray[np.uint8]]:
+        row = 0
         for game, piece in pieces:
             columns = store.read_columns(piece, recording.COLUMNS)
-            states.append({name: columns[name] for name in store.STATE_COLUMNS})
-            games.extend([game] * len(columns["actions"]))
+            waiting.append({name: columns[name] for name in store.STATE_COLUMNS})
+            games.append(game)
+            firsts.append(row)
+            returns[game] += float(columns["rewards"].sum())
+            row += len(columns["actions"])
             yield from recording.frames(columns)
 
-    def finish() -> store.Collection:
+    def states(rows: slice) -> store.Columns:
+        nonlocal over
         joined = {
-            name: np.concatenate([part[name] for part in states])[:steps]
-            for name in store.STATE_COLUMNS
+            name: np.concatenate([part[name] for part in waiting]) for name in store.STATE_COLUMNS
         }
-        joined["truncated"][-1] |= not joined["terminated"][-1]
-        labels = annotation(attributes["game"], attributes["label_set"])
-        ends = np.flatnonzero(joined["terminated"] | joined["truncated"]) + 1
-        start = np.concatenate([[0], ends[:-1]])
-        return store.Collection(
-            frames=np.empty((0, 210, 160), np.uint8),
-            **joined,
-            labels=labels.decode(joined["ram"]).astype(np.uint8),
-            variables=labels.variables,
-            episode_start=start,
-            episode_length=np.diff(start, append=steps),
-            episode_seed=np.array([game_seed(attributes["seed"], games[row]) for row in start]),
-            attributes=attributes | _mean_return(joined, games),
-        )
+        count = rows.stop - rows.start
+        waiting[:] = [{name: column[count:] for name, column in joined.items()}]
+        given = {name: column[:count] for name, column in joined.items()}
+        if rows.stop == steps:
+            given["truncated"][-1] |= not given["terminated"][-1]
+            over = given["terminated"][-1] and given["lives"][-1] == 0  # not only a life lost
+        ends.append(np.flatnonzero(given["terminated"] | given["truncated"]) + rows.start + 1)
+        return {**given, "labels": labels.decode(given["ram"]).astype(np.uint8)}
+
+    def finish() -> tuple[store.Columns, dict[str, Any]]:
+        stop = np.concatenate(ends)
+        start = np.concatenate([[0], stop[:-1]])
+        pieces_of = np.searchsorted(firsts, start, side="right") - 1
+        seeds = np.array([game_seed(attributes["seed"], games[piece]) for piece in pieces_of])
+        whole = [returns[game] for game in returns if over or game != games[-1]]
+        mean = {"mean_return": float(np.mean(whole))} if whole else {}
+        return {"start": start, "length": stop - start, "seed": seeds}, {**attributes, **mean}
 
     whole = partial.folder / "whole.h5"
     try:
-        store.write_stream(whole, steps, islice(frames(), steps), finish)
+        store.write_stream(
+            whole,
+            steps,
+            frames(),
+            states,
+            finish,
+            variables=labels.variables,
+        )
     except (StoreError, KeyboardInterrupt) as error:
         reason = str(error) or "interrupted"
         raise type(error)(
@@ -195,15 +216,6 @@ def _assemble(
             f"{steps} steps from the beginning): do the same again to go on"
         ) from None
     return whole
-
-
-def _mean_return(rows: store.Columns, games: list[int]) -> dict[str, float]:
-    """Average over the games that were played to their end; nothing where there is none."""
-    last = len(rows["rewards"]) - 1
-    returns = np.bincount(games[: last + 1], rows["rewards"])
-    over = rows["terminated"][last] and rows["lives"][last] == 0  # not cut, nor only a life lost
-    whole = returns[: games[last] + int(over)]
-    return {"mean_return": float(whole.mean())} if len(whole) else {}
 
 
 @contextmanager

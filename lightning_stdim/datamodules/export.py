@@ -108,9 +108,9 @@ def _minari(path: Path, out: Path) -> None:
     )
     # Minari's own writer does not compress, and cannot write an episode without a step.
     with h5py.File(data / "main_data.hdf5", "w") as file:
-        for episode, frames in enumerate(store.stream_frames(path, length)):
-            start = collection.episode_start[episode]
-            stop = start + len(frames)
+        for episode, start in enumerate(collection.episode_start):
+            stop = start + length[episode]
+            frames = store.read_frames(path, np.arange(start, stop))
             states, steps = collection[start:stop], collection[start + 1 : stop]
             group = file.create_group(f"episode_{episode}")
             group.attrs["id"] = episode

@@ -63,6 +63,9 @@ class Partial:
         self.folder = folder
         self._pieces: defaultdict[int, list[Piece]] = defaultdict(list)
         self._ended: set[int] = set()
+        # Sums that are kept, as there can be thousands of games and each piece asks for them.
+        self._total = 0
+        self._open, self._before = 0, 0  # the first game that has not ended; rows of those before
         wanted = json.dumps(settings, indent=1)
         note = folder / "settings.json"
         try:
@@ -100,10 +103,15 @@ class Partial:
         """
         piece = Piece(start, rows, self.folder / piece_name(game, start, rows, ended))
         pieces = self._pieces[game]
+        self._total -= self.rows(game)
         if piece not in pieces:  # it is where an interrupted game is played again
             pieces[:] = [*(earlier for earlier in pieces if earlier.start < start), piece]
+        self._total += self.rows(game)
         if ended:
             self._ended.add(game)
+        while self._open in self._ended:
+            self._before += self.rows(self._open)
+            self._open += 1
 
     def rows(self, game: int) -> int:
         """Count what is there of a game.
@@ -122,7 +130,7 @@ class Partial:
         Returns:
             The number of rows.
         """
-        return sum(self.rows(game) for game in list(self._pieces))
+        return self._total
 
     def reached(self) -> int:
         """Count the rows that follow on each other from the collection's beginning.
@@ -130,12 +138,7 @@ class Partial:
         Returns:
             The number of rows.
         """
-        total = 0
-        for game in count():
-            total += self.rows(game)
-            if game not in self._ended:
-                return total
-        raise AssertionError("unreachable")
+        return self._before + self.rows(self._open)
 
     def next_game(self, steps: int, running: Set[int]) -> tuple[int, int] | None:
         """Choose what to play next.
@@ -148,8 +151,8 @@ class Partial:
             A game's number and the most rows of it that can be needed; None while all that is
             needed is there or being played. What is being played counts with what it has so far.
         """
-        needed = steps
-        for game in count():
+        needed = steps - self._before
+        for game in count(self._open):
             if needed <= 0:
                 return None
             there = self.rows(game)

@@ -9,6 +9,7 @@ import torch
 
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.batches import ProbeData
+from lightning_stdim.datamodules.frames_on_disk import Frames, load_frames
 from lightning_stdim.datamodules.labels import (
     LabelSet,
     annotation,
@@ -37,6 +38,7 @@ def load_probe_data(
     split_order: SplitOrder = "shuffled",
     stale_first_label: bool = False,
     with_frames: bool = True,
+    processes: int = 1,
 ) -> ProbeData:
     """Read a collection for probing.
 
@@ -55,6 +57,7 @@ def load_probe_data(
             the frame before the reset, except in the first episode.
         with_frames: False leaves ``ProbeData.frames`` empty and duplicates where they are: a
             quick check that there is something to probe.
+        processes: how many processes on this machine load the same frames at once.
 
     Returns:
         The labelled frames, with what was dropped and removed.
@@ -63,7 +66,7 @@ def load_probe_data(
         StoreError: if the file cannot be read.
         ConfigurationError: if there are too few episodes to split, or nothing left to score.
     """
-    collection = store.read(path, with_frames=with_frames)
+    collection = store.read(path, with_frames=False)
     game = str(collection.attributes["game"])
     label_set = label_set or default_label_set(game)
     described = annotation(game, label_set)
@@ -89,9 +92,12 @@ def load_probe_data(
         for name, part in episodes.items()
     }
     before = len(splits["test"])
-    if deduplicate and with_frames:
-        seen = np.concatenate([splits["train"], splits["val"]])
-        splits["test"] = without_duplicates(splits["test"], seen, frame_digests(collection.frames))
+    frames: Frames = torch.from_numpy(collection.frames)
+    if with_frames:
+        frames = load_frames(Path(path), len(collection), processes=processes)
+        if deduplicate:
+            seen = np.concatenate([splits["train"], splits["val"]])
+            splits["test"] = without_duplicates(splits["test"], seen, frame_digests(frames))
     if not len(splits["test"]):
         raise ConfigurationError(
             f"{game}: all {before} test frames also occur in the training or validation split; "
@@ -104,7 +110,7 @@ def load_probe_data(
         variables=variables,
         categories={name: described.categories[name] for name in variables},
         dropped=dropped,
-        frames=torch.from_numpy(collection.frames),
+        frames=frames,
         labels=torch.from_numpy(np.ascontiguousarray(labels[:, kept])),
         splits={name: torch.from_numpy(part) for name, part in splits.items()},  # type: ignore[misc]
         provenance={

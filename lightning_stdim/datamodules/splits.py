@@ -6,12 +6,15 @@ import hashlib
 import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from lightning_stdim.errors import ConfigurationError
+
+if TYPE_CHECKING:  # PyTorch is not needed here
+    from lightning_stdim.datamodules.frames_on_disk import Frames
 
 Int64 = npt.NDArray[np.int64]
 SplitOrder = Literal["shuffled", "time"]
@@ -88,11 +91,11 @@ def frames_of(episodes: Int64, start: Int64, length: Int64, *, skip: int = 0) ->
     return np.concatenate(parts).astype(np.int64) if parts else np.empty(0, np.int64)
 
 
-def frame_digests(frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.void]:
+def frame_digests(frames: Frames | npt.NDArray[np.uint8]) -> npt.NDArray[np.void]:
     """Hash every frame.
 
     Args:
-        frames: uint8 [N, H, W], C-contiguous.
+        frames: uint8 [N, H, W], not on a GPU.
 
     Returns:
         [N] 16-byte BLAKE2b digests as void scalars, which compare like bytes.
@@ -101,8 +104,11 @@ def frame_digests(frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.void]:
     def digest(frame: npt.NDArray[np.uint8]) -> bytes:
         return hashlib.blake2b(frame.data, digest_size=16).digest()
 
+    digests: list[bytes] = []
     with ThreadPoolExecutor() as pool:  # hashlib releases the interpreter lock
-        return np.frombuffer(b"".join(pool.map(digest, frames, chunksize=256)), dtype="V16")
+        for first in range(0, len(frames), 4096):  # what stays on disk comes in parts
+            digests += pool.map(digest, np.asarray(frames[first : first + 4096]))
+    return np.frombuffer(b"".join(digests), dtype="V16")
 
 
 def without_duplicates(test: Int64, seen: Int64, digests: npt.NDArray[np.void]) -> Int64:

@@ -34,23 +34,22 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import h5py
-import hdf5plugin
 import numpy as np
 from numpy.typing import NDArray
 
+from lightning_stdim.datamodules.disk import Disk
 from lightning_stdim.errors import StoreError
 
 SCHEMA = 1
 CHUNK_FRAMES = 32
-_BLOCK_FRAMES = 2 * CHUNK_FRAMES
+_CHUNK_ROWS = 4096  # of everything but frames; a multiple of the frames'
 _HEADER_BYTES = 512
 _MAGIC = "lightning-stdim frames"
-# Level 3 is the first whose window (2 MB) holds a whole chunk: half the size of levels 1 and 2.
-_FILTERS: dict[str, Any] = {**hdf5plugin.Zstd(clevel=3), "fletcher32": True}
 # Any moment or library version in the file would make two equal collections differ.
 _REPRODUCIBLE: dict[str, Any] = {"libver": ("v110", "v110"), "userblock_size": _HEADER_BYTES}
 
@@ -105,6 +104,7 @@ class States:
 
 
 STATE_COLUMNS = tuple(column.name for column in fields(States))
+EPISODE_COLUMNS = ("start", "length", "seed")
 
 
 @dataclass(kw_only=True)
@@ -140,50 +140,77 @@ def write(path: Path, collection: Collection) -> None:
     Raises:
         StoreError: the file cannot be written.
     """
-    write_stream(path, len(collection), collection.frames, lambda: collection)
+    columns = {**collection.columns(), "labels": collection.labels}
+    episodes = {name: getattr(collection, f"episode_{name}") for name in EPISODE_COLUMNS}
+    write_stream(
+        path,
+        len(collection),
+        collection.frames,
+        lambda rows: {name: column[rows] for name, column in columns.items()},
+        lambda: (episodes, collection.attributes),
+        variables=collection.variables,
+    )
 
 
 def write_stream(
-    path: Path, n: int, frames: Iterable[NDArray[np.uint8]], finish: Callable[[], Collection]
+    path: Path,
+    n: int,
+    frames: Iterable[NDArray[np.uint8]],
+    states: Callable[[slice], Columns],
+    finish: Callable[[], tuple[Columns, dict[str, Any]]],
+    *,
+    variables: tuple[str, ...],
 ) -> None:
-    """Write a collection while its frames are being made.
+    """Write a collection while it is being made, in memory that does not grow with it.
 
     Args:
         path: the file; its folder must exist.
-        n: the number N of frames.
-        frames: N times uint8 [210, 160]; each is used before the next is asked for.
-        finish: gives everything else when the frames are written; its own frames are not looked at.
+        n: the number N of rows.
+        frames: at least N times uint8 [210, 160]; each is used before the next is asked for.
+        states: gives the state columns and ``labels`` of some rows. It is called for successive
+            parts of the collection, each when its last frame has been given.
+        finish: gives, when everything else is written, ``start``, ``length`` and ``seed`` of the
+            episodes, and the file's attributes.
+        variables: as in :class:`Collection`.
 
     Raises:
         StoreError: the file cannot be written.
     """
-    with _sealed(path, durable=True) as file:
+    labels = np.empty((0, len(variables)), np.uint8)
+    with _sealed(path, durable=True) as (file, disk):
         screens = _dataset(file, "frames", (n, 210, 160), np.dtype(np.uint8))
-        # A few chunks at a time: whole ones, so that each is compressed once, and few, so that
-        # they are still in the processor's cache then.
-        block = np.empty((_BLOCK_FRAMES, 210, 160), np.uint8)
-        position = 0
-        for position, frame in enumerate(frames, start=1):
-            block[(position - 1) % len(block)] = frame
-            if position % len(block) == 0:
-                screens[position - len(block) : position] = block
-        if rest := position % len(block):
-            screens[position - rest : position] = block[:rest]
-        if position != n:
-            raise StoreError(f"{path} was to hold {n} frames but {position} came")
-        collection = finish()
-        if collection.labels.dtype != np.uint8:  # HDF5 would clip what a byte does not hold
-            raise StoreError(f"{path} takes labels as uint8, not {collection.labels.dtype}")
-        for name, value in collection.attributes.items():
-            file.attrs[name] = value
-        for name, column in collection.columns().items():
-            _dataset(file, name, column.shape, column.dtype)[...] = column
-        labels = _dataset(file, "labels", collection.labels.shape, np.dtype(np.uint8))
-        labels[...] = collection.labels
-        labels.attrs["variables"] = np.array(collection.variables, dtype="S")
-        for name in ("start", "length", "seed"):
-            column = getattr(collection, f"episode_{name}")
+        columns = {
+            name: _dataset(file, name, (n, *column.shape[1:]), column.dtype)
+            for name, column in {**States.empty(0).columns(), "labels": labels}.items()
+        }
+        columns["labels"].attrs["variables"] = np.array(variables, dtype="S")
+        # Whole chunks, so that each is compressed once; and always in the same order, as the
+        # order in which chunks are written is their order in the file.
+        chunk = np.empty((CHUNK_FRAMES, 210, 160), np.uint8)
+        stop = 0
+        for stop, frame in enumerate(islice(frames, n), start=1):
+            chunk[(stop - 1) % CHUNK_FRAMES] = frame
+            if stop % CHUNK_FRAMES == 0 or stop == n:
+                rows = _last_chunk(stop, CHUNK_FRAMES)
+                screens[rows] = chunk[: stop - rows.start]
+                disk.check()
+            if stop % _CHUNK_ROWS == 0 or stop == n:
+                rows = _last_chunk(stop, _CHUNK_ROWS)
+                given = states(rows)
+                if given["labels"].dtype != np.uint8:  # HDF5 would clip what a byte does not hold
+                    raise StoreError(f"{path} takes labels as uint8, not {given['labels'].dtype}")
+                for name, dataset in columns.items():
+                    dataset[rows] = given[name]
+        if stop != n:
+            raise StoreError(f"{path} was to hold {n} frames but {stop} came")
+        episodes, attributes = finish()
+        file.attrs.update(attributes)
+        for name, column in episodes.items():
             _dataset(file, f"episodes/{name}", column.shape, column.dtype)[...] = column
+
+
+def _last_chunk(stop: int, size: int) -> slice:
+    return slice((stop - 1) // size * size, stop)
 
 
 def read(
@@ -214,9 +241,7 @@ def read(
             **{name: file[name][...] for name in STATE_COLUMNS},
             labels=labels[...],
             variables=tuple(name.decode() for name in labels.attrs["variables"]),
-            episode_start=file["episodes/start"][...],
-            episode_length=file["episodes/length"][...],
-            episode_seed=file["episodes/seed"][...],
+            **{f"episode_{name}": file[f"episodes/{name}"][...] for name in EPISODE_COLUMNS},
             attributes={
                 name: value.item() if isinstance(value, np.generic) else value
                 for name, value in file.attrs.items()
@@ -224,24 +249,34 @@ def read(
         )
 
 
-def stream_frames(path: Path, lengths: Iterable[int]) -> Iterator[NDArray[np.uint8]]:
-    """Read the frames piece by piece, so that memory does not grow with the collection.
+def read_frames(path: Path, rows: NDArray[np.int64] | None = None) -> NDArray[np.uint8]:
+    """Read frames of a collection that :func:`read` has verified, or :func:`check`.
 
     Args:
-        path: the file; :func:`read` or :func:`check` it first.
-        lengths: rows of each piece; the pieces follow on each other from row 0.
+        path: the file.
+        rows: int64 [n], which of them, ascending; all by default. Every chunk of 32 frames that
+            they lie in is read and decompressed once, one at a time.
 
-    Yields:
-        uint8 [length, 210, 160].
+    Returns:
+        uint8 [n, 210, 160].
 
     Raises:
-        StoreError: the file is damaged.
+        StoreError: the file is missing, truncated, or damaged where it was read.
     """
+    check(path, verify=False)
     with _opened(path) as file:
-        stop = 0
-        for length in lengths:
-            start, stop = stop, stop + length
-            yield file["frames"][start:stop]
+        stored = file["frames"]
+        if rows is None:
+            everything: NDArray[np.uint8] = stored[...]
+            return everything
+        frames = np.empty((len(rows), *stored.shape[1:]), np.uint8)
+        # Contiguous reads: HDF5 takes a list of rows one by one.
+        edges = np.flatnonzero(np.diff(rows // stored.chunks[0])) + 1
+        for part in np.split(np.arange(len(rows)), edges):
+            if len(part):
+                first, last = rows[part[0]], rows[part[-1]]
+                frames[part] = stored[first : last + 1][rows[part] - first]
+        return frames
 
 
 def check(path: Path, *, verify: bool = True) -> None:
@@ -275,7 +310,7 @@ def write_columns(path: Path, columns: Columns) -> None:
     Raises:
         StoreError: the file cannot be written.
     """
-    with _sealed(path, durable=False) as file:
+    with _sealed(path, durable=False) as (file, _):
         for name, column in columns.items():
             _dataset(file, name, column.shape, column.dtype)[...] = column
 
@@ -300,25 +335,45 @@ def read_columns(path: Path, names: Iterable[str]) -> Columns:
 
 def _dataset(file: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
     """Create a compressed, checksummed dataset without a time stamp."""
-    rows = CHUNK_FRAMES if len(shape) == 3 else 4096
+    rows = CHUNK_FRAMES if len(shape) == 3 else _CHUNK_ROWS
     return file.create_dataset(
         name,
         shape,
         dtype,
         chunks=(min(rows, shape[0]), *shape[1:]),
         track_times=False,
-        **_FILTERS,
+        # Level 3 is the first whose window (2 MB) holds a chunk: half the size of levels 1 and 2.
+        **_zstandard().Zstd(clevel=3),
+        fletcher32=True,
+    )
+
+
+def _zstandard() -> Any:
+    """Give HDF5 the filter that the data are compressed with."""
+    try:
+        import hdf5plugin
+
+        if h5py.h5z.filter_avail(hdf5plugin.Zstd.filter_id):
+            return hdf5plugin
+        reason = "hdf5plugin does not fit the installed h5py"
+    except ImportError as error:
+        reason = str(error)
+    raise StoreError(
+        f"HDF5 has no Zstandard filter, which frames are compressed with ({reason}): "
+        "`pip install hdf5plugin`, or `pip install --force-reinstall hdf5plugin h5py`"
     )
 
 
 @contextmanager
-def _sealed(path: Path, *, durable: bool) -> Iterator[Any]:
+def _sealed(path: Path, *, durable: bool) -> Iterator[tuple[Any, Disk]]:
     """Give an HDF5 file to fill; when done, write its header and move it to `path`."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        with h5py.File(temporary, "w", **_REPRODUCIBLE) as file:
-            yield file
-            command = file.attrs.get("command", "")
+        with Disk(temporary) as disk:
+            with h5py.File(disk, "w", **_REPRODUCIBLE) as file:
+                yield file, disk
+                command = file.attrs.get("command", "")
+            disk.check()
         with temporary.open("r+b") as file:
             start = _header_start(os.path.getsize(temporary), command)
             file.write(_header(start, _digest(start, file)))
@@ -336,6 +391,7 @@ def _sealed(path: Path, *, durable: bool) -> Iterator[Any]:
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """Open a checked file; what HDF5 then finds wrong with it is one clear error."""
+    _zstandard()
     try:
         with h5py.File(path, "r", locking=False) as file:
             yield file
@@ -376,6 +432,7 @@ def _check_seal(path: Path, file: BinaryIO, *, verify: bool) -> None:
     if lines[1] != f"schema {SCHEMA}":
         raise StoreError(
             f"{path} has {lines[1]!r} and this version of lightning-stdim reads schema {SCHEMA}: "
+            f"if a newer version wrote it, `pip install --upgrade lightning-stdim`; else "
             f"{_remedy(None)}"
         )
     entries = {key: value for key, _, value in (line.partition(" ") for line in lines[2:])}

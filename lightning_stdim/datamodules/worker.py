@@ -104,7 +104,7 @@ class Crew:
             print(json.dumps({"game": game, "limit": limit}), file=stdin, flush=True)
 
     def settings(self) -> dict[str, Any]:
-        """Wait for a worker to be ready; to be called once, before anything is ordered.
+        """Wait for the workers to be ready; to be called once, before anything is ordered.
 
         Returns:
             ``Emulator.settings``, so that the calling process needs no emulator.
@@ -113,8 +113,9 @@ class Crew:
             ConfigurationError: what was ordered cannot be played.
             StoreError: a worker has died or given up.
         """
-        settings: dict[str, Any] = self._next().message["settings"]
-        return settings
+        # Of all of them, so that whatever is reported from now on is a piece.
+        settings: list[dict[str, Any]] = [self._next().message["settings"] for _ in self._processes]
+        return settings[0]
 
     def has_news(self) -> bool:
         """Tell whether :meth:`report` need not wait.
@@ -134,9 +135,7 @@ class Crew:
             ConfigurationError: what was ordered cannot be played.
             StoreError: a worker has died or given up.
         """
-        while "settings" in (report := self._next()).message:
-            pass
-        return report
+        return self._next()
 
     def _next(self) -> Report:
         report = self._reports.get()

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from lightning_stdim.datamodules.frames_on_disk import Frames
 from lightning_stdim.errors import EncoderError, LightningStdimError
 from lightning_stdim.probes.progress import progress_bar
 
 
 def encode(
     encoder: nn.Module,
-    frames: Tensor,
+    frames: Frames,
     positions: Tensor | None = None,
     *,
     batch_size: int = 256,
@@ -27,7 +28,7 @@ def encode(
 
     Args:
         encoder: takes uint8 [B, 1, H, W], returns float [B, D].
-        frames: uint8 [N, H, W].
+        frames: uint8 [N, H, W], in memory or on disk.
         positions: int64 [n], which frames; all by default.
         batch_size: B; bounds the memory, does not change the result beyond rounding.
         device: where to compute; by default where the encoder's weights are.

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -209,6 +210,25 @@ def test_damaged_pieces_are_played_again(truth, tmp_path):
     assert (tmp_path / truth.name).read_bytes() == truth.read_bytes()
 
 
+def test_going_on_when_all_is_played_does_not_wait_for_a_piece(truth, tmp_path, monkeypatch):
+    monkeypatch.setattr(collect_module, "PIECE_ROWS", 2)  # many: workers become ready meanwhile
+    arguments = {"steps": STEPS, "workers": 3, "root": tmp_path, "progress": False}
+
+    def play_all_then_fail(path, n, frames, *_, **__):
+        assert sum(1 for _ in islice(frames, n)) == n
+        raise StoreError("the file cannot be written")
+
+    with monkeypatch.context() as context:
+        context.setattr(collect_module.store, "write_stream", play_all_then_fail)
+        with pytest.raises(StoreError, match="cannot be written; what was played is kept"):
+            collect("breakout", **arguments)
+    going_on = threading.Thread(target=collect, args=("breakout",), kwargs=arguments, daemon=True)
+    going_on.start()
+    going_on.join(timeout=60)
+    assert not going_on.is_alive()
+    assert (tmp_path / truth.name).read_bytes() == truth.read_bytes()
+
+
 def test_an_interrupt_says_how_to_go_on(truth, tmp_path):
     process = start(tmp_path)
     wait_for_pieces(tmp_path, 3, process)
@@ -260,6 +280,7 @@ def test_a_worker_that_dies_is_one_clear_error(truth, tmp_path, monkeypatch):
 def test_a_worker_that_fails_says_why(tmp_path):
     orders = {"game": "pong", "policy": {}, "seed": 0, "folder": "/missing", "size": 4}
     with worker.Crew(1, orders) as crew:
+        crew.settings()
         crew.play(0, 0, 8)
         with pytest.raises(StoreError, match=r"a worker process failed: .*/missing.*cannot be"):
             crew.report()

@@ -78,8 +78,8 @@ def test_variables(label_set):
     facts = annotation("pong", label_set)
     assert [variable.name for variable in found] == list(facts.variables)
     assert len({variable.scored for variable in found}) == 2  # the example has both kinds
-    for variable, byte in zip(found, facts.ram, strict=True):
-        counts = Counter(collection.ram[:, byte].tolist())
+    for variable, code in zip(found, facts.codes, strict=True):
+        counts = Counter(collection.ram[:, code.ram[0]].tolist())
         assert variable.values == len(counts)
         assert variable.top_share == pytest.approx(max(counts.values()) / 120)
         assert variable.entropy == pytest.approx(entropy(list(counts.values())))
@@ -164,7 +164,7 @@ def test_the_contact_sheet_shows_frames_as_they_are(game):
 def test_the_contact_sheet_shows_the_labels():
     collection, other = make([[3]]), make([[3]])
     assert png(collection, name="$x") == png(other, name="$x")
-    other.ram[0, annotation("pong").ram[0]] ^= 1
+    other.ram[0, annotation("pong").codes[0].ram[0]] ^= 1
     assert png(collection, name="x") != png(other, name="x")
     assert png(collection, name="x") != png(collection, name="x", label_set="upstream")
 

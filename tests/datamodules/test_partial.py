@@ -1,5 +1,6 @@
 """The folder of an unfinished collection: what it still needs."""
 
+import time
 from itertools import takewhile
 
 import numpy as np
@@ -64,6 +65,20 @@ def test_a_game_played_again_replaces_a_piece_that_was_cut_short(partial):
         (0, "000000-000000-8.h5"),
         (0, "000000-000008-3.h5"),
     ]
+
+
+def test_a_piece_costs_the_same_after_thousands_of_games(partial):
+    def seconds(games: range) -> float:
+        started = time.process_time()
+        for game in games:
+            partial.add(game, 0, 150, True)
+            assert partial.total() == partial.reached() == 150 * (game + 1)
+            assert partial.next_game(10**6, [game + 1]) == (game + 2, 10**6 - 150 * (game + 1))
+        return time.process_time() - started
+
+    early = seconds(range(500))
+    seconds(range(500, 5500))
+    assert seconds(range(5500, 6000)) < 5 * early  # eleven times, if every game were looked at
 
 
 def test_the_next_piece_is_waited_for(partial):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,5 +65,5 @@ def test_duplicates_against_a_set(values, data):
     frames = np.stack([np.full((3, 2), v, np.uint8) for v in values])
     cut = data.draw(st.integers(1, len(values) - 1))
     seen, test = np.arange(cut), np.arange(cut, len(values))
-    kept = without_duplicates(test, seen, frame_digests(frames))
+    kept = without_duplicates(test, seen, frame_digests(torch.from_numpy(frames)))
     assert kept.tolist() == [t for t in test if values[t] not in set(values[:cut])]

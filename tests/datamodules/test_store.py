@@ -1,16 +1,21 @@
 """The file of a collection: what is written is read, and what is damaged is refused."""
 
+import os
+import sys
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.store import Collection, read, write
 from lightning_stdim.errors import StoreError
+
+from .faults import file_size_limit
 
 COMMAND = "python -m lightning_stdim collect --game pong --steps 9 --seed 0"
 
@@ -61,16 +66,45 @@ def file(tmp_path_factory) -> Path:
     return path
 
 
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(
-    lengths=st.lists(st.integers(1, 40), min_size=1, max_size=4),
-    variables=st.lists(st.text("abc_0", min_size=1), unique=True, min_size=1, max_size=3),
-    seed=st.integers(0, 1000),
-)
-def test_what_is_written_is_read(tmp_path, lengths, variables, seed):
-    collection = make(lengths, tuple(variables), seed)
+@st.composite
+def collections(draw: st.DrawFn) -> Collection:
+    """Episodes of any length, their columns with the extremes of every type."""
+    lengths = draw(st.lists(st.integers(1, 70), min_size=1, max_size=4))
+    names = st.text("abc_0", min_size=1, max_size=40)
+    variables = tuple(draw(st.lists(names, unique=True, min_size=1, max_size=3)))
+    made = make(lengths, variables, draw(st.integers(0, 1000)))
+    for name in ("ram", "labels", "actions", "rewards", "lives", "terminated", "truncated"):
+        column = getattr(made, name)
+        setattr(made, name, draw(arrays(column.dtype, column.shape)))
+    made.frames[draw(st.integers(0, len(made) - 1))] = draw(st.sampled_from([0, 255]))
+    made.episode_seed = draw(arrays(np.int64, len(lengths)))
+    made.attributes |= draw(
+        st.dictionaries(
+            st.from_regex("[a-z_]{1,20}", fullmatch=True).filter(lambda name: name != "command"),
+            st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.booleans(),
+            max_size=3,
+        )
+    )
+    return made
+
+
+@settings(max_examples=25, deadline=None)
+@given(collection=collections())
+def test_what_is_written_is_read(tmp_path_factory, collection):
+    path = tmp_path_factory.mktemp("any") / "a.h5"
+    write(path, collection)
+    assert_equal(read(path), collection)
+    rows = np.arange(0, len(collection), 3)
+    np.testing.assert_array_equal(store.read_frames(path, rows), collection.frames[rows])
+
+
+@pytest.mark.parametrize("n", [1, 31, 32, 33, 4096, 4097])
+def test_lengths_around_those_of_chunks(tmp_path, n):
+    collection = make([1])
+    for name, column in {**collection.columns(), "labels": collection.labels}.items():
+        setattr(collection, name, np.resize(column, (n, *column.shape[1:])))
+    frames = np.broadcast_to(np.arange(n, dtype=np.uint8)[:, None, None], (n, 210, 160))
+    collection.frames, collection.episode_length = frames, np.array([n])
     write(tmp_path / "a.h5", collection)
     assert_equal(read(tmp_path / "a.h5"), collection)
 
@@ -90,17 +124,24 @@ def test_attributes_come_back_as_plain_data(file):
 def test_equal_collections_make_equal_files_however_the_frames_come(tmp_path):
     collection = make([100, 30])
     write(tmp_path / "a.h5", collection)
-    frames = iter(collection.frames)
-    store.write_stream(tmp_path / "b.h5", len(collection), frames, lambda: collection)
+    shorter = make([3])
+    columns = {**collection.columns(), "labels": collection.labels}
+    store.write_stream(
+        tmp_path / "b.h5",
+        len(collection),
+        (frame for part in (collection.frames, shorter.frames) for frame in part),
+        lambda rows: {name: column[rows] for name, column in columns.items()},
+        lambda: (
+            {
+                "start": collection.episode_start,
+                "length": collection.episode_length,
+                "seed": collection.episode_seed,
+            },
+            collection.attributes,
+        ),
+        variables=collection.variables,
+    )
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
-
-
-def test_frames_can_be_read_piece_by_piece(tmp_path):
-    collection = make([50, 1, 80])
-    write(tmp_path / "a.h5", collection)
-    pieces = list(store.stream_frames(tmp_path / "a.h5", [50, 1, 70]))
-    assert [len(piece) for piece in pieces] == [50, 1, 70]
-    np.testing.assert_array_equal(np.concatenate(pieces), collection.frames[:121])
 
 
 def test_other_programs_can_read_it(file):
@@ -169,11 +210,45 @@ def test_a_truncated_file_is_refused_even_without_hashing(file, tmp_path, keep):
             read(path, verify=verify)
 
 
+def test_no_truncated_file_is_taken_for_a_whole_one(file, tmp_path):
+    path = tmp_path / "short.h5"
+    path.write_bytes(file.read_bytes())
+    for size in reversed(range(path.stat().st_size)):
+        os.truncate(path, size)
+        with pytest.raises(StoreError, match=r"short\.h5 .*delete it and collect again"):
+            store.check(path, verify=False)
+
+
+def test_no_disk_is_too_full_for_a_clear_message(file, tmp_path):
+    for limit in range(0, file.stat().st_size, 200):
+        with (
+            file_size_limit(limit),
+            pytest.raises(StoreError, match=r"a\.h5 cannot be written: File too large"),
+        ):
+            write(tmp_path / "a.h5", make([2, 1]))
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("missing", ["module", "filter"])
+def test_a_missing_compression_plugin_is_not_taken_for_damage(file, tmp_path, monkeypatch, missing):
+    if missing == "module":
+        monkeypatch.setitem(sys.modules, "hdf5plugin", None)
+    else:
+        monkeypatch.setattr(h5py.h5z, "filter_avail", lambda number: number != 32015)
+    for use in (read, lambda path: write(tmp_path / "a.h5", make([1]))):
+        with pytest.raises(StoreError, match="pip install hdf5plugin") as caught:
+            use(file)
+        assert "delete" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_file_of_another_schema_says_so(file, tmp_path, monkeypatch):
     monkeypatch.setattr(store, "SCHEMA", 2)
     write(tmp_path / "new.h5", make([3]))
     monkeypatch.undo()
-    with pytest.raises(StoreError, match=r"'schema 2'.* reads schema 1: delete it and collect"):
+    with pytest.raises(
+        StoreError, match=r"'schema 2'.* reads schema 1: .*--upgrade lightning-stdim"
+    ):
         read(tmp_path / "new.h5")
 
 
@@ -193,3 +268,14 @@ def test_other_files_are_refused(tmp_path):
 def test_a_folder_that_cannot_be_written(tmp_path):
     with pytest.raises(StoreError, match="cannot be written"):
         write(tmp_path / "missing" / "a.h5", make([3]))
+
+
+@pytest.mark.parametrize("command", ["collect --policy " + "x" * 600, "collect --policy ä.zip"])
+def test_a_command_that_the_header_cannot_hold(tmp_path, command):
+    collection = make([3])
+    collection.attributes["command"] = command
+    write(tmp_path / "a.h5", collection)
+    assert_equal(read(tmp_path / "a.h5"), collection)
+    (tmp_path / "a.h5").write_bytes((tmp_path / "a.h5").read_bytes()[:-1])
+    with pytest.raises(StoreError, match="collect again with `python -m lightning_stdim collect`"):
+        read(tmp_path / "a.h5")

@@ -1,0 +1,78 @@
+"""What it costs to gather batches from frames that stay on disk, against frames in memory.
+
+    python benchmarks/frames_on_disk.py [--out results/benchmarks/frames_on_disk.json]
+
+The batches are ST-DIM's: pairs of consecutive frames at random places of the collection. The same
+are gathered in both ways, in turn, and must be equal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+
+import numpy as np
+import torch
+from record import write_record
+from rich.console import Console
+from rich.table import Table
+
+from lightning_stdim.datamodules import store
+from lightning_stdim.datamodules.collect import collect
+from lightning_stdim.datamodules.frames_on_disk import Frames, FramesOnDisk
+from lightning_stdim.datamodules.samplers import SequenceSampler
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--game", default="pong")
+    parser.add_argument("--steps", type=int, default=20_000)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--batches", type=int, default=30)
+    parser.add_argument("--root", default="data")
+    parser.add_argument("--out")
+    arguments = parser.parse_args()
+    path = collect(arguments.game, steps=arguments.steps, root=arguments.root)
+    collection = store.read(path)
+    ways: dict[str, Frames] = {
+        "in memory": torch.from_numpy(collection.frames),
+        "on disk": FramesOnDisk(path, len(collection)),
+    }
+    episodes = np.stack([collection.episode_start, collection.episode_length], axis=1)
+    batches = iter(
+        SequenceSampler(episodes, sequence_length=2, batch_size=arguments.batch_size, seed=0)
+    )
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(arguments.batches):
+        anchors = torch.tensor(next(batches))
+        gathered = []
+        for way, frames in ways.items():
+            started = time.perf_counter()
+            gathered.append(frames[torch.stack([anchors - 1, anchors])])
+            seconds[way].append(time.perf_counter() - started)
+        assert torch.equal(*gathered)
+    medians = {way: statistics.median(taken) for way, taken in seconds.items()}
+    table = Table(
+        title=f"Gathering {arguments.batch_size} pairs of {arguments.steps} frames of "
+        f"{arguments.game}, median of {arguments.batches}"
+    )
+    for heading in ("frames", "ms a batch", "batches/s"):
+        table.add_column(heading, justify="left" if heading == "frames" else "right")
+    for way, taken in medians.items():
+        table.add_row(way, f"{1e3 * taken:.1f}", f"{1 / taken:.0f}")
+    Console().print(table)
+    write_record(
+        arguments.out,
+        {
+            "game": arguments.game,
+            "steps": arguments.steps,
+            "batch_size": arguments.batch_size,
+            "seconds_a_batch": seconds,
+            "median_milliseconds_a_batch": {way: 1e3 * s for way, s in medians.items()},
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

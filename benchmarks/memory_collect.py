@@ -1,0 +1,69 @@
+"""Peak memory of collecting, against the number of steps: it must not grow with them.
+
+    python benchmarks/memory_collect.py [--out results/benchmarks/memory_collect.json]
+
+Every collection is made by a process of its own, which then tells its own peak resident size and
+the largest of its workers'.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+
+from rich.console import Console
+from rich.table import Table
+
+# Nothing large is imported above: a process's peak counts what its parent was when it began.
+SCRIPT = """
+import json, resource, sys
+from lightning_stdim.datamodules.collect import collect
+game, steps, workers, root = sys.argv[1:]
+collect(game, steps=int(steps), workers=int(workers), root=root, progress=False)
+unit = 1 if sys.platform == "darwin" else 1024
+who = {"parent": resource.RUSAGE_SELF, "worker": resource.RUSAGE_CHILDREN}
+print(json.dumps({name: resource.getrusage(of).ru_maxrss * unit for name, of in who.items()}))
+"""
+
+
+def measure(game: str, steps: int, workers: int) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as root:
+        started = time.perf_counter()
+        command = [sys.executable, "-c", SCRIPT, game, str(steps), str(workers), root]
+        out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        return {"steps": steps, "seconds": time.perf_counter() - started, **json.loads(out)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--game", default="pong")
+    parser.add_argument("--steps", type=int, nargs="+", default=[50_000, 200_000, 1_000_000])
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--out")
+    arguments = parser.parse_args()
+    rows = [measure(arguments.game, steps, arguments.workers) for steps in arguments.steps]
+    table = Table(title=f"Collecting {arguments.game} with {arguments.workers} worker(s)")
+    for heading in ("steps", "seconds", "parent, peak MB", "largest worker, peak MB"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        table.add_row(
+            f"{row['steps']}",
+            f"{row['seconds']:.0f}",
+            f"{row['parent'] / 1e6:.0f}",
+            f"{row['worker'] / 1e6:.0f}",
+        )
+    Console().print(table)
+    from record import write_record
+
+    write_record(
+        arguments.out,
+        {"game": arguments.game, "workers": arguments.workers, "peak_bytes": rows},
+    )
+
+
+if __name__ == "__main__":
+    main()
