@@ -100,8 +100,10 @@ def main() -> None:
     Console().print(table)
     speedup = rates["2 workers"] / rates["1 worker"]
     ceiling = rates["2 bare loops"] / rates["bare loop"]
+    full = rates["2 workers"] / rates["2 bare loops"]
     Console().print(
-        f"two workers are {speedup:.2f} times as fast as one; two bare loops {ceiling:.2f} times"
+        f"two workers are {speedup:.2f} times as fast as one; two bare loops {ceiling:.2f} times; "
+        f"with every core in use collecting has {full:.2f} of the bare loops' rate"
     )
     write_record(
         arguments.out,
@@ -115,6 +117,7 @@ def main() -> None:
             "one_worker_to_bare_per_core": per_core["1 worker"] / per_core["bare loop"],
             "two_workers_to_one": speedup,
             "two_bare_loops_to_one": ceiling,
+            "two_workers_to_two_bare_loops": full,
         },
     )
 

@@ -42,7 +42,7 @@ class FramesOnDisk:
             index: int64 of any shape, 0 to N - 1, or a slice.
 
         Returns:
-            uint8, the shape of `index` and then [210, 160], as the tensor of all frames would give it.
+            uint8, the shape of `index` and then [210, 160]: what the tensor of all frames gives.
         """
         if isinstance(index, slice):
             index = torch.from_numpy(np.arange(*index.indices(len(self))))

@@ -22,6 +22,9 @@ from typing import Any, NamedTuple, TextIO
 from lightning_stdim.errors import ConfigurationError, EncoderError, StoreError
 
 
+_MODULE = "lightning_stdim.datamodules.worker"
+
+
 class Report(NamedTuple):
     """What a worker says.
 
@@ -46,12 +49,13 @@ class Crew:
 
     def __init__(self, size: int, orders: dict[str, Any]) -> None:
         self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
-        # The package must be found in the same place, however this process came by it.
+        # The package must be found in the same place, however this process came by it: so -P, or
+        # the current folder would come first.
         package_root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH")]))
         self._processes = [
             subprocess.Popen(
-                [sys.executable, "-m", "lightning_stdim.datamodules.worker", json.dumps(orders)],
+                [sys.executable, "-P", "-m", _MODULE, json.dumps(orders)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 # A thread per core and worker would only stand in each other's way; and how many
