@@ -62,8 +62,9 @@ DRAWS = 4000
 EVERY = 50
 """Of the frames that are probed, so that probing takes seconds."""
 RENAMED = {
-    ("mspacman", "enemy_sue_x"): "the reference named it `sue_x` when its runs were made "
-    "(aari/ram_annotations.py, commit 6f5be4b), and looked results up by the later name"
+    ("mspacman", "enemy_sue_x"): "not its entropy: an earlier version of the reference "
+    "(aari/ram_annotations.py, commit 6f5be4b) names the byte `sue_x`, and the paper lists it "
+    "under neither name, for neither agent"
 }
 
 
@@ -298,9 +299,9 @@ def explanation(game: str, variable: str, found: dict[str, Any]) -> str:
         return RENAMED[game, variable]
     chances = [reading["chance_of_the_paper_s_outcome"] for reading in found.values()]
     if chances[0] >= 0.05:
-        return "near the threshold: chance"
+        return "varies between collections, across the threshold"
     if chances[1] >= 0.05:
-        return "near the threshold without short episodes, which the reference leaves out: chance"
+        return "varies across the threshold once short episodes are left out, the reference's way"
     return "unexplained"
 
 
@@ -318,8 +319,12 @@ def budgets_table(records: list[dict[str, Any]]) -> str:
                 cells.append(f"too few episodes; {entry['suggested_steps']} steps: {does}")
                 continue
             shares = "/".join(f"{100 * share:.0f}" for share in entry["shares"].values())
-            constant = "".join(f", `{v}` constant" for v in entry.get("constant_in_train", []))
-            cells.append(f"{shares} of {entry['episodes']}{constant}")
+            notes = [f"`{v}` constant in train" for v in entry.get("constant_in_train", [])]
+            unseen = [
+                share for share in entry.get("test_labels_not_in_train", {}).values() if share > 0.5
+            ]
+            notes += [f"{len(unseen)} variables unseen"] if unseen else []
+            cells.append("; ".join([f"{shares} of {entry['episodes']}", *notes]))
         lines.append(f"| {r['game']} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
