@@ -1,5 +1,7 @@
 """The README quotes results; they must be those of the record."""
 
+import importlib
+import json
 import re
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 
 from lightning_stdim.benchmark.intervals import estimate
 from lightning_stdim.benchmark.results import read_results
+from lightning_stdim.datamodules.labels import games
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -19,6 +22,16 @@ def test_quoted_tables_equal_their_records(document):
     )
     for source, quoted in quotes:
         assert quoted.strip() == (ROOT / source).read_text().strip(), f"{source} has changed"
+
+
+def test_tables_of_the_games_are_made_from_their_records(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    study = importlib.import_module("games")
+    records = [json.loads(path.read_text()) for path in sorted(ROOT.glob("results/games/*.json"))]
+    assert [record["game"] for record in records] == list(games("upstream"))
+    for name in ("games", "differences", "budgets"):
+        table = (ROOT / f"results/games/{name}.md").read_text()
+        assert table == getattr(study, f"{name}_table")(records)
 
 
 def test_scores_by_seed_are_those_of_the_recorded_run():

@@ -21,6 +21,10 @@ SplitOrder = Literal["shuffled", "time"]
 
 PROBE_FRACTIONS = {"train": 0.7, "val": 0.1, "test": 0.2}
 """Shares of the probe frames (the reference implementation's)."""
+TOLERANCE = 2.0
+"""A split should be at most so many times as large, or as small, as its share of the frames."""
+SHUFFLES = 200
+"""How many orders of the episodes are tried until one fits that well; the best, if none does."""
 
 
 def split_episodes(
@@ -31,10 +35,11 @@ def split_episodes(
     min_length: int = 1,
     order: SplitOrder = "shuffled",
 ) -> dict[str, Int64]:
-    """Split whole episodes so that the splits' shares of frames fit best.
+    """Split whole episodes so that the splits' shares of the frames fit.
 
     Every split gets at least one episode; beyond that an episode goes to the split in whose share
-    of the frames its middle lies.
+    of the frames its middle lies. Where episodes are few, one order of them can fit badly: most of
+    all with a short last one, which the collection's end cut. Then further shuffles are tried.
 
     Args:
         lengths: int64 [E], frames per episode.
@@ -61,7 +66,21 @@ def split_episodes(
             f"{len(usable)} episodes of at least {min_length} frames in {frames} steps are too few "
             f"to split into {', '.join(fractions)}; {amount} {needed} steps would do"
         )
-    ordered = usable if order == "time" else np.random.default_rng(seed).permutation(usable)
+    rng = np.random.default_rng(seed)
+    shuffles = (rng.permutation(usable) for _ in range(SHUFFLES))
+    best, least = [usable], math.inf
+    for ordered in [usable] if order == "time" else shuffles:
+        parts = _cut(ordered, lengths, fractions)
+        misfit = _misfit(parts, lengths, fractions)
+        if misfit < least:
+            best, least = parts, misfit
+        if least <= TOLERANCE:
+            break
+    return {name: np.sort(part) for name, part in zip(fractions, best, strict=True)}
+
+
+def _cut(ordered: Int64, lengths: Int64, fractions: Mapping[str, float]) -> list[Int64]:
+    """Put each episode into the split in whose share of the frames its middle lies."""
     middles = (np.cumsum(lengths[ordered]) - lengths[ordered] / 2) / lengths[ordered].sum()
     edges = np.cumsum(list(fractions.values()))[:-1]
     stops = [int(np.searchsorted(middles, edge)) for edge in edges]
@@ -70,9 +89,14 @@ def split_episodes(
         stops[k] = max(stops[k], (stops[k - 1] if k else 0) + 1)
     for k in reversed(range(len(stops))):
         stops[k] = min(stops[k], (stops[k + 1] if k + 1 < len(stops) else len(ordered)) - 1)
-    return {
-        name: np.sort(part) for name, part in zip(fractions, np.split(ordered, stops), strict=True)
-    }
+    return np.split(ordered, stops)
+
+
+def _misfit(parts: list[Int64], lengths: Int64, fractions: Mapping[str, float]) -> float:
+    """Measure by which factor a split is larger or smaller than it should be, at the worst."""
+    frames = np.array([lengths[part].sum() for part in parts])
+    ratio = frames / frames.sum() / np.array(list(fractions.values()))
+    return float(np.maximum(ratio, 1 / ratio).max())
 
 
 def frames_of(episodes: Int64, start: Int64, length: Int64, *, skip: int = 0) -> Int64:

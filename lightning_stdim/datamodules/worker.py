@@ -21,7 +21,6 @@ from typing import Any, NamedTuple, TextIO
 
 from lightning_stdim.errors import ConfigurationError, EncoderError, StoreError
 
-
 _MODULE = "lightning_stdim.datamodules.worker"
 
 

@@ -1,5 +1,7 @@
 """Splits by episode and removal of duplicates."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -41,6 +43,53 @@ def test_the_order_is_shuffled_by_seed():
 def test_the_reference_splits_in_the_order_of_time():
     parts = split_episodes(np.full(50, 10), fractions=PROBE, seed=3, order="time")
     assert np.array_equal(np.concatenate([parts[k] for k in PROBE]), np.arange(50))
+
+
+def share_ratios(parts, lengths):
+    total = sum(lengths[part].sum() for part in parts.values())
+    return np.array([lengths[parts[name]].sum() / total / PROBE[name] for name in PROBE])
+
+
+def test_a_short_last_episode_never_is_a_split_of_its_own():
+    lengths = np.array([1000] * 8 + [30])
+    for seed in range(100):
+        ratios = share_ratios(split_episodes(lengths, fractions=PROBE, seed=seed), lengths)
+        assert ratios.min() >= 0.5
+        assert ratios.max() <= 2
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        [2045, 2046, 1909],  # Freeway
+        [2700, 2690, 610],  # Private Eye
+        [1783, 1780, 1779, 658],  # Boxing
+        [4520, 1200, 180, 100],  # Pitfall
+        [5600, 150, 150, 60, 40],
+        [1, 1, 1, 1, 500],
+    ],
+)
+@pytest.mark.parametrize("seed", range(5))
+def test_few_episodes_are_split_as_well_as_they_can_be(lengths, seed):
+    lengths = np.array(lengths)
+    ratios = share_ratios(split_episodes(lengths, fractions=PROBE, seed=seed), lengths)
+    misfits = []
+    for owners in itertools.product(range(3), repeat=len(lengths)):
+        frames = np.bincount(owners, weights=lengths, minlength=3)
+        if frames.all():
+            other = frames / frames.sum() / np.array(list(PROBE.values()))
+            misfits.append(max(other.max(), 1 / other.min()))
+    assert max(ratios.max(), 1 / ratios.min()) <= max(2, 1.001 * min(misfits))
+
+
+def test_where_any_order_fits_it_is_the_seed_s_first():
+    """Recorded results depend on it."""
+    order = np.random.default_rng(3).permutation(50)
+    parts = split_episodes(np.full(50, 10), fractions=PROBE, seed=3)
+    expected = {"train": order[:35], "val": order[35:40], "test": order[40:]}
+    assert {k: v.tolist() for k, v in parts.items()} == {
+        k: sorted(v.tolist()) for k, v in expected.items()
+    }
 
 
 def test_short_episodes_can_be_left_out():
