@@ -36,15 +36,15 @@ def test_from_the_emulator_to_probe_data(game, tmp_path):
 
     described = annotation(game, default_label_set(game))
     assert (data.game, data.label_set) == (game, described.label_set)
-    nats = {
-        name: scipy_entropy(np.bincount(collection.ram[:, byte]))
-        for name, byte in zip(described.variables, described.ram, strict=True)
+    ram = {
+        name: collection.ram[:, code.ram[0]]
+        for name, code in zip(described.variables, described.codes, strict=True)
     }
+    nats = {name: scipy_entropy(np.bincount(values)) for name, values in ram.items()}
     assert data.variables == tuple(name for name in nats if nats[name] >= 0.6)
     assert set(data.dropped) == set(nats) - set(data.variables)
     for column, name in enumerate(data.variables):
-        byte = described.ram[described.variables.index(name)]
-        assert data.labels[:, column].tolist() == collection.ram[:, byte].tolist()
+        assert data.labels[:, column].tolist() == ram[name].tolist()
         assert data.categories[name] == described.categories[name]
 
     episode = np.repeat(np.arange(PIECES), STEPS // PIECES)
