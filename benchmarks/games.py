@@ -149,7 +149,7 @@ def games_counts(
     """Count the values in every game: float [games, 256]."""
     game = str(collection.attributes["game"])
     described = annotation(game, default_label_set(game))
-    values = collection.ram[:, described.ram[described.variables.index(variable)]]
+    values = described.decode(collection.ram)[:, described.variables.index(variable)]
     length, start = collection.episode_length, collection.episode_start
     rows = np.arange(len(values))
     if reference:  # short episodes left out, and an episode's first label is the one before it

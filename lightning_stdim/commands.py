@@ -77,7 +77,7 @@ def describe(files: list[str], *, label_set: LabelSet | None = None, out: str | 
 
     Args:
         files: that `collect` wrote.
-        label_set: which labels to describe; by default the paper's, if it has the game.
+        label_set: which labels to describe; by default those that the file has.
         out: folder for describe.json, and for frames with their labels, contact-sheet.png
             (contact-sheet-1.png, -2, ... in the order of several files).
 
@@ -372,10 +372,9 @@ def train_policy(
         },
     )
     last = read_record(path)["curve"][-1]
-    print(
-        f"{last['steps']} steps, {last['games']} games, mean return of the last 100: "
-        f"{last['mean_return']}"
-    )
+    mean = last["mean_return"]
+    outcome = "none finished yet" if mean is None else f"mean return of the last 100: {mean:.2f}"
+    print(f"{last['steps']} steps, {last['games']} games, {outcome}")
     print(path)
     return 0
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import time
 import zipfile
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import filelock
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -65,7 +67,9 @@ def train_ppo(
 
     Args:
         game: any usual spelling of an annotated game's name.
-        steps: the agent's steps in all, at least 1; rounded up to whole rollouts of 1024.
+        steps: the agent's steps in all, more than one rollout of 1024; rounded up to whole ones.
+            Learning rate and clipping decay to 0 over them: going on with more steps begins again
+            with the rates that the larger number gives.
         out: the run's directory; made if it is missing.
         seed: of the games and the initialisation, 0 to 2**31 - 1.
         device: where to compute, as Stable-Baselines3 names it.
@@ -87,8 +91,9 @@ def train_ppo(
         KeyboardInterrupt: when interrupted, with a message that says what is kept.
     """
     game = canonical_game(game)
-    if steps < 1:
-        raise ConfigurationError(f"steps is {steps}: it must be 1 or more")
+    rollout = SETTINGS["n_envs"] * SETTINGS["n_steps"]
+    if steps <= rollout:  # the rates have decayed to 0 when the last rollout is learnt from
+        raise ConfigurationError(f"steps is {steps}: it must be more than a rollout of {rollout}")
     if not 0 <= seed < 2**31:
         raise ConfigurationError(f"seed is {seed}: it must lie in 0..{2**31 - 1}")
     if precision not in get_args(Precision):
@@ -97,27 +102,29 @@ def train_ppo(
         )
     path = Path(out) / POLICY
     settings = {**SETTINGS, "precision": precision}
-    record: dict[str, Any] = {"game": game, "seed": seed, "settings": settings, "curve": []}
-    earlier = read_record(path) if path.exists() else record
-    for key in ("game", "seed", "settings"):
-        if earlier.get(key) != record[key]:
-            raise ConfigurationError(
-                f"{path} was trained with {key} {earlier.get(key)}, not {record[key]}: choose "
-                "another directory"
-            )
-    record = {**earlier, "provenance": dict(provenance or {})}
-    if done := record["curve"][-1]["steps"] if record["curve"] else 0:
-        seed += done  # other games than those that have been played
-    if done < steps:
-        make_directory(path.parent)
-        model = _build(game, seed=seed, device=device, precision=precision)
-        if done:
-            model.set_parameters(str(path))  # reads weights only, never the archive's pickles
-            model.num_timesteps = done
-        try:
-            _learn(model, record, steps, path, progress)
-        finally:
-            model.get_env().close()
+    wanted: dict[str, Any] = {"game": game, "seed": seed, "settings": settings}
+    make_directory(path.parent)
+    with _alone(path.parent):
+        record = {**wanted, "curve": [], "returns": [], "parts": []}
+        if path.exists():
+            record = read_record(path)
+        for key, value in wanted.items():
+            if record.get(key) != value:
+                raise ConfigurationError(
+                    f"{path} was trained with {key} {record.get(key)}, not {value}: choose another "
+                    "directory"
+                )
+        done = record["curve"][-1]["steps"] if record["curve"] else 0
+        if done < steps:
+            record["parts"].append({"from": done, "to": steps, **(provenance or {})})
+            # Other games than those that have been played.
+            model = _build(game, seed=(seed + done) % 2**31, device=device, precision=precision)
+            try:
+                if done:
+                    _restore(model, record, path)
+                _learn(model, record, steps, path, progress)
+            finally:
+                model.get_env().close()
     return path
 
 
@@ -128,7 +135,8 @@ def read_record(path: Path) -> dict[str, Any]:
         path: what :func:`train_ppo` returned.
 
     Returns:
-        ``game``, ``seed``, ``settings``, ``curve`` and ``provenance``.
+        ``game``, ``seed``, ``settings``, ``curve``, ``returns`` (of the last 100 games) and
+        ``parts`` (the calls that it was trained by: from and to how many steps, and provenance).
 
     Raises:
         StoreError: the file is damaged, or no policy that :func:`train_ppo` wrote.
@@ -183,10 +191,21 @@ def _build(game: str, *, seed: int, device: str, precision: Precision) -> Any:
     return PPO("CnnPolicy", env, seed=seed, device=device, policy_kwargs=policy, **settings)
 
 
+def _restore(model: Any, record: dict[str, Any], path: Path) -> None:
+    """Go on with the weights and the optimiser of a checkpoint."""
+    try:
+        model.set_parameters(str(path))  # reads weights only, never the archive's pickles
+    except Exception as error:  # whatever a reader of foreign bytes may raise
+        raise StoreError(
+            f"{path} is damaged ({type(error).__name__}: {error}): move it away to train again"
+        ) from error
+    model.num_timesteps = record["curve"][-1]["steps"]
+
+
 def _learn(model: Any, record: dict[str, Any], steps: int, path: Path, progress: bool) -> None:
     from stable_baselines3.common.callbacks import BaseCallback
 
-    curve = record["curve"]
+    curve, returns = record["curve"], deque(record["returns"], maxlen=100)
     started = time.monotonic() - (curve[-1]["seconds"] if curve else 0.0)
     games = curve[-1]["games"] if curve else 0
 
@@ -195,12 +214,14 @@ def _learn(model: Any, record: dict[str, Any], steps: int, path: Path, progress:
 
         def _on_step(self) -> bool:
             nonlocal games
-            games += sum("episode" in info for info in self.locals["infos"])
+            over = [info["episode"]["r"] for info in self.locals["infos"] if "episode" in info]
+            games += len(over)
+            returns.extend(map(float, over))
             return True
 
         def _on_rollout_end(self) -> None:
-            returns = [game["r"] for game in model.ep_info_buffer]
-            mean = float(sum(returns) / len(returns)) if returns else None
+            record["returns"] = list(returns)
+            mean = sum(returns) / len(returns) if returns else None
             seconds = round(time.monotonic() - started, 1)
             curve.append(
                 {
@@ -257,6 +278,16 @@ def _draw(record: dict[str, Any], path: Path) -> None:
     axes.set_title(f"PPO on {record['game']}, seed {record['seed']}")
     axes.grid(alpha=0.3)
     figure.savefig(path, format="png", dpi=150)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep two trainings out of one directory."""
+    try:
+        with filelock.FileLock(folder / ".lock", timeout=0):
+            yield
+    except filelock.Timeout:
+        raise ConfigurationError(f"{folder} is in use by another training: wait for it") from None
 
 
 @contextmanager

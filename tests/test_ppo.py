@@ -2,7 +2,10 @@
 
 import json
 import signal
+import zipfile
 
+import filelock
+import numpy as np
 import pytest
 import torch
 from stable_baselines3 import PPO
@@ -29,7 +32,9 @@ def test_train_go_on_and_collect(precision, tmp_path, capsys):
     assert capsys.readouterr().out.endswith(f"{out / 'policy.zip'}\n")
     first = json.loads((out / "training.json").read_text())
     assert [point["steps"] for point in first["curve"]] == [32, 64, 96, 128]
-    assert first["provenance"]["command"].startswith("python -m lightning_stdim train-policy")
+    (part,) = first["parts"]
+    assert (part["from"], part["to"]) == (0, 100)
+    assert part["command"].startswith("python -m lightning_stdim train-policy")
     before = PPO.load(out / "policy.zip", device="cpu")
     assert before.num_timesteps == 128
 
@@ -41,7 +46,9 @@ def test_train_go_on_and_collect(precision, tmp_path, capsys):
     assert second == json.loads((out / "training.json").read_text())
     assert second["curve"][:4] == first["curve"]
     assert [point["steps"] for point in second["curve"]] == list(range(32, 801, 32))
+    assert [(part["from"], part["to"]) for part in second["parts"]] == [(0, 100), (128, 800)]
     assert second["curve"][-1]["games"] > 0
+    assert second["curve"][-1]["mean_return"] == pytest.approx(np.mean(second["returns"]))
     assert second["curve"][-1]["mean_return"] is not None
     after = PPO.load(out / "policy.zip", device="cpu")
     assert not torch.equal(before.policy.action_net.weight, after.policy.action_net.weight)
@@ -75,11 +82,11 @@ def test_an_interruption_keeps_the_last_checkpoint(tmp_path, monkeypatch):
 
 def test_wrong_input_is_one_clear_message(tmp_path):
     def train(**wrong):
-        arguments = {"game": "pong", "steps": 10, "out": tmp_path, "progress": False} | wrong
+        arguments = {"game": "pong", "steps": 40, "out": tmp_path, "progress": False} | wrong
         ppo.train_ppo(arguments.pop("game"), **arguments)
 
-    with pytest.raises(ConfigurationError, match="steps is 0: it must be 1 or more"):
-        train(steps=0)
+    with pytest.raises(ConfigurationError, match="steps is 32: it must be more than a rollout"):
+        train(steps=32)
     with pytest.raises(ConfigurationError, match="seed is -1"):
         train(seed=-1)
     with pytest.raises(ConfigurationError, match="did you mean 'pong'"):
@@ -91,6 +98,17 @@ def test_wrong_input_is_one_clear_message(tmp_path):
     train()
     with pytest.raises(ConfigurationError, match="was trained with game pong, not breakout"):
         train(game="breakout")
+    with (
+        filelock.FileLock(tmp_path / ".lock"),
+        pytest.raises(ConfigurationError, match="is in use by another training"),
+    ):
+        train()
+    whole = (tmp_path / "policy.zip").read_bytes()
+    with zipfile.ZipFile(tmp_path / "policy.zip") as archive:
+        at = archive.getinfo("policy.pth").header_offset + 5000
+    (tmp_path / "policy.zip").write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    with pytest.raises(StoreError, match=r"policy.zip is damaged .* move it away to train again"):
+        train(steps=100)
     (tmp_path / "policy.zip").write_bytes(b"no archive")
     with pytest.raises(StoreError, match=r"policy.zip is damaged, .* move it away"):
         train()

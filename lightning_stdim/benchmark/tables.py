@@ -270,6 +270,25 @@ def _rows(scores: Sequence[MetricScores]) -> tuple[Row, ...]:
     )
 
 
+def _dropped(runs: Sequence[Results], where: str) -> Iterator[str]:
+    """Say which variables of one label set were not scored, and why."""
+    seeds = {run["seed"] for run in runs}
+    dropped: dict[str, dict[int, str]] = defaultdict(dict)
+    for run in runs:
+        for name, why in run["scores"]["dropped"].items():
+            dropped[name][run["seed"]] = why
+    for name, reasons in sorted(dropped.items()):
+        why = reasons[min(reasons)]
+        if len(reasons) == len(seeds):
+            yield f"Not scored{where}: {name} ({why})."
+        else:  # its frames vary enough with the other seeds
+            without = ", ".join(map(str, sorted(reasons)))
+            yield (
+                f"Not scored with seed {without}{where}: {name} ({why}); its row is over the "
+                "other seeds."
+            )
+
+
 def _notes(runs: Sequence[Results], *, comparable: bool) -> tuple[str, ...]:
     seeds = sorted({run["seed"] for run in runs})
     presets = sorted({run["preset"] or "none" for run in runs})
@@ -284,25 +303,16 @@ def _notes(runs: Sequence[Results], *, comparable: bool) -> tuple[str, ...]:
         "convex problem on standardised features, solved to its optimum; end to end is the "
         "supervised network's own heads."
     )
-    dropped: dict[str, dict[int, str]] = defaultdict(dict)
-    for run in runs:
-        for name, why in run["scores"]["dropped"].items():
-            dropped[name][run["seed"]] = why
-    for name, reasons in sorted(dropped.items()):
-        why = reasons[min(reasons)]
-        if len(reasons) == len(seeds):
-            notes.append(f"Not scored: {name} ({why}).")
-        else:  # its frames vary enough with the other seeds
-            without = ", ".join(map(str, sorted(reasons)))
-            notes.append(
-                f"Not scored with seed {without}: {name} ({why}); its row is over the other seeds."
-            )
+    sets = sorted({_labels(run) for run in runs})
+    for labels in sets:
+        of_set = [run for run in runs if _labels(run) == labels]
+        notes += _dropped(of_set, f" (label set {labels})" if len(sets) > 1 else "")
     if comparable:
         notes.append(
             "Published: random agent; neither gives a spread. In italics: means of the paper's "
             "per-variable numbers, which it does not print itself."
         )
-        if {_labels(run) for run in runs} != {PUBLISHED_LABELS}:
+        if sets != [PUBLISHED_LABELS]:
             notes.append(
                 "Columns of different label sets are of different tasks; published numbers are of "
                 f"{PUBLISHED_LABELS}."

@@ -94,6 +94,8 @@ class AtariARIWrapper(gymnasium_wrapper.AtariARIWrapper[ObsType, ActType]):
     """
 
     def __init__(self, env: gymnasium.Env[ObsType, ActType]) -> None:
+        # The first to be recorded counts: this class takes no label set.
+        gymnasium.utils.RecordConstructorArgs.__init__(self)
         super().__init__(env, label_set=LABEL_SET)
         self._seed: int | None = None
 

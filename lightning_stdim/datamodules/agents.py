@@ -183,12 +183,19 @@ def _nature_layers(path: Path, state: Mapping[str, Any]) -> list[tuple[Tensor, T
             f"{path} has layers between Nature's features and the actions ({between[0]}): train "
             "it with net_arch=[]"
         )
+    parts = [state[f"{layer}.{part}"] for layer in layers for part in ("weight", "bias")]
+    if not all(hasattr(part, "isfinite") for part in parts):
+        raise EncoderError(
+            f"{path} has layers that are not tensors: save the policy's state_dict()"
+        )
     weights = [
         (state[f"{layer}.weight"].float(), state[f"{layer}.bias"].float()) for layer in layers
     ]
+    if not all(part.isfinite().all() for pair in weights for part in pair):
+        raise EncoderError(f"{path} has weights that are not finite: its training went wrong")
     shapes = [tuple(weight.shape) for weight, _ in weights]
     hidden, actions = shapes[3][0], shapes[4][0]
     wanted = [(32, 4, 8, 8), (64, 32, 4, 4), (64, 64, 3, 3), (hidden, 3136), (actions, hidden)]
-    if shapes != wanted:
+    if shapes != wanted or any(len(bias) != len(weight) for weight, bias in weights):
         raise EncoderError(f"{path} has layers of shapes {shapes}, Nature's actor has {wanted}")
     return weights

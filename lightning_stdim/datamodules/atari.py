@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -255,6 +255,27 @@ class AtariDataModule(LightningDataModule):
             with_frames=with_frames,
             processes=self._processes,
         )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give what a checkpoint keeps of the data: whose frames they are."""
+        return {"policy_sha256": self.policy.attributes()["policy_sha256"]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Refuse to go on with another agent's frames.
+
+        Args:
+            state_dict: what :meth:`state_dict` gave.
+
+        Raises:
+            ConfigurationError: the policy's file is not what it was.
+        """
+        now = self.state_dict()["policy_sha256"]
+        if (then := state_dict.get("policy_sha256", now)) != now:
+            raise ConfigurationError(
+                f"policy {self.policy.policy!r} has changed: the checkpoint's run had its file "
+                f"with SHA-256 {then[:8]}..., now it is {now[:8]}...: put the old file back, or "
+                "start another run"
+            )
 
     def teardown(self, stage: str) -> None:
         """Release the frames of the pretraining stage; the probe's stay for the probing to come."""

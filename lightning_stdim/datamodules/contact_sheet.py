@@ -46,7 +46,7 @@ def png(collection: Collection, *, name: str, label_set: LabelSet | None = None)
     Args:
         collection: with its frames.
         name: of the collection, for the heading.
-        label_set: which variables; by default the paper's where it has the game. Those that the
+        label_set: which variables; by default those that the file has. Those that the
             entropy filter drops are grey, and left out where they would need a second column.
 
     Returns:
@@ -56,7 +56,7 @@ def png(collection: Collection, *, name: str, label_set: LabelSet | None = None)
         ConfigurationError: the label set does not have the game.
     """
     game = str(collection.attributes["game"])
-    label_set = label_set or default_label_set(game)
+    label_set = label_set or collection.attributes.get("label_set") or default_label_set(game)
     variables = annotation(game, label_set).variables
     labels = ram2label(game, collection.ram, label_set)
     kept, _ = scored(labels, variables)

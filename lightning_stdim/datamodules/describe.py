@@ -103,7 +103,7 @@ def describe(collection: Collection, *, label_set: LabelSet | None = None) -> De
 
     Args:
         collection: with its frames; they are not copied.
-        label_set: which variables to describe; by default the paper's where it has the game.
+        label_set: which variables to describe; by default those that the file has.
 
     Returns:
         The statistics.
@@ -113,7 +113,7 @@ def describe(collection: Collection, *, label_set: LabelSet | None = None) -> De
     """
     attributes = collection.attributes
     game, policy = str(attributes["game"]), str(attributes["policy"])
-    label_set = label_set or default_label_set(game)
+    label_set = label_set or attributes.get("label_set") or default_label_set(game)
     agent: Agent = "random_agent" if policy in POLICIES else "ppo_agent"  # those play at random
     probed = probed_in_paper(game, agent)
     labels = ram2label(game, collection.ram, label_set)

@@ -54,7 +54,8 @@ def export(path: Path, *, format: Format, out: Path) -> None:
         path: the file of collected frames.
         format: see above. Memory holds all frames for ``"npz"``, an episode's for ``"minari"``.
         out: the file, or for ``"minari"`` the folder, to make. Minari's ``load_dataset`` finds it
-            under the dataset's id in the folder that ``MINARI_DATASETS_PATH`` names.
+            under the folder's name, which should end like an id's (``-v0``), in the folder that
+            ``MINARI_DATASETS_PATH`` names.
 
     Raises:
         ConfigurationError: `out` is there already, or the format's library is not installed.
@@ -97,7 +98,7 @@ def _minari(path: Path, out: Path) -> None:
     storages = _library("minari.dataset.minari_storage")
     collection = store.read(path, with_frames=False)
     attributes, length = collection.attributes, collection.episode_length
-    data = out / "data"
+    data = (out / "data").resolve()  # Minari joins a relative one with itself
     data.mkdir(parents=True)
     storage = storages.MinariStorage.new(
         data,

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from lightning_stdim.datamodules import store
@@ -71,6 +70,8 @@ def load_frames(path: Path, n: int, *, processes: int = 1) -> Frames:
     needed, available = n * FRAME_BYTES, available_memory() // processes
     if needed <= SHARE * available:
         return torch.from_numpy(store.read_frames(path))
+    from lightning.pytorch.utilities import rank_zero_info  # late: it takes seconds to import
+
     rank_zero_info(
         f"{n} frames take {needed / 1e9:.1f} GB and {available / 1e9:.1f} GB of memory are "
         f"available: they stay compressed in {path} and every batch reads its own, which is slower "

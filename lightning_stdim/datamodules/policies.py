@@ -15,6 +15,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -135,10 +136,16 @@ class PolicySettings:
         _look_here()
         try:
             spec = importlib.util.find_spec(module)
-        except (ImportError, ValueError):
+        except ModuleNotFoundError:
             spec = None
-        if spec is None or spec.origin is None:
-            raise ConfigurationError(f"policy {self.policy!r}: there is no module {module!r}")
+        except Exception as error:  # whatever a user's package may raise
+            raise ConfigurationError(
+                f"policy {self.policy!r} cannot be imported: {type(error).__name__}: {error}"
+            ) from error
+        if spec is None or not spec.has_location or spec.origin is None:
+            raise ConfigurationError(
+                f"policy {self.policy!r}: there is no file of a module {module!r}"
+            )
         return Path(spec.origin)
 
     def attributes(self) -> dict[str, Any]:
@@ -146,7 +153,8 @@ class PolicySettings:
 
         Returns:
             ``policy``, ``policy_sha256`` (of the agent's or the module's file, "" where there is
-            none), ``epsilon`` and ``greedy``.
+            none), ``epsilon`` and ``greedy``; for an agent also the version of ``torch``, whose
+            rounding can decide an action.
 
         Raises:
             StoreError: the file cannot be read.
@@ -157,6 +165,7 @@ class PolicySettings:
             "policy_sha256": self._sha256(),
             "epsilon": float(self.epsilon),
             "greedy": self.greedy,
+            **({"torch": version("torch")} if self.is_agent else {}),
         }
 
     def _sha256(self) -> str:
@@ -177,17 +186,19 @@ class PolicySettings:
         if digest := self._sha256():
             stem = Path(name).stem if self.is_agent else name
             name = f"{re.sub(r'[^A-Za-z0-9_.]+', '-', stem)}-{digest[:8]}"
-        mixing = f"-eps{self.epsilon:g}" if self.epsilon else ""
+        mixing = f"-eps{float(self.epsilon)!r}" if self.epsilon else ""
         return name + mixing + ("-greedy" if self.greedy else "")
 
     def options(self) -> str:
         """Write the policy as options of the command line.
 
         Returns:
-            What to append to ``collect``; "" for the random policy.
+            What to append to ``collect``; "" for the random policy. An agent's file is without its
+            folder, so that a collection does not depend on where its agent was.
         """
-        options = [] if self.policy == "random" else ["--policy", self.policy]
-        options += ["--epsilon", f"{self.epsilon:g}"] if self.epsilon else []
+        name = Path(self.policy).name if self.is_agent else self.policy
+        options = [] if self.policy == "random" else ["--policy", name]
+        options += ["--epsilon", repr(float(self.epsilon))] if self.epsilon else []
         options += ["--greedy", "true"] if self.greedy else []
         return "".join(f" {shlex.quote(option)}" for option in options)
 

@@ -427,7 +427,8 @@ def _check_seal(path: Path, file: BinaryIO, *, verify: bool) -> None:
     lines = found.rstrip(b"\0").decode("ascii", "replace").split("\n")
     if lines[0] != _MAGIC or len(lines) < 2:
         raise StoreError(
-            f"{path} is not a file of collected frames, or a damaged one: {_remedy(None)}"
+            f"{path} is not a file of collected frames, or a damaged one. If `collect` wrote it, "
+            f"{_remedy(None)}"
         )
     if lines[1] != f"schema {SCHEMA}":
         raise StoreError(

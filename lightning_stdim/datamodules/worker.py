@@ -17,9 +17,14 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
+
+import numpy as np
 
 from lightning_stdim.errors import ConfigurationError, EncoderError, StoreError
+
+if TYPE_CHECKING:
+    from lightning_stdim.datamodules.store import Columns
 
 _MODULE = "lightning_stdim.datamodules.worker"
 
@@ -64,6 +69,7 @@ class Crew:
                     "PYTHONPATH": path,
                     "OPENBLAS_NUM_THREADS": "1",
                     "OMP_NUM_THREADS": "1",
+                    "MKL_NUM_THREADS": "1",
                 },
                 text=True,
                 start_new_session=True,  # Ctrl-C is for the parent, which then ends the workers
@@ -117,7 +123,9 @@ class Crew:
             StoreError: a worker has died or given up.
         """
         # Of all of them, so that whatever is reported from now on is a piece.
-        settings: list[dict[str, Any]] = [self._next().message["settings"] for _ in self._processes]
+        settings: list[dict[str, Any]] = [
+            self.report().message["settings"] for _ in self._processes
+        ]
         return settings[0]
 
     def has_news(self) -> bool:
@@ -138,9 +146,6 @@ class Crew:
             ConfigurationError: what was ordered cannot be played.
             StoreError: a worker has died or given up.
         """
-        return self._next()
-
-    def _next(self) -> Report:
         report = self._reports.get()
         if not report.message:
             code = self._processes[report.worker].wait()
@@ -191,11 +196,23 @@ def _play(
         for columns, ended in pieces:
             rows = len(columns["actions"])
             path = Path(folder) / piece_name(number, start, rows, ended)
-            if not path.exists():  # it does where an interrupted game is played again
+            if path.exists():  # an interrupted game is played again
+                _check_same(columns, store.read_columns(path, columns), path, policy)
+            else:
                 store.write_columns(path, columns)
             message = {"game": number, "start": start, "rows": rows, "ended": ended}
             print(json.dumps(message), file=reports, flush=True)
             start += rows
+
+
+def _check_same(played: Columns, kept: Columns, path: Path, policy: dict[str, Any]) -> None:
+    """Refuse to put a game together from two that went different ways."""
+    if not all(np.array_equal(played[name], kept[name]) for name in played):
+        raise ConfigurationError(
+            f"a game went another way when it was played again: policy {policy['policy']!r} does "
+            "not always do the same with the same frames and generator, or a library that it uses "
+            f"has changed. Delete {path.parent} to start afresh"
+        )
 
 
 def main() -> None:

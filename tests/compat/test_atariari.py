@@ -108,6 +108,7 @@ def test_the_wrapper_is_an_old_environment() -> None:
         assert info["labels"] == env.labels() == ram2label(ENV, ram) == truth
     assert info["TimeLimit.truncated"]
     assert info["ale.lives"] == env.unwrapped.ale.lives()
+    assert isinstance(gym.make(env.spec), AtariARIWrapper)
     with pytest.raises(ConfigurationError, match="CartPole"):
         AtariARIWrapper(gym.make("CartPole-v1"))
 

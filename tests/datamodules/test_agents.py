@@ -16,6 +16,7 @@ from stable_baselines3.common.env_util import make_atari_env
 from stable_baselines3.common.vec_env import VecFrameStack
 
 from lightning_stdim.datamodules.agents import LAYOUTS, load_agent, seen_through
+from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.datamodules.collect import collect
 from lightning_stdim.datamodules.emulator import Emulator
 from lightning_stdim.datamodules.play import moments
@@ -111,6 +112,27 @@ def test_a_sampled_agent_follows_its_distribution(ppo, agent, tmp_path):
     assert p.max(1).mean() < 0.9  # there was something to draw
 
 
+def test_where_an_agent_s_file_is_does_not_matter(agent, tmp_path, monkeypatch):
+    arguments = {"steps": 40, "progress": False}
+    one = collect("pong", policy=str(agent), root=tmp_path / "1", **arguments)
+    monkeypatch.chdir(agent.parent)
+    two = collect("pong", policy=f"./{agent.name}", root=tmp_path / "2", **arguments)
+    assert one.name == two.name
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_a_run_does_not_go_on_with_another_agent(agent, tmp_path):
+    own = tmp_path / "own.zip"
+    own.write_bytes(agent.read_bytes())
+    data = AtariDataModule("pong", policy=str(own), root=str(tmp_path))
+    state = data.state_dict()
+    data.load_state_dict(state)
+    with zipfile.ZipFile(own, "a") as archive:
+        archive.writestr("more", "")
+    with pytest.raises(ConfigurationError, match="has changed: the checkpoint's run had its file"):
+        data.load_state_dict(state)
+
+
 def test_workers_do_not_change_what_an_agent_does(agent, tmp_path):
     arguments = {"steps": 300, "policy": str(agent), "epsilon": 0.2, "progress": False}
     one = collect("pong", workers=1, root=tmp_path / "1", **arguments)
@@ -173,6 +195,10 @@ def test_a_file_of_another_kind_is_refused(ppo, agent, tmp_path):
         load_agent(saved([1]))
     with pytest.raises(EncoderError, match=r"layers of shapes \[\(32, 1, 8, 8\)"):
         load_agent(saved(state | {"pi_features_extractor.cnn.0.weight": torch.zeros(32, 1, 8, 8)}))
+    with pytest.raises(EncoderError, match="weights that are not finite"):
+        load_agent(saved(state | {"action_net.bias": torch.full((6,), torch.nan)}))
+    with pytest.raises(EncoderError, match="layers that are not tensors"):
+        load_agent(saved(state | {"action_net.bias": 3}))
     with pytest.raises(EncoderError, match="layers between Nature's features and the actions"):
         load_agent(saved(state | {"mlp_extractor.policy_net.0.weight": torch.zeros(64, 512)}))
     with pytest.raises(ConfigurationError, match=r"has 6 actions and the game's .* action set 4"):

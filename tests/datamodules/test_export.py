@@ -7,6 +7,7 @@ import errno
 import json
 import sys
 import tracemalloc
+from pathlib import Path
 
 import minari
 import numpy as np
@@ -193,3 +194,10 @@ def test_a_full_disk_leaves_nothing(format, function, file, tmp_path, monkeypatc
     with pytest.raises(StoreError, match="a cannot be written: No space left on device"):
         export(file, format=format, out=tmp_path / "a")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_minari_by_a_relative_path(tmp_path, monkeypatch):
+    store.write(tmp_path / "a.h5", make([[3]]))
+    monkeypatch.chdir(tmp_path)
+    export(Path("a.h5"), format="minari", out=Path("there"))
+    assert minari.MinariDataset(tmp_path / "there" / "data").total_steps == 2

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from lightning_stdim.datamodules import collect as collect_module
 from lightning_stdim.datamodules.collect import collect
 from lightning_stdim.datamodules.policies import (
     STICKINESS,
@@ -64,6 +65,17 @@ def here(tmp_path, monkeypatch) -> Path:
             def broken(n_actions, rng):
                 return lambda view: {}["key"]
 
+            def moody(n_actions, rng):
+                import os, random
+                calls = iter(range(10**6))
+
+                def act(view):
+                    if next(calls) == 90 and os.path.exists("stop"):
+                        raise RuntimeError("enough")
+                    return random.randrange(n_actions)
+
+                return act
+
             constant = 3
         """)
     )
@@ -93,11 +105,8 @@ def test_epsilon_replaces_that_share_by_uniform_actions():
     np.testing.assert_allclose(shares(make), expected, atol=0.012)
 
 
-def test_epsilon_1_is_uniform_and_0_changes_nothing():
+def test_epsilon_1_is_uniform():
     np.testing.assert_allclose(shares(PolicySettings(epsilon=1).load()), 1 / N, atol=0.012)
-    np.testing.assert_array_equal(
-        shares(PolicySettings(epsilon=0).load(), 500), shares(PolicySettings().load(), 500)
-    )
 
 
 def test_a_policy_of_one_s_own_sees_what_is_recorded(here):
@@ -165,12 +174,30 @@ def test_the_mean_return_is_over_whole_games(here):
     assert exact.attributes["mean_return"] == pytest.approx(returns[0])
 
 
+def test_a_policy_that_does_not_repeat_itself_cannot_be_gone_on_with(here, monkeypatch):
+    monkeypatch.setattr(collect_module, "PIECE_ROWS", 16)
+    arguments = {"steps": 200, "policy": "players:moody", "root": here, "progress": False}
+    (here / "stop").touch()
+    with pytest.raises(ConfigurationError, match="RuntimeError: enough"):
+        collect("pong", **arguments)
+    (here / "stop").unlink()
+    with pytest.raises(ConfigurationError, match="'players:moody' does not always do the same"):
+        collect("pong", **arguments)
+    assert not list(here.glob("*.h5"))
+
+
+def test_neighbouring_epsilons_have_files_of_their_own():
+    labels = {PolicySettings(epsilon=e).label() for e in (0.2, 0.2000001, 0.1234561, 0.1234562)}
+    assert len(labels) == 4
+    assert PolicySettings(epsilon=0.2).label() == "random-eps0.2"
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         ({"policy": "best"}, r"policy 'best' is unknown: choose one of random, sticky-random, an"),
         ({"policy": "agent.zip"}, "there is no policy agent.zip"),
-        ({"policy": "nowhere:play"}, "there is no module 'nowhere'"),
+        ({"policy": "nowhere:play"}, "there is no file of a module 'nowhere'"),
         ({"policy": "players:missing"}, "'players:missing' cannot be imported: AttributeError"),
         ({"policy": "players:constant"}, "is a int, not a callable"),
         ({"policy": "players:fractions"}, r"returned 0.5: an action is an integer in 0..5"),
