@@ -103,6 +103,8 @@ def describe(files: list[str], *, label_set: LabelSet | None = None, out: str | 
                 temporary.write_bytes(picture)
         return compute(collection, label_set=label_set)
 
+    for file in files:  # before any work is done
+        store.check(Path(file), verify=False)
     folder = Path(out) if out else None
     suffixes = [f"-{k}" for k in range(1, len(files) + 1)] if len(files) > 1 else [""]
     # A collection is released before the next one is read.
@@ -149,6 +151,9 @@ def probe(
     seed: int = 0,
     root: str = "data",
     workers: int | None = None,
+    policy: str | None = None,
+    epsilon: float | None = None,
+    greedy: bool | None = None,
     label_set: LabelSet | None = None,
     preset: str = "laptop",
     device: str | None = None,
@@ -166,6 +171,9 @@ def probe(
         seed: of the frames, the splits and the probes.
         root: folder of the collections.
         workers: processes that collect; all cores by default.
+        policy: who plays, as for collect; the preset's by default.
+        epsilon: share of actions replaced by uniform ones; the preset's by default.
+        greedy: an agent's most probable action instead of a drawn one; the preset's by default.
         label_set: which labels to score; the preset's by default.
         preset: smoke, laptop, paper or a YAML file: data and probe settings.
         device: where to compute; a GPU if there is one by default.
@@ -204,6 +212,9 @@ def probe(
         "seed": seed,
         "root": root,
         "workers": workers,
+        "policy": policy,
+        "epsilon": epsilon,
+        "greedy": greedy,
         "label_set": label_set,
         "stage": "probe",
     }

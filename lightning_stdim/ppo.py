@@ -170,6 +170,11 @@ def _build(game: str, *, seed: int, device: str, precision: Precision) -> Any:
         ) from error
     ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # before it prints its banner
     gymnasium.register_envs(ale_py)
+    try:
+        torch.empty(0, device=None if device == "auto" else device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigurationError(f"device {device!r} cannot be used: {reason}") from error
     name = next(name for name in gymnasium.registry if name.lower() == f"{game}noframeskip-v4")
     settings = dict(SETTINGS)
     env = make_atari_env(name, n_envs=settings.pop("n_envs"), seed=seed)
@@ -206,6 +211,7 @@ def _learn(model: Any, record: dict[str, Any], steps: int, path: Path, progress:
     from stable_baselines3.common.callbacks import BaseCallback
 
     curve, returns = record["curve"], deque(record["returns"], maxlen=100)
+    before = len(curve)
     started = time.monotonic() - (curve[-1]["seconds"] if curve else 0.0)
     games = curve[-1]["games"] if curve else 0
 
@@ -234,7 +240,7 @@ def _learn(model: Any, record: dict[str, Any], steps: int, path: Path, progress:
             show(model.num_timesteps, mean)
 
         def _on_rollout_start(self) -> None:  # the last rollout has been learnt from by now
-            if curve and len(curve) % SAVE_EVERY == 0:
+            if len(curve) > before and len(curve) % SAVE_EVERY == 0:
                 _save(model, record, path)
 
     with _progress_bar(record["game"], steps, progress) as show:
@@ -244,8 +250,8 @@ def _learn(model: Any, record: dict[str, Any], steps: int, path: Path, progress:
         except KeyboardInterrupt:
             kept = read_record(path)["curve"][-1]["steps"] if path.exists() else 0
             raise KeyboardInterrupt(
-                f"interrupted; {kept} of {steps} steps are kept in {path}: do the same again to "
-                "go on"
+                f"interrupted; {kept} of {steps} steps are kept in {path.parent}: do the same "
+                "again to go on"
             ) from None
     _save(model, record, path)
 

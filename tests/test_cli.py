@@ -212,6 +212,15 @@ def probe(small, encoder):
     ]
 
 
+def test_probe_another_policy_s_frames(small, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = [*probe(small, "majority"), "--policy=sticky-random", "--epsilon=0.2", "--out=run"]
+    assert main(words) == 0
+    found = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert "'policy': 'sticky-random', " in str(found)
+    assert "'epsilon': 0.2" in str(found)
+
+
 def test_probe_a_module_of_the_user(small, tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(
         "from torch import nn\n"

@@ -168,7 +168,7 @@ def get_episodes(
         collect_mode: ``"random_agent"`` only.
         train_mode: ``"probe"`` or ``"train_encoder"``.
         checkpoint_index: -1 only.
-        min_episode_length: only longer episodes are used.
+        min_episode_length: only longer episodes are used, the state that ends one not counted.
         root: folder of the collections.
 
     Returns:
@@ -200,7 +200,7 @@ def get_episodes(
         root=root,
         label_set=LABEL_SET,
         entropy_threshold=entropy_threshold,
-        min_episode_length=min_episode_length + 1,
+        min_episode_length=min_episode_length + 2,  # ours have the state that ends them, too
     )
     if train_mode == "probe":
         return _probe_episodes(module.probe_data())

@@ -50,7 +50,8 @@ def load_probe_data(
         entropy_threshold: variables whose labels have a lower entropy over the whole collection,
             in nats, are dropped.
         seed: of the split.
-        min_episode_length: shorter episodes are left out. The reference's value is 65.
+        min_episode_length: shorter episodes are left out. The reference's rule, more than 64
+            frames without the last state, is 66 here.
         deduplicate: remove test frames that are byte-equal to a training or validation frame.
         split_order: of the episodes that are split; ``"time"`` is the reference's way.
         stale_first_label: the reference's slip: the label of an episode's first frame is that of

@@ -45,7 +45,8 @@ def split_episodes(
         lengths: int64 [E], frames per episode.
         fractions: share of the frames per split, in (0, 1], adding up to 1.
         seed: the order of the episodes depends on it alone.
-        min_length: shorter episodes are left out. The reference's value is 65.
+        min_length: shorter episodes are left out. The reference's rule, more than 64
+            frames without the last state, is 66 here.
         order: "shuffled" by seed, or in the order of "time": the reference's way, which shuffles
             the episodes but does not use the shuffle.
 

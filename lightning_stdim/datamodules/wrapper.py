@@ -25,9 +25,9 @@ class AtariARIWrapper(
     It is a dict from every annotated variable's name to its value, a Python int 0 to 255, with the
     same names in the same order every time, read from the RAM of the emulator state that the
     observation shows. It can be inside or outside other wrappers that hand on the ``info`` of the
-    newest frame, as Gymnasium's do; Stable-Baselines3's ``AtariWrapper`` drops that of a reset, so
-    it belongs inside. Vector environments are made of wrapped single ones; Gymnasium's turn the
-    dict into one of arrays.
+    newest frame, as Gymnasium's do. Stable-Baselines3's ``AtariWrapper`` drops that of a reset, so
+    this one goes around it: ``AtariARIWrapper(AtariWrapper(env))``. Vector environments are made of
+    wrapped single ones; Gymnasium's turn the dict into one of arrays.
 
     Args:
         env: made by ale-py, such as ``gymnasium.make("ALE/Pong-v5")`` or

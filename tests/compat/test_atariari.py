@@ -218,7 +218,7 @@ def test_scores_are_those_of_the_paper_protocol(folder: str) -> None:
     trainer.train(train, val, train_labels, val_labels)
     accuracy, f1 = trainer.test(test, test_labels)
     data = AtariDataModule(
-        ENV, probe_steps=STEPS, seed=1, root=folder, label_set="upstream", min_episode_length=21
+        ENV, probe_steps=STEPS, seed=1, root=folder, label_set="upstream", min_episode_length=22
     ).probe_data()
     assert len(data.splits["test"]) == sum(map(len, test))
     settings = PaperSettings(lr=3e-3, max_epochs=3)

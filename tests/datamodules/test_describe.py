@@ -229,3 +229,10 @@ def test_a_damaged_file_is_one_error(real, tmp_path, capsys):
     assert errors.startswith("error: ")
     assert "bad.h5 is damaged" in errors
     assert len(errors.splitlines()) == 1
+
+
+def test_nothing_is_written_when_a_file_is_missing(real, tmp_path, capsys):
+    out = tmp_path / "sheets"
+    assert main(["describe", str(real), str(tmp_path / "missing.h5"), "--out", str(out)]) == 2
+    assert "there is no file" in capsys.readouterr().err
+    assert not out.exists()
