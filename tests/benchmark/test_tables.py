@@ -158,6 +158,14 @@ def test_other_labels_beside_the_paper_when_asked_for(make_result) -> None:
     assert labels == {("ours", "upstream 1"), ("report", "paper 1"), ("paper", "paper 1")}
 
 
+def test_what_was_not_scored_is_said_by_label_set(make_result) -> None:
+    other = of_labels(make_result, "upstream")
+    other["scores"]["dropped"] = {"player_y": "entropy 0.1 nats"}
+    table = compare([make_result(), other], game="pong", metric="f1", mixed_label_sets=True)
+    notes = [note for note in table.notes if note.startswith("Not scored")]
+    assert notes == ["Not scored (label set upstream 1): player_y (entropy 0.1 nats)."]
+
+
 def test_undefined_scores_leave_no_number(make_result) -> None:
     results = [make_result(values=(None, 0.4, 0.9)), make_result(seed=1, values=(None, 0.6, 0.9))]
     table = compare(results, game="pong", metric="f1")
