@@ -10,18 +10,17 @@ import json
 import time
 import zipfile
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import filelock
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lightning_stdim.datamodules.labels import canonical_game
 from lightning_stdim.errors import ConfigurationError, StoreError
 from lightning_stdim.files import atomically, make_directory
+from lightning_stdim.progress import progress_bar
 
 Precision = Literal["32", "bf16-mixed"]
 
@@ -237,14 +236,15 @@ def _learn(model: Any, record: dict[str, Any], steps: int, path: Path, progress:
                     "seconds": seconds,
                 }
             )
-            show(model.num_timesteps, mean)
+            note = "" if mean is None else f"mean return {mean:.1f}"
+            update(min(model.num_timesteps, steps), note)
 
         def _on_rollout_start(self) -> None:  # the last rollout has been learnt from by now
             if len(curve) > before and len(curve) % SAVE_EVERY == 0:
                 _save(model, record, path)
 
-    with _progress_bar(record["game"], steps, progress) as show:
-        show(model.num_timesteps, None)
+    with progress_bar(f"training on {record['game']}", steps, enabled=progress) as update:
+        update(model.num_timesteps, "")
         try:
             model.learn(steps - model.num_timesteps, callback=Record(), reset_num_timesteps=False)
         except KeyboardInterrupt:
@@ -294,24 +294,3 @@ def _alone(folder: Path) -> Iterator[None]:
             yield
     except filelock.Timeout:
         raise ConfigurationError(f"{folder} is in use by another training: wait for it") from None
-
-
-@contextmanager
-def _progress_bar(
-    game: str, steps: int, progress: bool
-) -> Iterator[Callable[[int, float | None], None]]:
-    columns = (
-        TextColumn("training on {task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[mean]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), disable=not progress) as bar:
-        task = bar.add_task(game, total=steps, mean="")
-
-        def show(done: int, mean: float | None) -> None:
-            text = "" if mean is None else f"mean return {mean:.1f}"
-            bar.update(task, completed=min(done, steps), mean=text)
-
-        yield show

@@ -12,7 +12,7 @@ from lightning_stdim.datamodules.batches import Split
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.probes.features import ProbeFeatures
 from lightning_stdim.probes.logistic import Logistic, Optimum, minimise
-from lightning_stdim.probes.progress import progress_bar
+from lightning_stdim.progress import progress_bar
 
 EXTRAPOLATION = 0.7
 """How far the last change of strength is continued to start the next; saves a fifth of the work."""

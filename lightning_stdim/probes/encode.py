@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lightning_stdim.datamodules.frames_on_disk import Frames
 from lightning_stdim.errors import EncoderError, LightningStdimError
-from lightning_stdim.probes.progress import progress_bar
+from lightning_stdim.progress import progress_bar
 
 
 def encode(

@@ -19,7 +19,7 @@ from lightning_stdim.datamodules.batches import Split
 from lightning_stdim.errors import ConfigurationError, TrainingError
 from lightning_stdim.probes.features import ProbeFeatures
 from lightning_stdim.probes.heads import LinearHeads
-from lightning_stdim.probes.progress import progress_bar
+from lightning_stdim.progress import progress_bar
 
 
 @dataclass(frozen=True)
