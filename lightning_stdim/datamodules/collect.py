@@ -16,14 +16,6 @@ from typing import Any
 import filelock
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
 from lightning_stdim import __version__
 from lightning_stdim.datamodules import recording, store
@@ -38,6 +30,7 @@ from lightning_stdim.datamodules.play import game_seed
 from lightning_stdim.datamodules.policies import PolicySettings
 from lightning_stdim.datamodules.worker import Crew
 from lightning_stdim.errors import ConfigurationError, StoreError
+from lightning_stdim.progress import progress_bar
 
 PIECE_ROWS = 1024
 """Rows that a worker records in memory (a few MB) before it writes them: what a kill can lose."""
@@ -120,7 +113,8 @@ def collect(
                 with Crew(workers, {**orders, "size": PIECE_ROWS}) as crew:
                     attributes |= crew.settings()
                     partial = Partial(folder, {**attributes, "piece_rows": PIECE_ROWS})
-                    with _progress_bar(game, steps, progress) as show:
+                    with progress_bar(f"collecting {game}", steps, enabled=progress) as update:
+                        show = _with_rate(update, steps)
                         pieces = _play(partial, crew, workers, steps, show)
                         whole = _assemble(partial, attributes, pieces)
                 whole.replace(path)
@@ -241,26 +235,15 @@ def _alone(path: Path, progress: bool) -> Iterator[None]:
             lock.release()
 
 
-@contextmanager
-def _progress_bar(game: str, steps: int, progress: bool) -> Iterator[Callable[[int], None]]:
+def _with_rate(update: Callable[[int, str], None], steps: int) -> Callable[[int], None]:
     """Show how many steps there are and how fast they come."""
-    columns = (
-        TextColumn("collecting {task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), disable=not progress) as bar:
-        task = bar.add_task(game, total=steps, rate="")
+    start: tuple[float, int] | None = None  # when, and what an earlier run had left
 
-        start: tuple[float, int] | None = None  # when, and what an earlier run had left
+    def show(done: int) -> None:
+        nonlocal start
+        now = time.monotonic()
+        start = start or (now, done)
+        rate = f"{(done - start[1]) / (now - start[0]):.0f} steps/s" if done > start[1] else ""
+        update(min(done, steps), rate)
 
-        def show(done: int) -> None:
-            nonlocal start
-            now = time.monotonic()
-            start = start or (now, done)
-            rate = f"{(done - start[1]) / (now - start[0]):.0f} steps/s" if done > start[1] else ""
-            bar.update(task, completed=min(done, steps), rate=rate)
-
-        yield show
+    return show
