@@ -89,7 +89,7 @@ def kill(pid: int) -> None:
 
 
 def pieces(root: Path) -> set[str]:
-    return {path.name for path in root.glob("*.partial/*-*.h5")}
+    return {path.name for path in root.glob("*.partial/*-*.npz.zst")}
 
 
 def strike(process: subprocess.Popen[bytes], victim: str, rng: np.random.Generator) -> list[int]:

@@ -13,12 +13,13 @@ from lightning_stdim.errors import StoreError
 
 
 @contextmanager
-def atomically(path: Path) -> Iterator[Path]:
+def atomically(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Write under another name, then rename.
 
     Args:
         path: the file or folder to make; the folder above it is made if it is missing. A file that
             is there is replaced, a folder is not.
+        durable: wait until a file is on the disk, so that not even a power cut can take it.
 
     Yields:
         The temporary name, in the same folder. After an error nothing is left of it.
@@ -30,7 +31,7 @@ def atomically(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        if temporary.is_file():
+        if durable and temporary.is_file():
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())  # or the name could outlive a power cut, and not the data
         temporary.replace(path)

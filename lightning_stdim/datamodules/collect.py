@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_stdim import __version__
-from lightning_stdim.datamodules import recording, store
+from lightning_stdim.datamodules import piece_file, recording, store
 from lightning_stdim.datamodules.labels import (
     LabelSet,
     annotation,
@@ -162,7 +162,7 @@ def _assemble(
     def frames() -> Iterator[NDArray[np.uint8]]:
         row = 0
         for game, piece in pieces:
-            columns = store.read_columns(piece, recording.COLUMNS)
+            columns = piece_file.read(piece)
             waiting.append({name: columns[name] for name in store.STATE_COLUMNS})
             games.append(game)
             firsts.append(row)

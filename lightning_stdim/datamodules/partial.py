@@ -1,9 +1,9 @@
 """The folder of an unfinished collection: pieces of games, and which of them are still needed.
 
-A piece is a file of its own, named ``GAME-START-ROWS.h5``, or ``GAME-START-ROWS-end.h5`` where the
-game ends with it; START is the piece's first row in its game. It appears by a rename when it is
-complete. All that is known about the collection's progress is in these names, so there is no state
-that a kill could leave wrong.
+A piece is a file of its own, named ``GAME-START-ROWS.npz.zst``, or ``GAME-START-ROWS-end.npz.zst``
+where the game ends with it; START is the piece's first row in its game. It appears by a rename when
+it is complete. All that is known about the collection's progress is in these names, so there is no
+state that a kill could leave wrong.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lightning_stdim.datamodules import store
+from lightning_stdim.datamodules import piece_file
 from lightning_stdim.errors import StoreError
 
-_NAME = re.compile(r"(\d+)-(\d+)-(\d+)(-end)?\.h5")
+_NAME = re.compile(r"(\d+)-(\d+)-(\d+)(-end)?\.npz\.zst")
 
 
 class Piece(NamedTuple):
@@ -44,7 +44,7 @@ def piece_name(game: int, start: int, rows: int, ended: bool) -> str:
     Returns:
         The file's name.
     """
-    return f"{game:06d}-{start:06d}-{rows}{'-end' if ended else ''}.h5"
+    return f"{game:06d}-{start:06d}-{rows}{'-end' if ended else ''}.npz.zst"
 
 
 class Partial:
@@ -86,7 +86,7 @@ class Partial:
             try:
                 if name is None or int(name[2]) != self.rows(int(name[1])):
                     raise StoreError("a temporary file, or a piece after a gap")
-                store.check(path)
+                piece_file.read(path)
             except StoreError:
                 path.unlink()
             else:

