@@ -32,7 +32,7 @@ from lightning_stdim.errors import (
     TrainingError,
 )
 from lightning_stdim.files import make_directory
-from lightning_stdim.methods import STDIM, RandomCNN, SSLMethod
+from lightning_stdim.methods import SSLMethod
 from lightning_stdim.presets import preset_path
 from lightning_stdim.probes import (
     ConvergedSettings,
@@ -49,12 +49,6 @@ from lightning_stdim.runs import (
     run_of,
 )
 from lightning_stdim.terminal import print_scores
-
-METHOD_NAMES: dict[type[LightningModule], str] = {
-    STDIM: "st-dim",
-    RandomCNN: "random-cnn",
-    Supervised: "supervised",
-}
 
 
 class StdimCLI(LightningCLI):
@@ -76,6 +70,12 @@ class StdimCLI(LightningCLI):
         )
         parser.add_argument(
             "--preset", type=str | None, default=None, help="name recorded beside the results"
+        )
+        parser.add_argument(
+            "--method",
+            type=str | None,
+            default=None,
+            help="name recorded in the results; by default the model's own",
         )
         parser.add_class_arguments(PaperSettings, "paper")
         parser.add_class_arguments(ConvergedSettings, "converged")
@@ -246,7 +246,9 @@ class StdimCLI(LightningCLI):
             self.folder,
             {
                 "game": self.datamodule.game,
-                "method": METHOD_NAMES.get(type(self.model), type(self.model).__name__),
+                "method": self._get(self.config, "method")
+                or getattr(self.model, "name", None)
+                or type(self.model).__name__,
                 "preset": self._get(self.config, "preset"),
                 "seed": self._get(self.config, "seed_everything"),
                 "scores": scores,

@@ -1,4 +1,4 @@
-"""The presets that ship with the package: budgets by name."""
+"""The presets that ship with the package: budgets, and methods, by name."""
 
 from __future__ import annotations
 
@@ -34,6 +34,27 @@ def preset_path(name: str) -> Path:
     raise ConfigurationError(
         f"unknown preset {name!r}; there are {known}, or a path to a YAML file"
     )
+
+
+def method_names() -> list[str]:
+    """List the methods that ship with the package and have something to train or to probe.
+
+    Returns:
+        Names, sorted.
+    """
+    return sorted(path.stem for path in (FOLDER / "methods").glob("*.yaml"))
+
+
+def method_path(name: str) -> Path:
+    """Find a method's configuration: its class and its settings.
+
+    Args:
+        name: one of :func:`method_names`.
+
+    Returns:
+        The path of its file.
+    """
+    return FOLDER / "methods" / f"{name}.yaml"
 
 
 def read_preset(name: str) -> dict[str, Any]:

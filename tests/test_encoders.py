@@ -5,7 +5,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lightning_stdim.encoders import NatureEncoder, build_encoder
+from lightning_stdim.encoders import (
+    ImpalaEncoder,
+    NatureEncoder,
+    build_encoder,
+    feature_dim_of,
+    require_local_map,
+)
 from lightning_stdim.errors import ConfigurationError, EncoderError
 
 
@@ -81,3 +87,77 @@ def test_build_encoder_from_path():
         build_encoder("lightning_stdim.encoders.NatureEncoder", {"depth": 3})
     with pytest.raises(EncoderError, match="not a subclass"):
         build_encoder("os.system", {"command": "true"})
+
+
+def residual(x, weights):
+    (w1, b1), (w2, b2) = weights
+    return x + F.conv2d(F.relu(F.conv2d(F.relu(x), w1, b1, padding=1)), w2, b2, padding=1)
+
+
+def test_impala_is_its_layers_written_out(frames):
+    encoder = ImpalaEncoder(feature_dim=7, channels=(4, 5, 6, 3))
+    encoder.requires_grad_(False)
+    layers = [
+        (layer.weight.clone(memory_format=torch.contiguous_format), layer.bias)
+        for layer in encoder.modules()
+        if isinstance(layer, nn.Conv2d)
+    ]
+    x = frames.float() / 255
+    for block in range(4):
+        first, *rest = layers[5 * block : 5 * block + 5]
+        x = F.max_pool2d(F.conv2d(x, *first, padding=1), 3, stride=2, padding=1)
+        x = residual(residual(x, rest[:2]), rest[2:])
+        if block == 2:
+            torch.testing.assert_close(encoder.local_map(frames), x, rtol=1e-4, atol=1e-4)
+            assert x.shape[1:] == (encoder.local_channels, 27, 20)
+    linear = encoder.global_layers[-1]
+    expected = F.relu(x).reshape(3, -1) @ linear.weight.T + linear.bias
+    torch.testing.assert_close(encoder(frames), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("encoder", [NatureEncoder, ImpalaEncoder])
+def test_stacked_and_resized_frames(frames, encoder):
+    stack = torch.cat([frames, frames.flip(0)], dim=1)
+    small = encoder(in_channels=2, feature_dim=5, resize=[105, 80])
+    whole = encoder(in_channels=2, feature_dim=5, resize=[105, 80])
+    whole.load_state_dict(small.state_dict())
+    means = stack.float().unflatten(2, (105, 2)).unflatten(4, (80, 2)).mean((3, 5)) / 255
+    local, vector = small.feature_maps(stack)
+    assert vector.shape == (3, 5)
+    torch.testing.assert_close(local, whole.local_layers(means), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"resize": [84]}, r"resize=\[84\] must be a height and a width"),
+        ({"resize": [20, 20]}, "frames of 20 x 20 are too small for NatureEncoder"),
+        ({"feature_dim": 0}, "feature_dim=0 must both be at least 1"),
+    ],
+)
+def test_wrong_sizes_are_named(arguments, message):
+    with pytest.raises(ConfigurationError, match=message):
+        NatureEncoder(**arguments)
+
+
+class Plain(nn.Module):
+    """A backbone of a user's own."""
+
+    def __init__(self, size=3):
+        super().__init__()
+        self.size = size
+
+    def forward(self, frames):
+        assert not self.training
+        return frames.flatten(1)[:, : self.size].float()
+
+
+def test_the_size_of_any_backbone_s_vector():
+    assert feature_dim_of(NatureEncoder(feature_dim=9)) == 9
+    plain = Plain().train()
+    assert feature_dim_of(plain) == 3
+    assert plain.training
+    with pytest.raises(EncoderError, match="Linear failed on uint8 frames"):
+        feature_dim_of(nn.Linear(2, 2))
+    with pytest.raises(EncoderError, match=r"Some method needs an encoder with a local map.*Plain"):
+        require_local_map(plain, "Some method")

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lightning_stdim.errors import ConfigurationError
-from lightning_stdim.presets import preset_path
+from lightning_stdim.presets import method_names, method_path, preset_path
 
-MODELS = {"random-cnn": "RandomCNN", "st-dim": "STDIM", "supervised": "Supervised"}
-"""The classes behind the methods' names; ``"majority"`` has none, it is probed without a model."""
-
-METHODS = ("majority", *MODELS)
+METHODS = ("majority", "random-cnn", "st-dim", "supervised")
+"""Those that are compared unless others are named; ``"majority"`` is probed without a model."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +20,8 @@ class Cell:
 
     Attributes:
         game: canonical name.
-        method: a name from METHODS, or the class of a method such as ``"my_module.MyMethod"``.
+        method: ``"majority"``, a name from ``presets.method_names``, or the class of a method such
+            as ``"my_module.MyMethod"``.
         seed: seeds the collections, the splits, the initialisation and the training.
     """
 
@@ -63,23 +62,29 @@ class Cell:
             words = ["probe", "--encoder", "majority", "--preset", preset, "--root", str(root)]
             words += ["--game", self.game, "--seed", seed]
         else:
-            config = preset_path(preset)
-            if config.is_relative_to(Path.cwd()):  # what is recorded should not tell where we live
-                config = config.relative_to(Path.cwd())
-            words = ["fit", "--config", str(config), "--data.root", str(root)]
-            words += ["--model", MODELS.get(self.method, self.method), "--data.game", self.game]
-            words += ["--seed_everything", seed]
+            words = ["fit", "--config", _shown(preset_path(preset))]
+            if self.method in method_names():
+                words += ["--config", _shown(method_path(self.method))]
+            else:
+                words += ["--model", self.method]
+            words += ["--data.root", str(root), "--data.game", self.game, "--seed_everything", seed]
         words += ["--out", str(folder)]
         if has_checkpoint(folder):
             words += ["--ckpt_path", "last"]
         return words
 
 
+def _shown(path: Path) -> str:
+    """Name a file in a command that is recorded, and should not tell where we live."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
 def check_method(name: str) -> str:
     """Check a method's name before hours are spent on the others.
 
     Args:
-        name: a name from METHODS, or a class: capitalised, or with dots.
+        name: ``"majority"``, a name from ``presets.method_names``, or a class: capitalised, or with
+            dots.
 
     Returns:
         The same name.
@@ -87,11 +92,12 @@ def check_method(name: str) -> str:
     Raises:
         ConfigurationError: it is neither.
     """
-    if name in METHODS or "." in name or name[:1].isupper():
+    known = ["majority", *method_names()]
+    if name in known or "." in name or name[:1].isupper():
         return name
-    near = difflib.get_close_matches(name, METHODS, n=1)
+    near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else "give a class, such as my_module.MyMethod"
-    raise ConfigurationError(f"unknown method {name!r} (known: {', '.join(METHODS)}); {hint}")
+    raise ConfigurationError(f"unknown method {name!r} (known: {', '.join(known)}); {hint}")
 
 
 def has_checkpoint(folder: Path) -> bool:

@@ -60,7 +60,7 @@ def run_grid(
 
     Args:
         games: any spelling that is understood elsewhere.
-        methods: names from ``cells.METHODS``, or classes of methods such as
+        methods: ``"majority"``, names from ``presets.method_names``, or classes of methods such as
             ``"my_module.MyMethod"``.
         seeds: at least one, none negative.
         preset: a shipped one's name or a YAML file.

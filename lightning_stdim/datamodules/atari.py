@@ -26,8 +26,15 @@ from lightning_stdim.datamodules.labels import (
 )
 from lightning_stdim.datamodules.policies import PolicySettings
 from lightning_stdim.datamodules.probe_data import load_probe_data
-from lightning_stdim.datamodules.samplers import FrameSampler, Positions, Sampling, SequenceSampler
+from lightning_stdim.datamodules.samplers import (
+    FrameSampler,
+    Positions,
+    Sampling,
+    SequenceSampler,
+    other_frames,
+)
 from lightning_stdim.datamodules.splits import Int64, SplitOrder, frames_of, split_episodes
+from lightning_stdim.datamodules.stacking import stacked
 from lightning_stdim.errors import ConfigurationError
 
 PROBE_SEED_OFFSET = 1_000_000
@@ -42,9 +49,11 @@ class AtariDataModule(LightningDataModule):
     Two stages. ``"pretrain"``: sequences of consecutive frames (:class:`SequenceBatch`) from a
     collection of ``steps`` frames, split 80/20 by episode. ``"probe"``: labelled frames
     (:class:`ProbeBatch`) from a second collection of ``probe_steps`` frames, split 70/10/20 by
-    episode, without test frames that duplicate another split's. The stage and the length of the
-    sequences are what the LightningModule asks for by its attributes ``data_stage`` and
-    ``sequence_length``, unless given here.
+    episode, without test frames that duplicate another split's.
+
+    What the batches are like is what the LightningModule asks for by its attributes ``data_stage``,
+    ``sequence_length`` (2), ``batch_size`` (64), ``frame_stack`` (1) and ``needs_others`` (False);
+    the first three can be given here instead.
 
     Frames that do not fit in memory stay compressed on disk, and every batch reads its own: slower,
     with the same numbers.
@@ -57,7 +66,8 @@ class AtariDataModule(LightningDataModule):
         probe_steps: frames for the probes, collected separately.
         seed: of the collections, the splits and the batches; 0 to 999 999. By default what
             Lightning's ``seed_everything`` was given, or 0.
-        batch_size: of the global batch, over all devices.
+        batch_size: of the global batch, over all devices; by default what the LightningModule asks
+            for.
         root: folder of the collections.
         workers: processes that collect; all cores by default. Does not change the data.
         policy: who plays while frames are collected: ``"random"``, ``"sticky-random"``, an agent's
@@ -80,6 +90,9 @@ class AtariDataModule(LightningDataModule):
             the frame before the reset, except in the first episode.
         wrap_episodes: the reference's slip: an episode's first frame follows on its last one, and
             is an anchor too.
+        anchor_stride: an epoch has sequences that end in one of so many frames. By default half the
+            sequences' length, so that an epoch shows every frame about twice, as it does with
+            pairs; the reference's way is 1.
         stage: overrides the stage that the LightningModule asks for.
         sequence_length: overrides the length that it asks for.
 
@@ -94,7 +107,7 @@ class AtariDataModule(LightningDataModule):
         steps: int = 100_000,
         probe_steps: int = 50_000,
         seed: int | None = None,
-        batch_size: int = 64,
+        batch_size: int | None = None,
         root: str = "data",
         workers: int | None = None,
         policy: str = "random",
@@ -108,6 +121,7 @@ class AtariDataModule(LightningDataModule):
         split_order: SplitOrder = "shuffled",
         stale_first_label: bool = False,
         wrap_episodes: bool = False,
+        anchor_stride: int | None = None,
         stage: Stage | None = None,
         sequence_length: int | None = None,
     ) -> None:
@@ -117,7 +131,8 @@ class AtariDataModule(LightningDataModule):
         for name, value in (
             ("steps", steps),
             ("probe_steps", probe_steps),
-            ("batch_size", batch_size),
+            ("batch_size", 1 if batch_size is None else batch_size),
+            ("anchor_stride", 1 if anchor_stride is None else anchor_stride),
             ("min_episode_length", min_episode_length),
             ("workers", 1 if workers is None else workers),
         ):
@@ -132,7 +147,6 @@ class AtariDataModule(LightningDataModule):
         self.steps = steps
         self.probe_steps = probe_steps
         self.seed = seed
-        self.batch_size = batch_size
         self.root = Path(root)
         self.workers = workers or os.cpu_count() or 1
         self.policy = PolicySettings(policy=policy, epsilon=epsilon, greedy=greedy)
@@ -144,11 +158,14 @@ class AtariDataModule(LightningDataModule):
         self.split_order: SplitOrder = split_order
         self.stale_first_label = stale_first_label
         self.wrap_episodes = wrap_episodes
+        self._anchor_stride = anchor_stride
+        self._batch_size = batch_size
         self._stage = stage
         self._sequence_length = sequence_length
         self._frames: Frames | None = None
         self._episodes: dict[str, Int64] = {}
         self._probe: ProbeData | None = None
+        self._draws: tuple[int, Tensor] | None = None
         self._on_device: dict[torch.device, tuple[Frames, Tensor | None]] = {}
 
     @property
@@ -158,13 +175,22 @@ class AtariDataModule(LightningDataModule):
             return self._stage
         if self.trainer is not None and self.trainer.predicting:
             return "probe"
-        return getattr(getattr(self.trainer, "lightning_module", None), "data_stage", "pretrain")
+        stage: Stage = self._asked("data_stage", "pretrain")
+        return stage
 
     @property
     def sequence_length(self) -> int:
         """Frames per sequence in the pretraining stage."""
-        asked = getattr(getattr(self.trainer, "lightning_module", None), "sequence_length", 2)
-        return self._sequence_length or int(asked)
+        return self._sequence_length or int(self._asked("sequence_length", 2))
+
+    @property
+    def batch_size(self) -> int:
+        """Samples of the global batch, over all devices."""
+        return self._batch_size or int(self._asked("batch_size", 64))
+
+    def _asked(self, name: str, default: Any) -> Any:
+        """Give what the LightningModule asks for."""
+        return getattr(getattr(self.trainer, "lightning_module", None), name, default)
 
     @property
     def _processes(self) -> int:
@@ -220,7 +246,7 @@ class AtariDataModule(LightningDataModule):
             order=self.split_order,
         )
         bounds = np.stack([collection.episode_start, collection.episode_length], axis=1)
-        self._bounds = torch.from_numpy(bounds)
+        self._bounds = torch.from_numpy(bounds.T.copy())  # first frame and length of each episode
         self._episodes = {name: bounds[episodes] for name, episodes in split.items()}
         for name, part in self._episodes.items():
             frames = len(frames_of(np.arange(len(part)), part[:, 0], part[:, 1]))
@@ -280,7 +306,7 @@ class AtariDataModule(LightningDataModule):
 
     def teardown(self, stage: str) -> None:
         """Release the frames of the pretraining stage; the probe's stay for the probing to come."""
-        self._frames = None
+        self._frames = self._draws = None
         self._on_device.clear()
 
     def train_dataloader(self) -> DataLoader[Tensor]:
@@ -332,6 +358,7 @@ class AtariDataModule(LightningDataModule):
                 seed=self.seed,
                 sampling=self.sampling if split == "train" else "frames",
                 wrap=self.wrap_episodes,
+                stride=self._anchor_stride or max(1, self.sequence_length // 2),
                 shuffle=split == "train",
                 **ranks,
             )
@@ -352,18 +379,32 @@ class AtariDataModule(LightningDataModule):
         """
         frames, labels = self._resident(device)
         index = batch.to(frames.device)
+        size = self._asked("frame_stack", 1)
         if labels is not None:
-            return ProbeBatch(
-                frames[index].unsqueeze(1).to(device), labels[index.to(labels.device)].to(device)
-            )
+            starts = self.probe_data().episode_start
+            assert starts is not None
+            observations = frames[stacked(index, starts.to(index.device), size)]
+            return ProbeBatch(observations.to(device), labels[index.to(labels.device)].to(device))
+        start, length = self._bounds.to(index.device)
         offsets = torch.arange(1 - self.sequence_length, 1, device=frames.device)
         times = offsets[:, None] + index  # [T, B]
+        episode = torch.bucketize(index, start, right=True) - 1
         if self.wrap_episodes:
-            start, length = self._bounds.T.contiguous().to(frames.device)
-            episode = torch.bucketize(index, start, right=True) - 1
             times = start[episode] + (times - start[episode]) % length[episode]
-        sequences = frames[times]  # [T, B, 210, 160]
-        return SequenceBatch(sequences.unsqueeze(2).to(device), index.to(device))
+        sequences = frames[stacked(times, start, size)].to(device)  # [T, B, C, 210, 160]
+        others = None
+        if self._asked("needs_others", False):
+            chosen = other_frames(index, start[episode], length[episode], self._chance(index))
+            others = frames[stacked(chosen, start, size)].to(device)
+        return SequenceBatch(sequences, index.to(device), others)
+
+    def _chance(self, positions: Tensor) -> Tensor:
+        """Draw for each position a number in [0, 1), another in every epoch of training."""
+        epoch = self.trainer.current_epoch if self.trainer and self.trainer.training else 0
+        if self._draws is None or self._draws[0] != epoch:
+            rng = np.random.default_rng((self.seed, epoch, 1))
+            self._draws = epoch, torch.from_numpy(rng.random(int(self._bounds[:, -1].sum())))
+        return self._draws[1][positions.cpu()].to(positions.device)
 
     def _resident(self, device: torch.device) -> tuple[Frames, Tensor | None]:
         """Give the frames (and labels) in force, on the device if they fit there."""

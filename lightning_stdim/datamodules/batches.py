@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+import torch
 from torch import Tensor
 
 from lightning_stdim.datamodules.frames_on_disk import Frames
@@ -28,20 +29,24 @@ class SequenceBatch(NamedTuple):
     """Consecutive frames of one episode, for B anchors.
 
     Attributes:
-        frames: uint8 [T, B, 1, 210, 160], values 0 to 255. ``frames[k]`` are the frames at time
-            ``t - (T - 1) + k`` where t is the anchor's time; T is 2 for a pair.
+        frames: uint8 [T, B, C, 210, 160], values 0 to 255. ``frames[k]`` are the observations at
+            time ``t - (T - 1) + k`` where t is the anchor's time; T is 2 for a pair. C is 1, or the
+            number of successive frames per observation that the encoder takes, the newest last.
         anchors: int64 [B], the last frames' positions in the collection.
+        others: uint8 [B, C, 210, 160], for each anchor another observation of its episode, drawn
+            uniformly; None for methods that do not ask for it.
     """
 
     frames: Tensor
     anchors: Tensor
+    others: Tensor | None = None
 
 
 class ProbeBatch(NamedTuple):
     """Frames with the labels of the same emulator states.
 
     Attributes:
-        frames: uint8 [B, 1, 210, 160], values 0 to 255.
+        frames: uint8 [B, C, 210, 160], values 0 to 255; C as in :class:`SequenceBatch`.
         labels: int64 [B, V], values 0 to 255; column v is ``ProbeData.variables[v]``.
     """
 
@@ -83,6 +88,12 @@ class ProbeData:
     splits: dict[Split, Tensor]
     provenance: dict[str, Any] = field(default_factory=dict)
     label_set_version: int = 1
+
+    @property
+    def episode_start(self) -> Tensor | None:
+        """Positions of the episodes' first frames, int64 [E], ascending; None if not known."""
+        starts = self.provenance.get("episode_start")
+        return None if starts is None else torch.as_tensor(starts)
 
     def __post_init__(self) -> None:
         for name, labels in zip(self.variables, self.labels.unbind(1), strict=True):

@@ -54,8 +54,9 @@ class SequenceSampler(DistributedSampler[Tensor]):
 
     The batches depend on (seed, epoch) and the arguments alone, not on the number of ranks: rank r
     of W gets the r-th part of every global batch. (A sampler that draws from each rank's own
-    generator would let ranks overlap.) An epoch has ``n // batch_size`` batches; a handful of
-    anchors at its end may come a second time where the guarantee would leave a batch unfilled.
+    generator would let ranks overlap.) An epoch has ``n // (stride * batch_size)`` batches, at
+    least one; a handful of anchors at its end may come a second time where the guarantee would
+    leave a batch unfilled.
 
     Args:
         episodes: per episode of the split its first position and its length, int64 [K, 2].
@@ -66,6 +67,7 @@ class SequenceSampler(DistributedSampler[Tensor]):
             episode uniformly, then an anchor in it, with replacement: short episodes weigh more.
         wrap: anchors begin with an episode's first frame; see :meth:`AtariDataModule`. A sequence
             that wraps round is exempt from guarantee 2.
+        stride: an epoch has one in so many of the anchors, others in every epoch.
         shuffle: False: the same batches in every epoch, for validation.
         num_replicas: W, the number of ranks.
         rank: this rank.
@@ -84,6 +86,7 @@ class SequenceSampler(DistributedSampler[Tensor]):
         seed: int,
         sampling: Sampling = "frames",
         wrap: bool = False,
+        stride: int = 1,
         shuffle: bool = True,
         num_replicas: int = 1,
         rank: int = 0,
@@ -99,6 +102,7 @@ class SequenceSampler(DistributedSampler[Tensor]):
         self.gap = sequence_length + 1  # smallest difference between two anchors of a batch
         self.batch_size = batch_size
         self.sampling = sampling
+        self.stride = stride
         # Room for one batch in the worst case, where every choice blocks gap - 1 on both sides.
         room = sum(-(-len(a) // (2 * self.gap - 1)) for a in self.anchors)
         if room < batch_size or count < batch_size:
@@ -109,7 +113,7 @@ class SequenceSampler(DistributedSampler[Tensor]):
             )
 
     def __len__(self) -> int:
-        return self.count // self.batch_size
+        return max(1, self.count // (self.stride * self.batch_size))
 
     def __iter__(self) -> Iterator[list[int]]:  # type: ignore[override]
         share = self.batch_size // self.num_replicas
@@ -145,6 +149,22 @@ class SequenceSampler(DistributedSampler[Tensor]):
                     blocked.update(range(anchor - self.gap + 1, anchor + self.gap))
             pending.extendleft(reversed(deferred))  # first in the next batch
             yield batch
+
+
+def other_frames(anchors: Tensor, start: Tensor, length: Tensor, chance: Tensor) -> Tensor:
+    """Choose for each anchor another frame of its episode, uniformly.
+
+    Args:
+        anchors: int64 [B], positions of frames.
+        start: int64 [B], positions of their episodes' first frames.
+        length: int64 [B], at least 2: frames of these episodes.
+        chance: float64 [B], uniform in [0, 1).
+
+    Returns:
+        int64 [B], positions.
+    """
+    others = start + (chance * (length - 1)).long()
+    return others + (others >= anchors)
 
 
 class FrameSampler(DistributedSampler[Tensor]):

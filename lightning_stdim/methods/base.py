@@ -60,9 +60,15 @@ class SSLMethod(LightningModule):
         ConfigurationError: a value is out of its range.
     """
 
+    name: ClassVar[str | None] = None
+    """What results call the method; the class's name if there is none."""
     data_stage: ClassVar[Literal["pretrain", "probe"]] = "pretrain"
     sequence_length: int = 2
-    """Frames per sample, T: what the data module is asked for."""
+    """Observations per sample, T: what the data module is asked for, as are the next two."""
+    batch_size: int = 64
+    """Samples of the global batch."""
+    needs_others: ClassVar[bool] = False
+    """Whether batches hold another observation of each anchor's episode."""
     monitor: ClassVar[str | None] = "val/loss"
     """The logged value whose minimum decides which checkpoint is the best."""
 
@@ -79,12 +85,13 @@ class SSLMethod(LightningModule):
         check_optimisation(lr=lr, patience=patience)
         self.save_hyperparameters()
         self.encoder = build_encoder(encoder, encoder_args)
+        self.frame_stack: int = getattr(self.encoder, "in_channels", 1)
         self.lr = lr
         self.eps = eps
         self.patience = patience
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Encode frames: uint8 [B, C, 210, 160] -> float [B, D]."""
+        """Encode observations: uint8 [B, C, 210, 160] -> float [B, D]."""
         vectors: Tensor = self.encoder(frames)
         return vectors
 

@@ -25,6 +25,7 @@ class RandomCNN(SSLMethod):
         encoder_args: its keyword arguments.
     """
 
+    name = "random-cnn"
     data_stage = "probe"  # no pair is ever drawn, so none need be collected
     monitor = None
 

@@ -7,8 +7,8 @@ from typing import Any
 from torch import Tensor
 
 from lightning_stdim.datamodules.batches import SequenceBatch
-from lightning_stdim.encoders import NatureEncoder
-from lightning_stdim.errors import ConfigurationError, EncoderError
+from lightning_stdim.encoders import LocalGlobalEncoder, require_local_map
+from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.methods.base import SSLMethod
 from lightning_stdim.objectives import (
     GlobalLocalInfoNCE,
@@ -30,37 +30,23 @@ class STDIM(SSLMethod):
     Source: Anand et al. 2019 (arXiv 1906.08226), section 3, equations 1 to 3.
 
     Args:
-        encoder: dotted path of a backbone with ``local_map``, ``global_layers``,
-            ``local_channels`` and ``feature_dim``.
-        encoder_args: its keyword arguments.
-        lr: Adam's learning rate.
-        eps: Adam's epsilon.
-        patience: epochs without a better validation loss after which training stops.
+        encoder: dotted path of a backbone with a local map, a
+            :class:`~lightning_stdim.encoders.LocalGlobalEncoder`.
+        **base: the other arguments of :class:`SSLMethod`.
 
     Raises:
         EncoderError: if the backbone has no local map.
     """
 
-    encoder: NatureEncoder  # or anything else with a local map
+    encoder: LocalGlobalEncoder
+
+    name = "st-dim"
 
     def __init__(
-        self,
-        *,
-        encoder: str = "lightning_stdim.encoders.NatureEncoder",
-        encoder_args: dict[str, Any] | None = None,
-        lr: float = 3e-4,
-        eps: float = 1e-5,
-        patience: int = 15,
+        self, *, encoder: str = "lightning_stdim.encoders.NatureEncoder", **base: Any
     ) -> None:
-        super().__init__(
-            encoder=encoder, encoder_args=encoder_args, lr=lr, eps=eps, patience=patience
-        )
-        needed = ("local_map", "global_layers", "local_channels", "feature_dim")
-        missing = [name for name in needed if not hasattr(self.encoder, name)]
-        if missing:
-            raise EncoderError(
-                f"ST-DIM needs an encoder with a local map; {encoder} lacks {', '.join(missing)}"
-            )
+        super().__init__(encoder=encoder, **base)
+        self.encoder = require_local_map(self.encoder, "ST-DIM")
         self.global_local = GlobalLocalInfoNCE(
             self.encoder.feature_dim, self.encoder.local_channels
         )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_stdim.datamodules.frames_on_disk import Frames
+from lightning_stdim.datamodules.stacking import stacked
 from lightning_stdim.errors import EncoderError, LightningStdimError
 from lightning_stdim.progress import progress_bar
 
@@ -18,6 +19,7 @@ def encode(
     frames: Frames,
     positions: Tensor | None = None,
     *,
+    episode_start: Tensor | None = None,
     batch_size: int = 256,
     device: torch.device | str | None = None,
     progress: bool = False,
@@ -27,9 +29,12 @@ def encode(
     The encoder is left as it was found: its weights, its device, the mode of every submodule.
 
     Args:
-        encoder: takes uint8 [B, 1, H, W], returns float [B, D].
+        encoder: takes uint8 [B, C, H, W], returns float [B, D]. C is its attribute
+            ``in_channels``, the successive frames that make up an observation, or 1.
         frames: uint8 [N, H, W], in memory or on disk.
         positions: int64 [n], which frames; all by default.
+        episode_start: int64 [E], ascending: positions of the frames before which nothing is
+            stacked; by default the first one's alone.
         batch_size: B; bounds the memory, does not change the result beyond rounding.
         device: where to compute; by default where the encoder's weights are.
         progress: show a progress bar.
@@ -53,6 +58,9 @@ def encode(
     tensors = [*encoder.parameters(), *encoder.buffers()]
     home = tensors[0].device if tensors else torch.device("cpu")
     there = home if device is None else torch.device(device)
+    if episode_start is None:
+        episode_start = torch.zeros(1, dtype=torch.int64)
+    size = getattr(encoder, "in_channels", 1)
     features: Tensor | None = None
     done = 0
     with (
@@ -64,7 +72,8 @@ def encode(
             if there != home:
                 encoder.to(there)
             for batch in torch.split(positions, batch_size):
-                vectors = _vectors(encoder, frames[batch].unsqueeze(1).to(there))  # [B, D]
+                observations = frames[stacked(batch, episode_start, size)]  # [B, C, H, W]
+                vectors = _vectors(encoder, observations.to(there))  # [B, D]
                 if features is None:
                     features = vectors.new_empty((len(positions), vectors.shape[1]))
                 if vectors.shape[1] != features.shape[1]:
@@ -83,7 +92,7 @@ def encode(
 
 
 def _vectors(encoder: nn.Module, frames: Tensor) -> Tensor:
-    """Encode one batch, uint8 [B, 1, H, W] -> float32 [B, D], and check what comes back."""
+    """Encode one batch, uint8 [B, C, H, W] -> float32 [B, D], and check what comes back."""
     expected = f"a float tensor [B, D] with B = {len(frames)} for uint8 {list(frames.shape)}"
     try:
         vectors = encoder(frames)

@@ -43,7 +43,8 @@ def evaluate_encoder(
     random state are left as they were found.
 
     Args:
-        encoder: takes uint8 [B, 1, H, W], values 0 to 255, and returns float [B, D].
+        encoder: takes uint8 [B, C, H, W], values 0 to 255, and returns float [B, D]. C is its
+            attribute ``in_channels``, the successive frames that make up an observation, or 1.
         data: labelled and split frames.
         protocols: which ones.
         seed: of the ``paper`` protocol's initialisation and order of frames; ``converged``
@@ -126,15 +127,19 @@ def encode_splits(
     splits = data.splits
     needed, positions = torch.unique(torch.cat(list(splits.values())), return_inverse=True)
     features = encode(
-        encoder, data.frames, needed, batch_size=batch_size, device=device, progress=progress
+        encoder,
+        data.frames,
+        needed,
+        episode_start=data.episode_start,
+        batch_size=batch_size,
+        device=device,
+        progress=progress,
     )
     where: dict[Split, Tensor] = dict(
         zip(splits, positions.split([len(part) for part in splits.values()]), strict=True)
     )
-    starts = data.provenance.get("episode_start")
     episodes: dict[Split, Tensor] | None = None
-    if starts is not None:
-        first = torch.as_tensor(starts)
+    if (first := data.episode_start) is not None:
         episodes = {
             split: torch.bucketize(part, first, right=True) for split, part in splits.items()
         }

@@ -54,6 +54,7 @@ class Supervised(LightningModule):
         unit_scores: validation accuracy of each unit.
     """
 
+    name: ClassVar[str] = "supervised"
     data_stage: ClassVar[Literal["pretrain", "probe"]] = "probe"
     monitor: ClassVar[str] = "val/error"
 
@@ -75,6 +76,7 @@ class Supervised(LightningModule):
         self.patience = patience
         self.per_variable_encoder = per_variable_encoder
         backbone = build_encoder(encoder, encoder_args)
+        self.frame_stack: int = getattr(backbone, "in_channels", 1)  # for the data module
         if per_variable_encoder:
             self.encoders = nn.ModuleList([backbone])  # the other ones follow in setup
         else:

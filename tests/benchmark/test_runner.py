@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ FAKE = """
 import json, os, pathlib, sys, time
 words = sys.argv[1:]
 options = dict(zip(words, words[1:]))
-method = options.get("--model", "majority")
+method = pathlib.Path(options.get("--config", "majority")).stem
 out = pathlib.Path(options["--out"])
 assert not out.exists() or "--ckpt_path" in words, "fit would take another directory"
 out.mkdir(parents=True, exist_ok=True)
@@ -86,7 +87,7 @@ class Grid:
             f"sys.exit(run_grid(methods={METHODS!r}, preset='smoke', out={str(self.out)!r},"
             f" program=[sys.executable, {str(self.fake)!r}]))"
         )
-        environment = {**os.environ, "FAKE_HANGS": "RandomCNN", **environment}
+        environment = {**os.environ, "FAKE_HANGS": "random-cnn", **environment}
         process = subprocess.Popen(
             [sys.executable, "-c", code], env=environment, text=True, stdout=subprocess.PIPE
         )
@@ -138,11 +139,15 @@ def test_every_cell_runs_once(grid: Grid) -> None:
     majority, random, *_ = grid.calls
     assert majority[:3] == ["probe", "--encoder", "majority"]
     assert random[0] == "fit"
+    configs = [Path(word) for option, word in pairwise(random) if option == "--config"]
+    assert [path.parts[-2:] for path in configs] == [
+        ("configs", "smoke.yaml"),
+        ("methods", "random-cnn.yaml"),
+    ]
     options = dict(zip(random[1::2], random[2::2], strict=True))
-    assert options.pop("--config").endswith("configs/smoke.yaml")
+    del options["--config"]
     assert options == {
         "--data.root": "frames",
-        "--model": "RandomCNN",
         "--data.game": "pong",
         "--seed_everything": "0",
         "--out": str(grid.out / "pong" / "random-cnn" / "seed0"),
@@ -157,7 +162,7 @@ def test_finished_cells_are_skipped_and_seeds_can_be_added(grid: Grid) -> None:
 
 
 def test_a_failing_cell_stops_no_other(grid: Grid, monkeypatch) -> None:
-    monkeypatch.setenv("FAKE_FAILS", "RandomCNN")
+    monkeypatch.setenv("FAKE_FAILS", "random-cnn")
     assert grid.run() == 1
     assert is_complete(grid.out / "pong" / "st-dim" / "seed0")
     error = grid.out / "pong" / "random-cnn" / "seed0.error.txt"
@@ -171,7 +176,7 @@ def test_a_failing_cell_stops_no_other(grid: Grid, monkeypatch) -> None:
 
 
 def test_success_without_results_is_a_failure(grid: Grid, monkeypatch) -> None:
-    monkeypatch.setenv("FAKE_SILENT", "STDIM")
+    monkeypatch.setenv("FAKE_SILENT", "st-dim")
     assert grid.run() == 1
     assert "no results" in (grid.out / "pong" / "st-dim" / "seed0.error.txt").read_text()
 
@@ -211,8 +216,8 @@ def test_killed_it_goes_on_where_it_stopped(grid: Grid) -> None:
     os.kill(orphan, signal.SIGKILL)
     wait_for(lambda: not Path(f"/proc/{orphan}/fd").exists() or not alive(orphan))
     assert grid.run() == 0
-    methods = ["majority" if call[0] == "probe" else call[6] for call in grid.calls]
-    assert methods == ["majority", "RandomCNN", "RandomCNN", "STDIM"]
+    methods = ["majority" if call[0] == "probe" else Path(call[4]).stem for call in grid.calls]
+    assert methods == ["majority", "random-cnn", "random-cnn", "st-dim"]
 
 
 def alive(process: int) -> bool:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from lightning import LightningModule, Trainer
 
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.atari import AtariDataModule
@@ -38,6 +39,79 @@ def test_sequences_are_consecutive_frames_of_one_episode(small, length):
             times = batch.anchors.numpy() - (length - 1) + k
             assert np.array_equal(batch.frames[k, :, 0].numpy(), collection.frames[times])
             assert np.array_equal(episode[times], episode[batch.anchors.numpy()])
+
+
+class Asking(LightningModule):
+    """Asks for everything that can be asked for, and keeps what it gets."""
+
+    sequence_length, batch_size, frame_stack, needs_others = 3, 4, 2, True
+    automatic_optimization = False
+
+    def __init__(self):
+        super().__init__()
+        self.batches = {"train": [], "val": []}
+
+    def training_step(self, batch, index):
+        self.batches["train"].append((self.current_epoch, batch))
+
+    def validation_step(self, batch, index):
+        self.batches["val"].append((self.current_epoch, batch))
+
+    def configure_optimizers(self):
+        return None
+
+
+def test_the_data_are_what_the_module_asks_for(small):
+    collection = store.read(AtariDataModule("pong", **small).collect("pretrain"))
+    starts, lengths = collection.episode_start, collection.episode_length
+    episode = np.repeat(np.arange(len(lengths)), lengths)
+    runs = []
+    for _ in range(2):
+        model = Asking()
+        trainer = Trainer(
+            accelerator="cpu",
+            max_epochs=2,
+            limit_train_batches=3,
+            limit_val_batches=2,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        trainer.fit(model, datamodule=AtariDataModule("pong", **small))
+        runs.append(model.batches)
+    for stage in ("train", "val"):
+        for (_, batch), (_, again) in zip(runs[0][stage], runs[1][stage], strict=True):
+            assert batch.frames.shape == (3, 4, 2, 210, 160)
+            anchors = batch.anchors.numpy()
+            for k in range(3):
+                newest = anchors - 2 + k
+                oldest = np.maximum(newest - 1, starts[episode[anchors]])
+                for channel, times in enumerate((oldest, newest)):
+                    assert np.array_equal(batch.frames[k, :, channel], collection.frames[times])
+            for anchor, other in zip(anchors, batch.others.numpy(), strict=True):
+                own = slice(
+                    starts[episode[anchor]], starts[episode[anchor]] + lengths[episode[anchor]]
+                )
+                assert (collection.frames[own] == other[1]).all((1, 2)).any()
+            assert all(map(torch.equal, batch, again))
+    epochs = dict(runs[0]["val"])
+    assert all(map(torch.equal, epochs[0], epochs[1]))
+    first, second = (
+        next(batch for epoch, batch in runs[0]["train"] if epoch == k) for k in range(2)
+    )
+    assert not torch.equal(first.anchors, second.anchors)
+
+
+def test_an_epoch_of_long_sequences_shows_every_frame_about_twice(small):
+    steps = []
+    for arguments in ({"sequence_length": 2}, {"sequence_length": 20}, {"anchor_stride": 1}):
+        data = AtariDataModule("pong", batch_size=2, **{"sequence_length": 20} | arguments, **small)
+        data.setup("fit")
+        steps.append(len(data.train_dataloader()))
+    pairs, sequences, every = steps
+    assert 0.8 * 2 * pairs < 20 * sequences <= 2 * pairs
+    assert every // sequences == 10
 
 
 def test_training_and_validation_share_no_episode(pretraining):

@@ -1,0 +1,24 @@
+"""Observations of several successive frames."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def stacked(positions: Tensor, starts: Tensor, size: int) -> Tensor:
+    """List the frames that make up observations.
+
+    Args:
+        positions: int64 [...], the observations' own frames.
+        starts: int64 [E], position of each episode's first frame, ascending; the first is at most
+            the least position.
+        size: frames per observation, at least 1.
+
+    Returns:
+        int64 [..., size], the newest frame last. An episode's first frame stands in for those
+        before it.
+    """
+    back = torch.arange(1 - size, 1, device=positions.device)
+    episode = torch.bucketize(positions, starts, right=True) - 1
+    return torch.maximum(positions[..., None] + back, starts[episode][..., None])

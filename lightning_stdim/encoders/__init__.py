@@ -1,0 +1,20 @@
+"""Backbones: frames -> global vector, and frames -> (local map, global vector).
+
+One backbone serves every method and probe. All of them take uint8 frames and scale them by 1/255
+themselves, so that whoever holds the frames can keep them as bytes until they are on the device.
+"""
+
+from lightning_stdim.encoders.base import LocalGlobalEncoder, feature_dim_of, require_local_map
+from lightning_stdim.encoders.build import build_encoder, resolve_encoder
+from lightning_stdim.encoders.impala import ImpalaEncoder
+from lightning_stdim.encoders.nature import NatureEncoder
+
+__all__ = [
+    "ImpalaEncoder",
+    "LocalGlobalEncoder",
+    "NatureEncoder",
+    "build_encoder",
+    "feature_dim_of",
+    "require_local_map",
+    "resolve_encoder",
+]

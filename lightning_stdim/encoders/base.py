@@ -1,0 +1,201 @@
+"""What backbones with a local map share, and what a method asks of any backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_stdim.errors import ConfigurationError, EncoderError
+
+FRAME_HEIGHT, FRAME_WIDTH = 210, 160
+
+
+class LocalGlobalEncoder(nn.Module):
+    """A convolutional encoder in two parts: frames -> local map -> global vector.
+
+    A subclass gives both parts. The weights are kept in channels-last memory format, which is the
+    fastest on CPU (``benchmarks/step.py``) and what tensor cores want; results do not depend on it.
+
+    Args:
+        in_channels: successive frames per observation, stacked as channels, the newest last. The
+            data module and the probes stack as many as the encoder takes; an episode's first frame
+            stands in for those before it.
+        feature_dim: size D of the global vector.
+        resize: height and width that frames are reduced to, by averaging over areas, before
+            anything else; by default they are taken as they are, 210 x 160.
+
+    Attributes:
+        local_channels: C, channels of the local map.
+        local_layers: scaled frames [B, in_channels, height, width] -> local map [B, C, H, W].
+        global_layers: local map -> global vector [B, D].
+
+    Raises:
+        ConfigurationError: a size is less than 1, or not a height and a width.
+    """
+
+    local_channels: int
+    local_layers: nn.Sequential
+    global_layers: nn.Sequential
+
+    def __init__(self, in_channels: int, feature_dim: int, resize: Sequence[int] | None) -> None:
+        super().__init__()
+        if in_channels < 1 or feature_dim < 1:
+            raise ConfigurationError(
+                f"in_channels={in_channels} and feature_dim={feature_dim} must both be at least 1"
+            )
+        if resize is not None and (len(resize) != 2 or min(resize) < 1):
+            raise ConfigurationError(f"resize={resize} must be a height and a width, such as 84 84")
+        self.in_channels = in_channels
+        self.feature_dim = feature_dim
+        self.resize = None if resize is None else tuple(resize)
+
+    def shape_after(self, *layers: nn.Module) -> tuple[int, int, int]:
+        """Find out what layers make of this encoder's frames.
+
+        Args:
+            *layers: applied one after the other to scaled frames.
+
+        Returns:
+            Channels, height and width.
+
+        Raises:
+            ConfigurationError: the frames are too small for the layers.
+        """
+        height, width = self.resize or (FRAME_HEIGHT, FRAME_WIDTH)
+        frames = torch.zeros(1, self.in_channels, height, width)
+        try:
+            with torch.no_grad():
+                for layer in layers:
+                    frames = layer(frames)
+        except RuntimeError as error:
+            raise ConfigurationError(
+                f"frames of {height} x {width} are too small for {type(self).__name__}: resize to "
+                "a larger size"
+            ) from error
+        channels, rows, columns = frames.shape[1:]
+        return channels, rows, columns
+
+    def initialize_orthogonally(self) -> None:
+        """Make all weights orthogonal with gain sqrt(2) and all biases zero."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.orthogonal_(module.weight, gain=2**0.5)
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Encode frames.
+
+        Args:
+            frames: uint8 [B, in_channels, 210, 160], values 0 to 255.
+
+        Returns:
+            float [B, D], the global vectors.
+
+        Raises:
+            EncoderError: if the frames have another shape or type.
+        """
+        return self.feature_maps(frames)[1]
+
+    def feature_maps(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode frames and keep the local map.
+
+        Args:
+            frames: uint8 [B, in_channels, 210, 160], values 0 to 255.
+
+        Returns:
+            The local map, float [B, C, H, W], and the global vector, float [B, D].
+
+        Raises:
+            EncoderError: if the frames have another shape or type.
+        """
+        local = self.local_map(frames)
+        return local, self.global_layers(local)
+
+    def local_map(self, frames: Tensor) -> Tensor:
+        """Encode frames up to the local map only, for losses that need no global vector.
+
+        Args:
+            frames: uint8 [B, in_channels, 210, 160], values 0 to 255.
+
+        Returns:
+            float [B, C, H, W].
+
+        Raises:
+            EncoderError: if the frames have another shape or type.
+        """
+        local: Tensor = self.local_layers(self._scaled(frames))
+        return local
+
+    def _scaled(self, frames: Tensor) -> Tensor:
+        expected = (self.in_channels, FRAME_HEIGHT, FRAME_WIDTH)
+        fits = frames.ndim == 4 and frames.shape[1] == self.in_channels
+        if self.resize is None:
+            fits = fits and tuple(frames.shape[1:]) == expected
+        if frames.dtype != torch.uint8 or not fits:
+            raise EncoderError(
+                f"{type(self).__name__} takes uint8 frames [B, {', '.join(map(str, expected))}], "
+                f"not {frames.dtype} {list(frames.shape)}"
+            )
+        dtype = next(self.parameters()).dtype
+        scaled = frames.to(dtype, memory_format=torch.channels_last).mul_(1 / 255)
+        if self.resize is not None:
+            scaled = F.interpolate(scaled, self.resize, mode="area")
+        return scaled
+
+
+def require_local_map(encoder: nn.Module, method: str) -> LocalGlobalEncoder:
+    """Make sure that a backbone has a local map.
+
+    Args:
+        encoder: any backbone.
+        method: who asks, for the message.
+
+    Returns:
+        The same encoder.
+
+    Raises:
+        EncoderError: it has none.
+    """
+    if not isinstance(encoder, LocalGlobalEncoder):
+        raise EncoderError(
+            f"{method} needs an encoder with a local map, a subclass of "
+            f"lightning_stdim.encoders.LocalGlobalEncoder: {type(encoder).__name__} is none"
+        )
+    return encoder
+
+
+def feature_dim_of(encoder: nn.Module) -> int:
+    """Find out the size of a backbone's vector.
+
+    Args:
+        encoder: takes uint8 [B, in_channels, 210, 160] (``in_channels`` is 1 if it has no such
+            attribute) and returns float [B, D].
+
+    Returns:
+        D: its attribute ``feature_dim``, or else the size of what it makes of a black frame.
+
+    Raises:
+        EncoderError: it does not take frames, or returns something else.
+    """
+    known = getattr(encoder, "feature_dim", None)
+    if isinstance(known, int):
+        return known
+    channels = getattr(encoder, "in_channels", 1)
+    black = torch.zeros(2, channels, FRAME_HEIGHT, FRAME_WIDTH, dtype=torch.uint8)
+    training = encoder.training
+    try:
+        with torch.no_grad():
+            vectors = encoder.eval()(black)
+    except Exception as error:  # whatever a module of the user's may raise
+        raise EncoderError(
+            f"{type(encoder).__name__} failed on uint8 frames {list(black.shape)}: {error}"
+        ) from error
+    finally:
+        encoder.train(training)
+    if not isinstance(vectors, Tensor) or vectors.ndim != 2 or len(vectors) != len(black):
+        raise EncoderError(f"{type(encoder).__name__} must return a float tensor [B, D]")
+    return vectors.shape[1]

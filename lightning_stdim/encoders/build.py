@@ -1,0 +1,89 @@
+"""Backbones by name: dotted paths, checkpoints, and what a command line can say."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lightning_stdim.encoders.nature import NatureEncoder
+from lightning_stdim.errors import ConfigurationError, EncoderError
+
+
+def _import(path: str) -> Any:
+    module_name, _, name = path.replace(":", ".").rpartition(".")
+    try:
+        return getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigurationError(
+            f"encoder {path!r} cannot be imported ({error}); give package.module:ClassName of an "
+            "nn.Module, such as lightning_stdim.encoders:NatureEncoder"
+        ) from error
+
+
+def build_encoder(path: str, args: dict[str, Any] | None = None) -> nn.Module:
+    """Make an encoder from its dotted path.
+
+    Paths and plain arguments, rather than modules, are what checkpoints and configurations hold.
+
+    Args:
+        path: ``"package.module.ClassName"`` or ``"package.module:ClassName"`` of an
+            ``nn.Module`` that takes uint8 [B, C, 210, 160] and returns float [B, D].
+        args: keyword arguments of the class.
+
+    Returns:
+        The new encoder.
+
+    Raises:
+        ConfigurationError: if the path cannot be imported or the arguments do not fit.
+        EncoderError: if the path does not name a subclass of ``nn.Module``.
+    """
+    found = _import(path)
+    # A path can come from a checkpoint: nothing but a module class is ever called.
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise EncoderError(f"encoder {path!r} is not a subclass of torch.nn.Module")
+    try:
+        return found(**(args or {}))
+    except TypeError as error:
+        raise ConfigurationError(f"encoder {path!r} does not take {args}: {error}") from error
+
+
+def resolve_encoder(name: str, *, seed: int = 0) -> nn.Module:
+    """Make an encoder from what a command line can say.
+
+    Args:
+        name: ``"random"``: a :class:`NatureEncoder` at its initialisation; the path of a
+            checkpoint; or ``"module:callable"``, a class or function without arguments that
+            returns an ``nn.Module``. The current folder is searched first.
+        seed: of the initialisation.
+
+    Returns:
+        The encoder.
+
+    Raises:
+        ConfigurationError: if the name is none of these.
+        EncoderError: if the callable returns something else, or the checkpoint holds no encoder.
+        StoreError: if the checkpoint is missing or damaged.
+    """
+    torch.manual_seed(seed)
+    if name == "random":
+        return NatureEncoder()
+    if Path(name).exists() or name.endswith(".ckpt"):
+        from lightning_stdim.checkpoints import load_encoder
+
+        return load_encoder(name)
+    if ":" not in name:
+        raise ConfigurationError(
+            f"encoder {name!r} is neither 'random', 'majority', an existing checkpoint nor "
+            "module:callable"
+        )
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    module = _import(name)()
+    if not isinstance(module, nn.Module):
+        raise EncoderError(f"{name} returned {type(module).__name__}, not a torch.nn.Module")
+    return module
