@@ -1,4 +1,4 @@
-"""Encoders out of checkpoints, without ever unpickling code."""
+"""Encoders out of checkpoints and folders, without ever unpickling code."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import nn
 
 from lightning_stdim.encoders import build_encoder
 from lightning_stdim.errors import EncoderError, StoreError
+from lightning_stdim.pretrained import load_pretrained
 
 PREFIX = "encoder."
 
@@ -48,10 +49,12 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def load_encoder(path: str | Path) -> nn.Module:
-    """Rebuild the encoder of a checkpoint that this package's methods wrote.
+    """Rebuild an encoder that this package wrote.
 
     Args:
-        path: the checkpoint.
+        path: a checkpoint of one of its methods, or a folder that
+            :func:`~lightning_stdim.pretrained.save_pretrained` wrote, such as ``encoder`` in a
+            run's directory.
 
     Returns:
         The encoder, on the CPU, in evaluation mode.
@@ -60,6 +63,8 @@ def load_encoder(path: str | Path) -> nn.Module:
         StoreError: if the file is missing or damaged.
         EncoderError: if it holds no encoder, or one that does not fit its own description.
     """
+    if Path(path).is_dir():
+        return load_pretrained(path)
     contents = read_checkpoint(path)
     weights = {
         name.removeprefix(PREFIX): value

@@ -20,8 +20,9 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from lightning_stdim.benchmark.environment import environment
 from lightning_stdim.benchmark.results import write_results
-from lightning_stdim.callbacks import EpochLines
+from lightning_stdim.callbacks import EpochLines, RepresentationHealth
 from lightning_stdim.checkpoints import load_encoder, read_checkpoint
+from lightning_stdim.curves import draw_curves
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.datamodules.labels import canonical_game
 from lightning_stdim.errors import (
@@ -34,6 +35,7 @@ from lightning_stdim.errors import (
 from lightning_stdim.files import make_directory
 from lightning_stdim.methods import SSLMethod
 from lightning_stdim.presets import preset_path
+from lightning_stdim.pretrained import save_pretrained
 from lightning_stdim.probes import (
     ConvergedSettings,
     PaperSettings,
@@ -133,6 +135,8 @@ class StdimCLI(LightningCLI):
         if self.subcommand == "fit" and not trainer["fast_dev_run"]:
             make_directory(self.folder)
             own: list[Callback] = [RunCheckpoint(self.folder, getattr(self.model, "monitor", None))]
+            if getattr(self.model, "data_stage", None) == "pretrain":
+                own.append(RepresentationHealth())
             if not sys.stdout.isatty():
                 own.append(EpochLines())
             given = trainer["callbacks"] or []
@@ -174,16 +178,15 @@ class StdimCLI(LightningCLI):
         """Probe the encoder that was kept, and write ``results.json``."""
         if self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        last, best = (self.folder / CHECKPOINTS / f"{name}.ckpt" for name in ("last", "best"))
-        if not last.is_file():  # nothing was trained
-            self.trainer.save_checkpoint(last)
-            self.trainer.save_checkpoint(best)
+        if not self._kept().is_file():  # nothing was trained
+            for name in ("last", "best"):
+                self.trainer.save_checkpoint(self.folder / CHECKPOINTS / f"{name}.ckpt")
         trained = time.monotonic() - self.started
         if isinstance(self.model, Supervised):  # its own heads, with the best weights in place
             self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
         if not self.trainer.is_global_zero:
             return
-        scores = self._scores(best if best.is_file() else last)
+        scores = self._scores(self._kept())
         pretrained = isinstance(self.model, SSLMethod) and self.model.data_stage == "pretrain"
         budget = {
             "pretrain_frames": self.datamodule.steps if pretrained else 0,
@@ -242,23 +245,36 @@ class StdimCLI(LightningCLI):
         return scores
 
     def _write(self, scores: dict[str, Any], budget: dict[str, Any]) -> None:
-        path = write_results(
-            self.folder,
-            {
-                "game": self.datamodule.game,
-                "method": self._get(self.config, "method")
-                or getattr(self.model, "name", None)
-                or type(self.model).__name__,
-                "preset": self._get(self.config, "preset"),
-                "seed": self._get(self.config, "seed_everything"),
-                "scores": scores,
-                "budget": budget,
-                "command": f"python -m lightning_stdim {shlex.join(self.words)}",
-                "environment": environment(),
-            },
-        )
+        results = {
+            "game": self.datamodule.game,
+            "method": self._get(self.config, "method")
+            or getattr(self.model, "name", None)
+            or type(self.model).__name__,
+            "preset": self._get(self.config, "preset"),
+            "seed": self._get(self.config, "seed_everything"),
+            "scores": scores,
+            "budget": budget,
+            "command": f"python -m lightning_stdim {shlex.join(self.words)}",
+            "environment": environment(),
+        }
+        if (metrics := self.folder / "metrics.csv").is_file():
+            draw_curves(metrics, self.folder / "curves.png")
+        if hasattr(self.model, "encoder"):
+            save_pretrained(
+                load_encoder(self._kept()),
+                self.folder / "encoder",
+                path=self.model.hparams["encoder"],
+                args=self.model.hparams["encoder_args"],
+                results=results,
+            )
+        path = write_results(self.folder, results)  # last: it says that the run is finished
         print_scores(scores)
         print(f"results: {path}")
+
+    def _kept(self) -> Path:
+        """Name the checkpoint whose encoder is the run's: the best one, if there is one."""
+        last, best = (self.folder / CHECKPOINTS / f"{name}.ckpt" for name in ("last", "best"))
+        return best if best.is_file() else last
 
 
 def _options(args: Sequence[str]) -> dict[str, str]:

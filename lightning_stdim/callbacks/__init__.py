@@ -5,7 +5,15 @@ if __name__ != "lightning_stdim.callbacks":
     raise ImportError("import lightning_stdim.callbacks: the top-level callbacks is only a link")
 
 from lightning_stdim.callbacks.epoch_lines import EpochLines
+from lightning_stdim.callbacks.online_probe import OnlineProbe
 from lightning_stdim.callbacks.per_variable_early_stopping import PerVariableEarlyStopping
 from lightning_stdim.callbacks.per_variable_plateau import PerVariableReduceLROnPlateau
+from lightning_stdim.callbacks.representation_health import RepresentationHealth
 
-__all__ = ["EpochLines", "PerVariableEarlyStopping", "PerVariableReduceLROnPlateau"]
+__all__ = [
+    "EpochLines",
+    "OnlineProbe",
+    "PerVariableEarlyStopping",
+    "PerVariableReduceLROnPlateau",
+    "RepresentationHealth",
+]

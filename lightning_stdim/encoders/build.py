@@ -57,8 +57,9 @@ def resolve_encoder(name: str, *, seed: int = 0) -> nn.Module:
 
     Args:
         name: ``"random"``: a :class:`NatureEncoder` at its initialisation; the path of a
-            checkpoint; or ``"module:callable"``, a class or function without arguments that
-            returns an ``nn.Module``. The current folder is searched first.
+            checkpoint, or of a run's folder ``encoder``; or ``"module:callable"``, a class or
+            function without arguments that returns an ``nn.Module``. The current folder is searched
+            first.
         seed: of the initialisation.
 
     Returns:
