@@ -180,7 +180,7 @@ def _assemble(
         given = {name: column[:count] for name, column in joined.items()}
         if rows.stop == steps:
             given["truncated"][-1] |= not given["terminated"][-1]
-            over = given["terminated"][-1] and given["lives"][-1] == 0  # not only a life lost
+            over = store.States(**given).game_over()
         ends.append(np.flatnonzero(given["terminated"] | given["truncated"]) + rows.start + 1)
         return {**given, "labels": labels.decode(given["ram"]).astype(np.uint8)}
 
