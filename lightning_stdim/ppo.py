@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args
 import filelock
 
 from lightning_stdim.datamodules.labels import canonical_game
+from lightning_stdim.devices import check_device
 from lightning_stdim.errors import ConfigurationError, StoreError
 from lightning_stdim.files import atomically, make_directory
 from lightning_stdim.progress import progress_bar
@@ -169,11 +170,8 @@ def _build(game: str, *, seed: int, device: str, precision: Precision) -> Any:
         ) from error
     ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # before it prints its banner
     gymnasium.register_envs(ale_py)
-    try:
-        torch.empty(0, device=None if device == "auto" else device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigurationError(f"device {device!r} cannot be used: {reason}") from error
+    if device != "auto":
+        check_device(device)
     name = next(name for name in gymnasium.registry if name.lower() == f"{game}noframeskip-v4")
     settings = dict(SETTINGS)
     env = make_atari_env(name, n_envs=settings.pop("n_envs"), seed=seed)
