@@ -26,8 +26,8 @@ from lightning_stdim.datamodules.labels import (
     default_label_set,
 )
 from lightning_stdim.datamodules.partial import Partial
-from lightning_stdim.datamodules.play import game_seed
 from lightning_stdim.datamodules.policies import PolicySettings
+from lightning_stdim.datamodules.seeds import game_seed
 from lightning_stdim.datamodules.worker import Crew
 from lightning_stdim.errors import ConfigurationError, StoreError
 from lightning_stdim.progress import progress_bar
