@@ -136,7 +136,8 @@ def encode_splits(
     if starts is not None:
         first = torch.as_tensor(starts)
         episodes = {
-            split: torch.bucketize(part, first, right=True) for split, part in splits.items()
+            split: torch.bucketize(part.contiguous(), first, right=True)
+            for split, part in splits.items()
         }
     return ProbeFeatures(
         variables=data.variables,
