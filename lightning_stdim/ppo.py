@@ -118,7 +118,9 @@ def train_ppo(
         if done < steps:
             record["parts"].append({"from": done, "to": steps, **(provenance or {})})
             # Other games than those that have been played.
-            model = _build(game, seed=(seed + done) % 2**31, device=device, precision=precision)
+            model = build_model(
+                game, seed=(seed + done) % 2**31, device=device, precision=precision
+            )
             try:
                 if done:
                     _restore(model, record, path)
@@ -152,8 +154,21 @@ def read_record(path: Path) -> dict[str, Any]:
     return record
 
 
-def _build(game: str, *, seed: int, device: str, precision: Precision) -> Any:
-    """Make the model and its environments."""
+def build_model(game: str, *, seed: int, device: str, precision: Precision) -> Any:
+    """Make the model that a training begins with, and its environments.
+
+    Args:
+        game: canonical name.
+        seed: of the games and the initialisation, 0 to 2**31 - 1.
+        device: as for :func:`train_ppo`.
+        precision: as for :func:`train_ppo`.
+
+    Returns:
+        A ``stable_baselines3.PPO``.
+
+    Raises:
+        ConfigurationError: Stable-Baselines3 is not installed, or the device is not there.
+    """
     try:
         import ale_py
         import cv2  # noqa: F401  (Stable-Baselines3 looks for it only when a frame comes)
