@@ -22,9 +22,7 @@ from collections.abc import Callable
 
 import numpy as np
 from ale_py import ALEInterface, LoggerMode, roms
-from record import write_record
-from rich.console import Console
-from rich.table import Table
+from record import print_table, write_record
 
 from lightning_stdim.datamodules.collect import collect
 
@@ -89,19 +87,21 @@ def main() -> None:
     pool.close()
     rates = {name: statistics.median(values) for name, values in clock.items()}
     per_core = {name: statistics.median(values) for name, values in processors.items() if values}
-    table = Table(title=f"Collecting {steps} steps of {game}, median of {arguments.repeats}")
-    for heading in ("what", "steps/s", "to bare", "steps per processor second", "to bare"):
-        table.add_column(heading, justify="left" if heading == "what" else "right")
+    rows = []
     for name, rate in rates.items():
         row = [name, f"{rate:.0f}", f"{rate / rates['bare loop']:.2f}"]
         if name in per_core:
             row += [f"{per_core[name]:.0f}", f"{per_core[name] / per_core['bare loop']:.2f}"]
-        table.add_row(*row)
-    Console().print(table)
+        rows.append(row)
+    print_table(
+        f"Collecting {steps} steps of {game}, median of {arguments.repeats}",
+        ("what", "steps/s", "to bare", "steps per processor second", "to bare"),
+        rows,
+    )
     speedup = rates["2 workers"] / rates["1 worker"]
     ceiling = rates["2 bare loops"] / rates["bare loop"]
     full = rates["2 workers"] / rates["2 bare loops"]
-    Console().print(
+    print(
         f"two workers are {speedup:.2f} times as fast as one; two bare loops {ceiling:.2f} times; "
         f"with every core in use collecting has {full:.2f} of the bare loops' rate"
     )

@@ -18,9 +18,7 @@ import envpool
 import numpy as np
 from ale_py import ALEInterface, roms
 from collection import bare
-from record import write_record
-from rich.console import Console
-from rich.table import Table
+from record import print_table, write_record
 
 from lightning_stdim.datamodules.emulator import Emulator
 from lightning_stdim.datamodules.play import pieces
@@ -100,15 +98,14 @@ def main() -> None:
             run(arguments.steps)
             rates[name].append(arguments.steps / (time.process_time() - used))
     middle = {name: statistics.median(values) for name, values in rates.items()}
-    table = Table(title=f"{arguments.steps} steps of {GAME}, median of {arguments.repeats}")
-    for heading in ("what", "steps per processor second", "to bare"):
-        table.add_column(heading, justify="left" if heading == "what" else "right")
-    for name, rate in middle.items():
-        table.add_row(name, f"{rate:.0f}", f"{rate / middle['bare loop']:.2f}")
-    Console().print(table)
+    print_table(
+        f"{arguments.steps} steps of {GAME}, median of {arguments.repeats}",
+        ("what", "steps per processor second", "to bare"),
+        [(n, f"{rate:.0f}", f"{rate / middle['bare loop']:.2f}") for n, rate in middle.items()],
+    )
     checked = 500
     equal = same_ram(checked)
-    Console().print(f"the same RAM after {equal} of {checked} steps")
+    print(f"the same RAM after {equal} of {checked} steps")
     write_record(
         arguments.out,
         {

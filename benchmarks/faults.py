@@ -25,9 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from record import write_record
-from rich.console import Console
-from rich.table import Table
+from record import print_table, write_record
 
 VICTIMS = ("the process", "a worker", "all")
 SETTINGS = (  # game, steps, workers
@@ -213,12 +211,11 @@ def main() -> None:
     for trial in range(arguments.at_once):
         command = commands[trial % len(commands)]
         at_once(command, (2, 4)[trial // 2 % 2], bool(trial % 2), rng, counts)
-    table = Table(title=f"{len(commands)} collections, killed and started again")
-    table.add_column("what")
-    table.add_column("count", justify="right")
-    for what, count in sorted(counts.items(), key=lambda item: (item[0] in FAULTS, item[0])):
-        table.add_row(what, str(count))
-    Console().print(table)
+    print_table(
+        f"{len(commands)} collections, killed and started again",
+        ("what", "count"),
+        [(what, str(counts[what])) for what in sorted(counts, key=lambda w: (w in FAULTS, w))],
+    )
     write_record(
         arguments.out,
         {

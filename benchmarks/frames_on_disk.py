@@ -14,9 +14,7 @@ import time
 
 import numpy as np
 import torch
-from record import write_record
-from rich.console import Console
-from rich.table import Table
+from record import print_table, write_record
 
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.collect import collect
@@ -53,15 +51,12 @@ def main() -> None:
             seconds[way].append(time.perf_counter() - started)
         assert torch.equal(*gathered)
     medians = {way: statistics.median(taken) for way, taken in seconds.items()}
-    table = Table(
-        title=f"Gathering {arguments.batch_size} pairs of {arguments.steps} frames of "
-        f"{arguments.game}, median of {arguments.batches}"
+    print_table(
+        f"Gathering {arguments.batch_size} pairs of {arguments.steps} frames of "
+        f"{arguments.game}, median of {arguments.batches}",
+        ("frames", "ms a batch", "batches/s"),
+        [(way, f"{1e3 * taken:.1f}", f"{1 / taken:.0f}") for way, taken in medians.items()],
     )
-    for heading in ("frames", "ms a batch", "batches/s"):
-        table.add_column(heading, justify="left" if heading == "frames" else "right")
-    for way, taken in medians.items():
-        table.add_row(way, f"{1e3 * taken:.1f}", f"{1 / taken:.0f}")
-    Console().print(table)
     write_record(
         arguments.out,
         {

@@ -15,9 +15,6 @@ import sys
 import tempfile
 import time
 
-from rich.console import Console
-from rich.table import Table
-
 # Nothing large is imported above: a process's peak counts what its parent was when it began.
 SCRIPT = """
 import json, resource, sys
@@ -46,19 +43,21 @@ def main() -> None:
     parser.add_argument("--out")
     arguments = parser.parse_args()
     rows = [measure(arguments.game, steps, arguments.workers) for steps in arguments.steps]
-    table = Table(title=f"Collecting {arguments.game} with {arguments.workers} worker(s)")
-    for heading in ("steps", "seconds", "parent, peak MB", "largest worker, peak MB"):
-        table.add_column(heading, justify="right")
-    for row in rows:
-        table.add_row(
-            f"{row['steps']}",
-            f"{row['seconds']:.0f}",
-            f"{row['parent'] / 1e6:.0f}",
-            f"{row['worker'] / 1e6:.0f}",
-        )
-    Console().print(table)
-    from record import write_record
+    from record import print_table, write_record
 
+    print_table(
+        f"Collecting {arguments.game} with {arguments.workers} worker(s)",
+        ("steps", "seconds", "parent, peak MB", "largest worker, peak MB"),
+        [
+            (
+                f"{row['steps']}",
+                f"{row['seconds']:.0f}",
+                f"{row['parent'] / 1e6:.0f}",
+                f"{row['worker'] / 1e6:.0f}",
+            )
+            for row in rows
+        ],
+    )
     write_record(
         arguments.out,
         {"game": arguments.game, "workers": arguments.workers, "peak_bytes": rows},

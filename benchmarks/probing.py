@@ -13,9 +13,7 @@ import time
 from itertools import pairwise
 
 import torch
-from record import write_record
-from rich.console import Console
-from rich.table import Table
+from record import print_table, write_record
 
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.encoders import resolve_encoder
@@ -57,17 +55,20 @@ def main() -> None:
 
     frames = {split: len(part) for split, part in data.splits.items()}
     threads = torch.get_num_threads()
-    table = Table(
-        title=f"{arguments.game}: {len(data.variables)} variables, "
-        f"{' + '.join(map(str, frames.values()))} frames, {arguments.device}, {threads} threads"
+    f1 = {name: metrics["f1"] for name, metrics in scores.items()}
+    print_table(
+        f"{arguments.game}: {len(data.variables)} variables, "
+        f"{' + '.join(map(str, frames.values()))} frames, {arguments.device}, {threads} threads",
+        ("", "seconds", "F1 over categories"),
+        [
+            ("encoding, once", f"{encoding:.1f}", ""),
+            *(
+                (name, f"{value:.1f}", f"{f1[name]['mean_over_categories']:.3f}")
+                for name, value in seconds.items()
+            ),
+            ("both protocols", f"{sum(seconds.values()):.1f}", ""),
+        ],
     )
-    for heading in ("", "seconds", "F1 over categories"):
-        table.add_column(heading, justify="right" if heading else "left")
-    table.add_row("encoding, once", f"{encoding:.1f}", "")
-    for name, value in seconds.items():
-        table.add_row(name, f"{value:.1f}", f"{scores[name]['f1']['mean_over_categories']:.3f}")
-    table.add_row("both protocols", f"{sum(seconds.values()):.1f}", "")
-    Console().print(table)
     write_record(
         arguments.out,
         {
@@ -76,7 +77,7 @@ def main() -> None:
             "device": arguments.device,
             "threads": threads,
             "seconds": {"encoding": encoding, **seconds, "both": sum(seconds.values())},
-            "f1": {name: metrics["f1"] for name, metrics in scores.items()},
+            "f1": f1,
             "per_variable": {"paper": paper, "converged": converged},
         },
     )

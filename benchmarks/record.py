@@ -1,13 +1,27 @@
-"""What all benchmarks write: measurements beside the versions, the machine and the command."""
+"""What all benchmarks put out: a table, and a record with versions, machine and command."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
+
 from lightning_stdim.benchmark.environment import environment
+
+
+def print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print what was measured: names in the first column, numbers in the others."""
+    table = Table(title=title)
+    for column, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if column else "left")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
 
 
 def write_record(out: str | None, measured: dict[str, Any]) -> None:

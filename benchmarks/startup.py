@@ -14,9 +14,7 @@ import subprocess
 import sys
 import time
 
-from record import write_record
-from rich.console import Console
-from rich.table import Table
+from record import print_table, write_record
 
 PROGRAM = [sys.executable, "-m", "lightning_stdim"]
 FLOOR = "python -c 'import torch'"
@@ -52,12 +50,11 @@ def main() -> None:
                 times[name].append(taken)
     medians = {name: statistics.median(values) for name, values in times.items()}
 
-    table = Table(title="Seconds until the command has ended")
-    for heading in ("command", "median s", "ratio to PyTorch's import"):
-        table.add_column(heading, justify="left" if heading == "command" else "right")
-    for name, median in medians.items():
-        table.add_row(name, f"{median:.2f}", f"{median / medians[FLOOR]:.2f}")
-    Console().print(table)
+    print_table(
+        "Seconds until the command has ended",
+        ("command", "median s", "ratio to PyTorch's import"),
+        [(name, f"{m:.2f}", f"{m / medians[FLOOR]:.2f}") for name, m in medians.items()],
+    )
     write_record(
         arguments.out,
         {

@@ -16,9 +16,7 @@ import time
 from collections.abc import Callable
 
 import torch
-from record import write_record
-from rich.console import Console
-from rich.table import Table
+from record import print_table, write_record
 
 from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.encoders import NatureEncoder
@@ -102,13 +100,12 @@ def main() -> None:
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     floor = min(medians["encoder, channels last"], medians["encoder, contiguous"])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    table = Table(title=f"One step of {BATCH} pairs on {device.type}")
-    for heading in ("what", "median ms", "ratio to the encoder"):
-        table.add_column(heading, justify="left" if heading == "what" else "right")
-    for name, median in medians.items():
-        table.add_row(name, f"{1e3 * median:.1f}", f"{median / floor:.2f}")
-    Console().print(table)
-    Console().print(
+    print_table(
+        f"One step of {BATCH} pairs on {device.type}",
+        ("what", "median ms", "ratio to the encoder"),
+        [(name, f"{1e3 * m:.1f}", f"{m / floor:.2f}") for name, m in medians.items()],
+    )
+    print(
         f"frames {pool.nbytes / 1e9:.2f} GB, peak resident memory {peak / 1e9:.2f} GB "
         f"({(peak - pool.nbytes) / 1e9:.2f} GB beside the frames, {(peak - before) / 1e9:.2f} GB "
         "of it during the steps)"

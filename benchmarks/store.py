@@ -14,9 +14,7 @@ import statistics
 import tempfile
 import time
 
-from record import write_record
-from rich.console import Console
-from rich.table import Table
+from record import print_table, write_record
 
 from lightning_stdim.datamodules.collect import collect
 from lightning_stdim.datamodules.store import read
@@ -44,16 +42,17 @@ def main() -> None:
             in_memory = read(path).frames.nbytes
             seconds.append(time.perf_counter() - started)
     rate = in_memory / statistics.median(seconds)
-    table = Table(title=f"{arguments.steps} frames of {arguments.game}")
-    for heading in ("on disk", "in memory", "read in", "that is"):
-        table.add_column(heading, justify="right")
-    table.add_row(
+    row = (
         f"{on_disk / 1e6:.1f} MB",
         f"{in_memory / 1e9:.2f} GB",
         f"{statistics.median(seconds):.2f} s",
         f"{rate / 1e9:.1f} GB/s",
     )
-    Console().print(table)
+    print_table(
+        f"{arguments.steps} frames of {arguments.game}",
+        ("on disk", "in memory", "read in", "that is"),
+        [row],
+    )
     write_record(
         arguments.out,
         {

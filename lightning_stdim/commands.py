@@ -198,6 +198,7 @@ def probe(
     import torch
 
     from lightning_stdim.datamodules.atari import AtariDataModule
+    from lightning_stdim.devices import check_device
     from lightning_stdim.encoders import resolve_encoder
     from lightning_stdim.probes import (
         ConvergedSettings,
@@ -230,11 +231,7 @@ def probe(
     except TypeError as error:
         raise ConfigurationError(f"preset {preset}: {error}") from error
     there = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.empty(0, device=there)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigurationError(f"device {there!r} cannot be used: {reason}") from error
+    check_device(there)
     module = None if encoder == "majority" else resolve_encoder(encoder, seed=seed)
     # A run's own name says more than best.ckpt.
     path = Path(encoder)

@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args
 import filelock
 
 from lightning_stdim.datamodules.labels import canonical_game
+from lightning_stdim.devices import check_device
 from lightning_stdim.errors import ConfigurationError, StoreError
 from lightning_stdim.files import atomically, make_directory
 from lightning_stdim.progress import progress_bar
@@ -117,7 +118,9 @@ def train_ppo(
         if done < steps:
             record["parts"].append({"from": done, "to": steps, **(provenance or {})})
             # Other games than those that have been played.
-            model = _build(game, seed=(seed + done) % 2**31, device=device, precision=precision)
+            model = build_model(
+                game, seed=(seed + done) % 2**31, device=device, precision=precision
+            )
             try:
                 if done:
                     _restore(model, record, path)
@@ -151,8 +154,21 @@ def read_record(path: Path) -> dict[str, Any]:
     return record
 
 
-def _build(game: str, *, seed: int, device: str, precision: Precision) -> Any:
-    """Make the model and its environments."""
+def build_model(game: str, *, seed: int, device: str, precision: Precision) -> Any:
+    """Make the model that a training begins with, and its environments.
+
+    Args:
+        game: canonical name.
+        seed: of the games and the initialisation, 0 to 2**31 - 1.
+        device: as for :func:`train_ppo`.
+        precision: as for :func:`train_ppo`.
+
+    Returns:
+        A ``stable_baselines3.PPO``.
+
+    Raises:
+        ConfigurationError: Stable-Baselines3 is not installed, or the device is not there.
+    """
     try:
         import ale_py
         import cv2  # noqa: F401  (Stable-Baselines3 looks for it only when a frame comes)
@@ -169,11 +185,8 @@ def _build(game: str, *, seed: int, device: str, precision: Precision) -> Any:
         ) from error
     ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # before it prints its banner
     gymnasium.register_envs(ale_py)
-    try:
-        torch.empty(0, device=None if device == "auto" else device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigurationError(f"device {device!r} cannot be used: {reason}") from error
+    if device != "auto":
+        check_device(device)
     name = next(name for name in gymnasium.registry if name.lower() == f"{game}noframeskip-v4")
     settings = dict(SETTINGS)
     env = make_atari_env(name, n_envs=settings.pop("n_envs"), seed=seed)

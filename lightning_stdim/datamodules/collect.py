@@ -26,8 +26,8 @@ from lightning_stdim.datamodules.labels import (
     default_label_set,
 )
 from lightning_stdim.datamodules.partial import Partial
-from lightning_stdim.datamodules.play import game_seed
 from lightning_stdim.datamodules.policies import PolicySettings
+from lightning_stdim.datamodules.seeds import game_seed
 from lightning_stdim.datamodules.worker import Crew
 from lightning_stdim.errors import ConfigurationError, StoreError
 from lightning_stdim.progress import progress_bar
@@ -180,7 +180,7 @@ def _assemble(
         given = {name: column[:count] for name, column in joined.items()}
         if rows.stop == steps:
             given["truncated"][-1] |= not given["terminated"][-1]
-            over = given["terminated"][-1] and given["lives"][-1] == 0  # not only a life lost
+            over = store.States(**given).game_over()
         ends.append(np.flatnonzero(given["terminated"] | given["truncated"]) + rows.start + 1)
         return {**given, "labels": labels.decode(given["ram"]).astype(np.uint8)}
 

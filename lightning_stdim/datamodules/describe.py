@@ -163,9 +163,7 @@ def _returns(collection: Collection) -> tuple[NDArray[np.float64], int]:
     first = np.flatnonzero(np.diff(seeds, prepend=seeds[0] - 1))  # episodes that begin a game
     rewards = collection.rewards.astype(np.float64)
     returns = np.add.reduceat(rewards, collection.episode_start[first])
-    # A lost life leaves lives; without any, the game is over.
-    over = collection.terminated[-1] and collection.lives[-1] == 0
-    return returns, len(returns) - (not over)
+    return returns, len(returns) - (not collection.game_over())
 
 
 def _test_duplicates(collection: Collection, digests: NDArray[np.void]) -> float | None:

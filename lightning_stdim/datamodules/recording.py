@@ -7,13 +7,16 @@ quicker than copying and compressing whole frames, and keeps a worker's memory s
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_stdim.datamodules.emulator import Emulator
 from lightning_stdim.datamodules.luma import WORDS
 from lightning_stdim.datamodules.store import Columns, States
+
+if TYPE_CHECKING:  # frames are put together again where there is no emulator
+    from lightning_stdim.datamodules.emulator import Emulator
 
 
 class Recorder:

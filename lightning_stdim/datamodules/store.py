@@ -85,6 +85,14 @@ class States:
         """
         return {name: getattr(self, name) for name in STATE_COLUMNS}
 
+    def game_over(self) -> bool:
+        """Tell whether a game ends with the last row: a lost life would leave lives.
+
+        Returns:
+            Whether it is so. A game that the frame limit ends is not told from one that was cut.
+        """
+        return bool(self.terminated[-1] and self.lives[-1] == 0)
+
     @classmethod
     def empty(cls, n: int) -> States:
         """Allocate rows to be filled.

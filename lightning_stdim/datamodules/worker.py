@@ -176,6 +176,7 @@ def _play(
     from lightning_stdim.datamodules.partial import piece_name
     from lightning_stdim.datamodules.policies import PolicySettings
     from lightning_stdim.datamodules.recording import Recorder
+    from lightning_stdim.datamodules.seeds import game_seed
 
     del sys.modules["gymnasium"]  # a policy may want it
     make_policy = PolicySettings(**policy).load()
@@ -188,7 +189,7 @@ def _play(
         played = play.pieces(
             emulator,
             make_policy,
-            play.game_seed(seed, number),
+            game_seed(seed, number),
             limit=order["limit"],
             recorder=recorder,
         )

@@ -141,7 +141,8 @@ def encode_splits(
     episodes: dict[Split, Tensor] | None = None
     if (first := data.episode_start) is not None:
         episodes = {
-            split: torch.bucketize(part, first, right=True) for split, part in splits.items()
+            split: torch.bucketize(part.contiguous(), first, right=True)
+            for split, part in splits.items()
         }
     return ProbeFeatures(
         variables=data.variables,

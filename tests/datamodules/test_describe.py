@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from PIL import Image
 from rich.console import Console
 from scipy.stats import entropy
@@ -23,7 +24,7 @@ from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.collect import collect
 from lightning_stdim.datamodules.contact_sheet import pick, png
 from lightning_stdim.datamodules.describe import describe
-from lightning_stdim.datamodules.labels import annotation, probed_in_paper
+from lightning_stdim.datamodules.labels import annotation, probed_in_paper, ram2label
 from lightning_stdim.datamodules.splits import split_episodes
 from lightning_stdim.terminal import print_descriptions
 from tests.datamodules.synthetic import make
@@ -161,12 +162,47 @@ def test_the_contact_sheet_shows_frames_as_they_are(game):
         np.testing.assert_array_equal(page[y : y + 420, x : x + 320], twice)
 
 
-def test_the_contact_sheet_shows_the_labels():
-    collection, other = make([[3]]), make([[3]])
-    assert png(collection, name="$x") == png(other, name="$x")
-    other.ram[0, annotation("pong").codes[0].ram[0]] ^= 1
-    assert png(collection, name="x") != png(other, name="x")
-    assert png(collection, name="x") != png(collection, name="x", label_set="upstream")
+def beside_frames(figure):
+    """What stands to the right of each frame: by their first words, the texts' other words."""
+    beside = [{} for _ in figure.images]
+    for text in figure.texts:
+        x, y = text.get_position()
+        left = [
+            (image.ox, number)
+            for number, image in enumerate(figure.images)
+            if image.ox + 320 < x and image.oy < y <= image.oy + 421  # frames are 320 x 420
+        ]
+        if left:
+            _, nearest = max(left)
+            name, *words = text.get_text().split()
+            beside[nearest][name] = words
+    return beside
+
+
+@pytest.mark.parametrize(
+    ("game", "label_set"), [("pong", "paper"), ("pong", "upstream"), ("boxing", "paper")]
+)
+def test_the_contact_sheet_shows_labels_beside_their_frame(game, label_set, monkeypatch):
+    drawn, save = [], Figure.savefig
+
+    def seen(figure, *args, **options):
+        drawn.append(figure)
+        save(figure, *args, **options)
+
+    monkeypatch.setattr(Figure, "savefig", seen)
+    collection = make([[3], [4, 2]], game=game)
+    png(collection, name="$x", label_set=label_set)
+    rows = pick(collection, 24)
+    labels = ram2label(game, collection.ram[rows], label_set)
+    assert len(np.unique(labels, axis=0)) == len(rows) > 2
+    for row, values, texts in zip(rows, labels, beside_frames(*drawn), strict=True):
+        assert texts.pop("step")[0] == f"{row},"
+        names = annotation(game, label_set).variables
+        assert texts == {name: [str(value)] for name, value in zip(names, values, strict=True)}
+
+
+def test_the_same_collection_makes_the_same_contact_sheet():
+    assert png(make([[3]]), name="$x") == png(make([[3]]), name="$x")
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,18 @@ from lightning_stdim.datamodules.labels import annotation, default_label_set, ga
 from lightning_stdim.datamodules.probe_data import load_probe_data
 
 STEPS, PIECES = 360, 6
+AGENT, SMALL, OTHER = "agent_localization", "small_object_localization", "other_localization"
+DISPLAY, MISC = "score_clock_lives_display", "misc_keys"
+BYTES = {  # in RAM, written down by hand from the annotations; and their categories
+    "boxing": {"player_x": (32, AGENT), "player_y": (34, AGENT), "enemy_x": (33, OTHER)},
+    "breakout": {"ball_x": (99, SMALL), "ball_y": (101, SMALL), "player_x": (72, AGENT)},
+    "freeway": {"player_y": (14, AGENT), "score": (103, DISPLAY), "enemy_car_x_0": (108, OTHER)},
+    "mspacman": {"player_x": (10, AGENT), "enemy_inky_y": (13, OTHER), "ghosts_count": (19, MISC)},
+    "pong": {"ball_x": (49, SMALL), "enemy_y": (50, OTHER), "player_y": (51, AGENT)},
+    "seaquest": {"player_x": (70, AGENT), "player_y": (97, AGENT), "missile_x": (103, SMALL)},
+    "skiing": {"player_x": (25, AGENT), "clock_ms": (106, DISPLAY), "object_y_0": (87, OTHER)},
+    "tennis": {"enemy_x": (27, OTHER), "ball_y": (17, SMALL), "player_score": (69, DISPLAY)},
+}
 
 
 def with_short_episodes(path, short):
@@ -26,6 +38,19 @@ def with_short_episodes(path, short):
     )
     store.write(short, pieces)
     return pieces
+
+
+@pytest.mark.parametrize("game", BYTES)
+def test_labels_are_the_bytes_that_were_written_down(game, tmp_path):
+    collection = store.read(collect(game, steps=STEPS, root=tmp_path, progress=False))
+    categories = annotation(game, default_label_set(game)).categories
+    different = set()
+    for name, (byte, category) in BYTES[game].items():
+        labels = collection.labels[:, collection.variables.index(name)]
+        assert labels.tolist() == collection.ram[:, byte].tolist()
+        assert categories[name] == (category,)
+        different.add(labels.tobytes())
+    assert len(different) == len(BYTES[game])  # so that none can be taken for another
 
 
 @pytest.mark.parametrize("game", games("upstream"))

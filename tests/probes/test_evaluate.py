@@ -1,4 +1,6 @@
 import json
+import warnings
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from lightning_stdim.probes import (
     majority,
 )
 from lightning_stdim.probes.encode import encode
+from lightning_stdim.probes.evaluate import encode_splits
 from tests.probes.games import Shift, game
 
 QUICK: dict[str, Any] = {
@@ -39,6 +42,25 @@ def test_result_is_complete_plain_and_reproducible() -> None:
         )
     assert first["settings"]["paper"]["lr"] == 1e-2
     assert first["settings"]["converged"]["variables"]["x"]["strength"] in (1e-1, 1e-2)
+
+
+def test_splits_may_be_every_other_frame() -> None:
+    data = game()
+    thin = replace(data, splits={split: part[::2] for split, part in data.splits.items()})
+    copied = replace(thin, splits={split: part.clone() for split, part in thin.splits.items()})
+    torch.set_warn_always(True)  # else PyTorch says only once that it has to copy
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            found = encode_splits(Shift(), thin)
+    finally:
+        torch.set_warn_always(False)
+    expected = encode_splits(Shift(), copied)
+    assert found.episodes is not None
+    assert expected.episodes is not None
+    for split in data.splits:
+        assert torch.equal(found.episodes[split], expected.episodes[split])
+        assert torch.equal(found.features[split], expected.features[split])
 
 
 def test_converged_probe_reads_what_is_there() -> None:
