@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from stable_baselines3 import PPO
+from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.env_util import make_atari_env
 from stable_baselines3.common.vec_env import VecFrameStack
 
@@ -179,7 +179,7 @@ def test_nothing_is_unpickled(agent, tmp_path):
     torch.save({"weights": Bomb()}, bomb)
     with zipfile.ZipFile(tmp_path / "weights.zip", "w") as archive:
         archive.writestr("policy.pth", bomb.getvalue())
-    with pytest.raises(EncoderError, match=r"holds more than tensors; .* state_dict\(\) alone"):
+    with pytest.raises(EncoderError, match=r"holds more than tensors .* state_dict\(\) alone"):
         load_agent(tmp_path / "weights.zip")
 
 
@@ -189,8 +189,15 @@ def test_a_file_of_another_kind_is_refused(ppo, agent, tmp_path):
         return tmp_path / "state.pth"
 
     state = dict(ppo.policy.state_dict())
-    with pytest.raises(EncoderError, match="is not an actor with Nature's convolutions"):
+    with pytest.raises(
+        EncoderError, match=r"other layers \(fc.weight\). Wanted is the actor of PPO"
+    ):
         load_agent(saved({"fc.weight": torch.zeros(2, 2)}))
+    for nested in ("state_dict", "model"):
+        with pytest.raises(
+            EncoderError, match=rf"too deep, in \['{nested}'\]: save the state dict"
+        ):
+            load_agent(saved({nested: state, "epoch": 3}))
     with pytest.raises(EncoderError, match="holds a list, not a state dict"):
         load_agent(saved([1]))
     with pytest.raises(EncoderError, match=r"layers of shapes \[\(32, 1, 8, 8\)"):
@@ -206,3 +213,6 @@ def test_a_file_of_another_kind_is_refused(ppo, agent, tmp_path):
     (tmp_path / "cut.zip").write_bytes(agent.read_bytes()[:1000])
     with pytest.raises(StoreError, match="is damaged or holds no policy"):
         load_agent(tmp_path / "cut.zip")
+    DQN("CnnPolicy", Screens(), buffer_size=1, device="cpu").save(tmp_path / "dqn.zip")
+    with pytest.raises(EncoderError, match=r"holds a DQN: .* Wanted is the actor of PPO or A2C"):
+        load_agent(tmp_path / "dqn.zip")
