@@ -107,6 +107,10 @@ class PolicySettings:
     greedy: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.policy, str):
+            raise ConfigurationError(
+                f"policy is {self.policy!r}: give a name, an agent's file or 'module:callable'"
+            )
         if not 0 <= self.epsilon <= 1:
             raise ConfigurationError(f"epsilon={self.epsilon} must lie in 0..1")
         if self.greedy and not self.is_agent:

@@ -121,6 +121,23 @@ def test_where_an_agent_s_file_is_does_not_matter(agent, tmp_path, monkeypatch):
     assert one.read_bytes() == two.read_bytes()
 
 
+def test_a_file_that_cannot_play_is_one_message_and_no_folder(agent, tmp_path):
+    damaged = tmp_path / "damaged.zip"
+    damaged.write_bytes(agent.read_bytes()[:1000])
+    other = tmp_path / "other.pt"
+    torch.save({"fc.weight": torch.zeros(2, 2)}, other)
+    for game, path, kind, message in (
+        ("pong", damaged, StoreError, "damaged.zip is damaged or holds no policy"),
+        ("pong", other, EncoderError, "other.pt holds other layers"),
+        ("breakout", agent, ConfigurationError, "ppo.zip has 6 actions and the game's minimal"),
+    ):
+        root = tmp_path / "data"
+        with pytest.raises(kind, match=message) as error:
+            collect(game, steps=40, policy=path, root=root, progress=False)
+        assert "worker" not in str(error.value)
+        assert not [path for path in root.iterdir() if path.suffix != ".lock"]
+
+
 def test_a_run_does_not_go_on_with_another_agent(agent, tmp_path):
     own = tmp_path / "own.zip"
     own.write_bytes(agent.read_bytes())
