@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from lightning_stdim.encoders import build_encoder
 from lightning_stdim.errors import EncoderError, StoreError
 from lightning_stdim.pretrained import load_pretrained
+from lightning_stdim.torch_files import read_tensors
 
 PREFIX = "encoder."
 
@@ -31,18 +30,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     if not Path(path).is_file():
         raise StoreError(f"there is no checkpoint {path}")
-    try:
-        contents = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise EncoderError(
-            f"{path} holds more than tensors and plain values, or is no checkpoint; such files "
-            "can run code when they are read, so it was not. Save one with plain hyperparameters"
-        ) from error
-    except Exception as error:  # whatever a reader of foreign bytes may raise
-        raise StoreError(
-            f"{path} is damaged or is no checkpoint ({type(error).__name__}: {error}); "
-            "take another one of the run's, such as last.ckpt"
-        ) from error
+    contents = read_tensors(
+        Path(path),
+        advice="Take another one of the run's, such as last.ckpt, or save one with plain "
+        "hyperparameters",
+    )
     if not isinstance(contents, dict) or "state_dict" not in contents:
         raise EncoderError(f"{path} is not a Lightning checkpoint: it has no state_dict")
     return contents

@@ -22,7 +22,7 @@ def read_curves(metrics: Path) -> Curves:
         metrics: a run's ``metrics.csv``; columns are named ``stage/quantity``, others are left out.
 
     Returns:
-        The curves, in the order of the columns.
+        The curves: the loss first, then the others by name.
     """
     curves: Curves = defaultdict(lambda: defaultdict(list))
     with metrics.open(newline="") as file:
@@ -31,7 +31,8 @@ def read_curves(metrics: Path) -> Curves:
                 stage, slash, quantity = name.partition("/")
                 if slash and "/" not in quantity and value and row.get("epoch"):
                     curves[quantity][stage].append((int(row["epoch"]) + 1, float(value)))
-    return {quantity: dict(stages) for quantity, stages in curves.items()}
+    order = sorted(curves, key=lambda quantity: (quantity != "loss", quantity))
+    return {quantity: dict(curves[quantity]) for quantity in order}
 
 
 def draw_curves(metrics: Path, picture: Path) -> None:

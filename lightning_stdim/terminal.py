@@ -98,7 +98,9 @@ def _facts(part: Description) -> dict[str, str]:
     return {
         "game": part.game,
         "policy": textwrap.fill(part.policy, COLUMN),
+        "policy's SHA-256": (part.policy_sha256 or "–")[:8],
         "epsilon": "–" if part.epsilon is None else f"{part.epsilon:g}",
+        "greedy": {None: "–", True: "yes", False: "no"}[part.greedy],
         "seed": str(part.seed),
         "label set": part.label_set,
         "frames": str(part.frames),

@@ -7,7 +7,6 @@ from the very frames that are recorded. Their files are read without ever unpick
 from __future__ import annotations
 
 import io
-import pickle
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from lightning_stdim.datamodules.policies import MakePolicy, Policy
 from lightning_stdim.errors import ConfigurationError, EncoderError, StoreError
+from lightning_stdim.torch_files import read_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -140,29 +140,20 @@ def load_agent(path: Path, *, greedy: bool = False) -> MakePolicy:
 
 
 def _read_state_dict(path: Path) -> Mapping[str, Any]:
-    import torch
-
+    file = None
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
             return load_file(path)
-        file: Path | io.BytesIO = path
         if path.suffix == ".zip":
             with zipfile.ZipFile(path) as archive:
                 file = io.BytesIO(archive.read("policy.pth"))
-        contents = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise EncoderError(
-            f"{path} holds more than tensors; such files can run code when they are read, so it "
-            "was not. Save the policy's state_dict() alone"
-        ) from error
-    except FileNotFoundError as error:
-        raise StoreError(f"there is no policy {path}") from error
     except Exception as error:  # whatever a reader of foreign bytes may raise
         raise StoreError(
             f"{path} is damaged or holds no policy ({type(error).__name__}: {error})"
         ) from error
+    contents = read_tensors(path, file=file, advice="Save the policy's state_dict() alone")
     if not isinstance(contents, Mapping):
         raise EncoderError(f"{path} holds a {type(contents).__name__}, not a state dict")
     return contents
@@ -175,10 +166,13 @@ def _nature_layers(path: Path, state: Mapping[str, Any]) -> list[tuple[Tensor, T
             break
     else:
         raise EncoderError(
-            f"{path} is not an actor with Nature's convolutions: its weights have none of the "
-            f"layouts {', '.join(LAYOUTS)}, such as {', '.join(LAYOUTS['Stable-Baselines3'])}"
+            f"{path} holds {_other_contents(state)}. Wanted is the actor of PPO or A2C with "
+            "Nature's convolutions, in a layout of "
+            + " or ".join(
+                f"{name} ({layers[0]}, ..., {layers[-1]})" for name, layers in LAYOUTS.items()
+            )
         )
-    if between := [name for name in state if name.startswith("mlp_extractor.policy_net")]:
+    if between := [name for name in state if str(name).startswith("mlp_extractor.policy_net")]:
         raise EncoderError(
             f"{path} has layers between Nature's features and the actions ({between[0]}): train "
             "it with net_arch=[]"
@@ -199,3 +193,13 @@ def _nature_layers(path: Path, state: Mapping[str, Any]) -> list[tuple[Tensor, T
     if shapes != wanted or any(len(bias) != len(weight) for weight, bias in weights):
         raise EncoderError(f"{path} has layers of shapes {shapes}, Nature's actor has {wanted}")
     return weights
+
+
+def _other_contents(state: Mapping[str, Any]) -> str:
+    """Name what is there instead of a Nature actor."""
+    names = list(map(str, state))
+    if any(name.startswith("q_net.") for name in names):
+        return "a DQN: values of actions (q_net), no probabilities"
+    if nested := [name for name, value in state.items() if isinstance(value, Mapping)]:
+        return f"its weights a level too deep, in {nested}: save the state dict alone"
+    return f"other layers ({', '.join(names[:6])}{', ...' if len(names) > 6 else ''})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import shutil
 import sys
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import filelock
 import numpy as np
@@ -25,7 +26,7 @@ from lightning_stdim.datamodules.labels import (
     canonical_game,
     default_label_set,
 )
-from lightning_stdim.datamodules.partial import Partial
+from lightning_stdim.datamodules.partial import Partial, has_pieces
 from lightning_stdim.datamodules.policies import PolicySettings
 from lightning_stdim.datamodules.seeds import game_seed
 from lightning_stdim.datamodules.worker import Crew
@@ -39,11 +40,11 @@ PIECE_ROWS = 1024
 def collect(
     game: str,
     *,
-    steps: int,
-    seed: int = 0,
-    workers: int = 1,
+    steps: SupportsIndex,
+    seed: SupportsIndex = 0,
+    workers: SupportsIndex = 1,
     root: str | Path = "data",
-    policy: str = "random",
+    policy: str | os.PathLike[str] = "random",
     epsilon: float = 0.0,
     greedy: bool = False,
     label_set: LabelSet | None = None,
@@ -77,14 +78,15 @@ def collect(
 
     Raises:
         ConfigurationError: an argument is wrong, or the policy cannot play this game.
-        StoreError: the file cannot be written; one that is there is not whole; or a worker died.
-            What was played is kept, and the same call goes on from there.
+        EncoderError: the policy's file holds no agent of a known kind.
+        StoreError: the file cannot be written; one that is there is damaged; the policy's file is;
+            or a worker died. What was played is kept, and the same call goes on from there.
         KeyboardInterrupt: when interrupted, with a message that says what is kept.
     """
     game = canonical_game(game)
-    for name, value, least in (("steps", steps, 1), ("workers", workers, 1), ("seed", seed, 0)):
-        if not least <= value < 2**63:
-            raise ConfigurationError(f"{name} is {value}: it must be {least} or more")
+    steps, workers = _integer("steps", steps, least=1), _integer("workers", workers, least=1)
+    seed = _integer("seed", seed, least=0)
+    policy = os.fspath(policy) if isinstance(policy, os.PathLike) else policy
     who = PolicySettings(policy=policy, epsilon=epsilon, greedy=greedy)
     default = default_label_set(game)
     labels = annotation(game, label_set or default)
@@ -94,33 +96,53 @@ def collect(
     folder = path.with_name(f"{path.name}.partial")
     # os.path.exists is false for what may not be looked at; writing it then says why.
     if not os.path.exists(path) or os.path.exists(folder):
+        attributes = {
+            "game": game,
+            **who.attributes(),
+            "seed": seed,
+            "steps": steps,
+            "label_set": labels.label_set,
+            "label_set_version": labels.version,
+            "command": f"python -m lightning_stdim collect --game {game} --steps {steps} "
+            f"--seed {seed}{who.options()}"
+            + (f" --label_set {labels.label_set}" if suffix else ""),
+            "lightning_stdim": __version__,
+            "schema": store.SCHEMA,
+        }
         with _alone(path, progress):
-            if not path.exists():
-                attributes = {
-                    "game": game,
-                    **who.attributes(),
-                    "seed": seed,
-                    "steps": steps,
-                    "label_set": labels.label_set,
-                    "label_set_version": labels.version,
-                    "command": f"python -m lightning_stdim collect --game {game} --steps {steps} "
-                    f"--seed {seed}{who.options()}"
-                    + (f" --label_set {labels.label_set}" if suffix else ""),
-                    "lightning_stdim": __version__,
-                    "schema": store.SCHEMA,
-                }
-                orders = {"game": game, "policy": asdict(who), "seed": seed, "folder": str(folder)}
-                with Crew(workers, {**orders, "size": PIECE_ROWS}) as crew:
-                    attributes |= crew.settings()
-                    partial = Partial(folder, {**attributes, "piece_rows": PIECE_ROWS})
-                    with progress_bar(f"collecting {game}", steps, enabled=progress) as update:
-                        show = _with_rate(update, steps)
-                        pieces = _play(partial, crew, workers, steps, show)
-                        whole = _assemble(partial, attributes, pieces)
-                whole.replace(path)
-            shutil.rmtree(folder, ignore_errors=True)
-    store.check(path, verify=False)
+            try:
+                if not path.exists():
+                    _collect(folder, attributes, who, workers, progress).replace(path)
+            finally:
+                if path.exists() or not has_pieces(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
+    store.check(path)
     return path
+
+
+def _integer(name: str, value: SupportsIndex, *, least: int) -> int:
+    """Take any kind of integer, NumPy's too, and nothing that would have to be rounded."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise ConfigurationError(f"{name} is {value!r}: it must be an integer") from None
+    if not least <= number < 2**63:
+        raise ConfigurationError(f"{name} is {number}: it must be {least} or more")
+    return number
+
+
+def _collect(
+    folder: Path, attributes: dict[str, Any], who: PolicySettings, workers: int, progress: bool
+) -> Path:
+    """Collect what is missing; give the whole file, which is still in the folder of the pieces."""
+    game, steps, seed = (attributes[name] for name in ("game", "steps", "seed"))
+    orders = {"game": game, "policy": asdict(who), "seed": seed, "folder": str(folder)}
+    with Crew(workers, {**orders, "size": PIECE_ROWS}) as crew:
+        attributes = attributes | crew.settings()
+        partial = Partial(folder, {**attributes, "piece_rows": PIECE_ROWS})
+        with progress_bar(f"collecting {game}", steps, enabled=progress) as update:
+            pieces = _play(partial, crew, workers, steps, _with_rate(update, steps))
+            return _assemble(partial, attributes, pieces)
 
 
 def _play(
@@ -205,6 +227,8 @@ def _assemble(
         )
     except (StoreError, KeyboardInterrupt) as error:
         reason = str(error) or "interrupted"
+        if not has_pieces(partial.folder):
+            raise type(error)(f"{reason}; there is nothing to keep yet") from None
         raise type(error)(
             f"{reason}; what was played is kept in {partial.folder} ({partial.reached()} of "
             f"{steps} steps from the beginning): do the same again to go on"

@@ -62,7 +62,9 @@ class Description:
     Attributes:
         game: canonical name.
         policy: who played.
+        policy_sha256: of the agent's or the module's file, if there is one.
         epsilon: share of actions that were replaced by uniform ones, if the file says so.
+        greedy: whether an agent's most probable actions were taken, if the file says so.
         seed: the collection's.
         label_set: of `variables`.
         frames: number N of rows.
@@ -82,7 +84,9 @@ class Description:
 
     game: str
     policy: str
+    policy_sha256: str | None
     epsilon: float | None
+    greedy: bool | None
     seed: int
     label_set: LabelSet
     frames: int
@@ -124,7 +128,9 @@ def describe(collection: Collection, *, label_set: LabelSet | None = None) -> De
     return Description(
         game=game,
         policy=policy,
+        policy_sha256=attributes.get("policy_sha256") or None,
         epsilon=attributes.get("epsilon"),
+        greedy=attributes.get("greedy"),
         seed=int(attributes["seed"]),
         label_set=label_set,
         frames=len(collection),

@@ -171,28 +171,30 @@ def canonical_game(name: str) -> str:
         The canonical name, such as ``"mspacman"``.
 
     Raises:
-        ConfigurationError: no annotated game has that name; the message suggests the nearest.
+        ConfigurationError: no annotated game has that name; the message suggests one like it,
+            and lists them all.
     """
     game = _bare(name)
     known = games("upstream")  # every game of "paper" is among them
     if game not in known:
+        near = nearest_game(name)
+        hint = f": did you mean {near!r}?" if near else "."
         raise ConfigurationError(
-            f"game {name!r} is not annotated: did you mean {nearest_game(name)!r}? "
-            f"The annotated games are {', '.join(known)}"
+            f"game {name!r} is not annotated{hint} The annotated games are {', '.join(known)}"
         )
     return game
 
 
-def nearest_game(name: str) -> str:
+def nearest_game(name: str) -> str | None:
     """Find the annotated game whose name is most like another.
 
     Args:
         name: any text.
 
     Returns:
-        A canonical name.
+        A canonical name; None if no name is much like it.
     """
-    return difflib.get_close_matches(_bare(name), games("upstream"), n=1, cutoff=0.0)[0]
+    return next(iter(difflib.get_close_matches(_bare(name), games("upstream"), n=1)), None)
 
 
 def _bare(name: str) -> str:

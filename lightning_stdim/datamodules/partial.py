@@ -47,6 +47,18 @@ def piece_name(game: int, start: int, rows: int, ended: bool) -> str:
     return f"{game:06d}-{start:06d}-{rows}{'-end' if ended else ''}.npz.zst"
 
 
+def has_pieces(folder: Path) -> bool:
+    """Tell whether there is anything to go on with.
+
+    Args:
+        folder: of an unfinished collection; it may be missing.
+
+    Returns:
+        Whether it is so.
+    """
+    return any(_NAME.fullmatch(path.name) for path in folder.glob("*.zst"))
+
+
 class Partial:
     """What has been played so far of one collection.
 

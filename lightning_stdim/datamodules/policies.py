@@ -8,11 +8,8 @@ emulator (:mod:`~lightning_stdim.datamodules.agents`).
 from __future__ import annotations
 
 import hashlib
-import importlib
-import importlib.util
 import re
 import shlex
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -23,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_stdim.errors import ConfigurationError, StoreError
+from lightning_stdim.imports import import_from, source_file, what_failed
 
 Policy = Callable[[NDArray[np.uint8], bool], int]
 """Takes the current frame (uint8 [210, 160]) and whether an episode begins with it; returns an
@@ -109,6 +107,10 @@ class PolicySettings:
     greedy: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.policy, str):
+            raise ConfigurationError(
+                f"policy is {self.policy!r}: give a name, an agent's file or 'module:callable'"
+            )
         if not 0 <= self.epsilon <= 1:
             raise ConfigurationError(f"epsilon={self.epsilon} must lie in 0..1")
         if self.greedy and not self.is_agent:
@@ -133,20 +135,7 @@ class PolicySettings:
                 f"policy {self.policy!r} is unknown: choose one of {', '.join(POLICIES)}, an "
                 f"agent's file ({', '.join(CHECKPOINTS)}) or module:callable"
             )
-        _look_here()
-        try:
-            spec = importlib.util.find_spec(module)
-        except ModuleNotFoundError:
-            spec = None
-        except Exception as error:  # whatever a user's package may raise
-            raise ConfigurationError(
-                f"policy {self.policy!r} cannot be imported: {type(error).__name__}: {error}"
-            ) from error
-        if spec is None or not spec.has_location or spec.origin is None:
-            raise ConfigurationError(
-                f"policy {self.policy!r}: there is no file of a module {module!r}"
-            )
-        return Path(spec.origin)
+        return source_file(module)
 
     def attributes(self) -> dict[str, Any]:
         """Describe the policy for the collection's file.
@@ -239,14 +228,7 @@ def _mixed(make: MakePolicy, epsilon: float) -> MakePolicy:
 
 
 def _user_policy(name: str) -> Callable[..., Any]:
-    module, _, attribute = name.partition(":")
-    _look_here()
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # whatever a user's module may raise
-        raise ConfigurationError(
-            f"policy {name!r} cannot be imported: {type(error).__name__}: {error}"
-        ) from error
+    found = import_from(name)
     if not callable(found):
         raise ConfigurationError(f"policy {name!r} is a {type(found).__name__}, not a callable")
     return checked(name, found)
@@ -267,18 +249,14 @@ def checked(name: str, make: Callable[..., Any]) -> Callable[..., Any]:
         try:
             policy = make(n_actions, rng)
         except Exception as error:
-            raise ConfigurationError(
-                f"policy {name!r} failed: {type(error).__name__}: {error}"
-            ) from error
+            raise ConfigurationError(f"policy {name!r} failed: {what_failed(error)}") from error
 
         def act(view: NDArray[np.uint8]) -> int:
             try:
                 action = policy(view)
                 number = int(action)
             except Exception as error:
-                raise ConfigurationError(
-                    f"policy {name!r} failed: {type(error).__name__}: {error}"
-                ) from error
+                raise ConfigurationError(f"policy {name!r} failed: {what_failed(error)}") from error
             if number != action or not 0 <= number < n_actions:
                 raise ConfigurationError(
                     f"policy {name!r} returned {action!r}: an action is an integer in "
@@ -289,9 +267,3 @@ def checked(name: str, make: Callable[..., Any]) -> Callable[..., Any]:
         return act
 
     return made
-
-
-def _look_here() -> None:
-    """Have modules searched in the current folder first."""
-    if "" not in sys.path:
-        sys.path.insert(0, "")

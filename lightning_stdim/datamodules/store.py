@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -365,7 +366,7 @@ def _opened(path: Path) -> Iterator[Any]:
             yield file
     except (OSError, KeyError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise StoreError(f"{path} is damaged ({reason}): {_remedy(None)}") from error
+        raise StoreError(f"{path} is damaged ({reason}): {_remedy(path)}") from error
 
 
 def _header_start(length: int, command: str) -> bytes:
@@ -396,13 +397,13 @@ def _check_seal(path: Path, file: BinaryIO, *, verify: bool) -> None:
     if lines[0] != _MAGIC or len(lines) < 2:
         raise StoreError(
             f"{path} is not a file of collected frames, or a damaged one. If `collect` wrote it, "
-            f"{_remedy(None)}"
+            f"{_remedy(path)}"
         )
     if lines[1] != f"schema {SCHEMA}":
         raise StoreError(
             f"{path} has {lines[1]!r} and this version of lightning-stdim reads schema {SCHEMA}: "
             f"if a newer version wrote it, `pip install --upgrade lightning-stdim`; else "
-            f"{_remedy(None)}"
+            f"{_remedy(path)}"
         )
     entries = {key: value for key, _, value in (line.partition(" ") for line in lines[2:])}
     command = entries.get("command")
@@ -410,16 +411,19 @@ def _check_seal(path: Path, file: BinaryIO, *, verify: bool) -> None:
     if entries.get("length") != str(length):
         raise StoreError(
             f"{path} is truncated or damaged: it has {length} bytes, its header says "
-            f"{entries.get('length')}: {_remedy(command)}"
+            f"{entries.get('length')}: {_remedy(path, command)}"
         )
     start = found[: found.find(b"sha256 ")]
     if found != _header(start, _digest(start, file) if verify else entries.get("sha256", "")):
         raise StoreError(
             f"{path} is damaged: its content does not have the SHA-256 that its header names: "
-            f"{_remedy(command)}"
+            f"{_remedy(path, command)}"
         )
 
 
-def _remedy(command: str | None) -> str:
-    again = f"`{command}`" if command else "`python -m lightning_stdim collect`"
-    return f"delete it and collect again with {again}"
+def _remedy(path: Path, command: str | None = None) -> str:
+    """Say how to make the file again, there where it is: the command itself names no folder."""
+    again = command or "python -m lightning_stdim collect"
+    elsewhere = path.parent.resolve() != Path("data").resolve()  # the default of --root
+    root = f" --root {shlex.quote(str(path.parent))}" if elsewhere else ""
+    return f"delete it and collect again with `{again}{root}`"

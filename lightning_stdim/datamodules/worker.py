@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 import numpy as np
 
-from lightning_stdim.errors import ConfigurationError, EncoderError, StoreError
+from lightning_stdim import errors
+from lightning_stdim.errors import ConfigurationError, LightningStdimError, StoreError
+from lightning_stdim.imports import what_failed
 
 if TYPE_CHECKING:
     from lightning_stdim.datamodules.store import Columns
@@ -35,8 +37,9 @@ class Report(NamedTuple):
     Attributes:
         worker: which worker.
         message: ``{"settings"}`` of the emulator when it is ready, ``{"game", "start", "rows",
-            "ended"}`` for a piece that is written, ``{"refused"}`` or ``{"error"}`` before it gives
-            up, ``{}`` when it has died.
+            "ended"}`` for a piece that is written, ``{"error", "reason"}`` (a class of
+            :mod:`~lightning_stdim.errors` and its message) before it gives up, ``{}`` when it has
+            died.
     """
 
     worker: int
@@ -120,7 +123,8 @@ class Crew:
 
         Raises:
             ConfigurationError: what was ordered cannot be played.
-            StoreError: a worker has died or given up.
+            EncoderError: an agent's file holds something else.
+            StoreError: a file cannot be read or written, or a worker has died.
         """
         # Of all of them, so that whatever is reported from now on is a piece.
         settings: list[dict[str, Any]] = [
@@ -144,17 +148,16 @@ class Crew:
 
         Raises:
             ConfigurationError: what was ordered cannot be played.
-            StoreError: a worker has died or given up.
+            EncoderError: an agent's file holds something else.
+            StoreError: a file cannot be read or written, or a worker has died.
         """
         report = self._reports.get()
         if not report.message:
             code = self._processes[report.worker].wait()
             how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
             raise StoreError(f"a worker process {how}")
-        if "refused" in report.message:
-            raise ConfigurationError(report.message["refused"])
         if "error" in report.message:
-            raise StoreError(f"a worker process failed: {report.message['error']}")
+            raise getattr(errors, report.message["error"])(report.message["reason"])
         return report
 
 
@@ -231,15 +234,13 @@ def main() -> None:
     threading.Thread(target=listen, daemon=True).start()
     try:
         _play(reports, orders, **json.loads(sys.argv[1]))
-    except (ConfigurationError, EncoderError) as error:  # whoever asked can do something about it
-        print(json.dumps({"refused": str(error)}), file=reports, flush=True)
-        os._exit(1)
-    except StoreError as error:
-        print(json.dumps({"error": str(error)}), file=reports, flush=True)
-        os._exit(1)
+    except LightningStdimError as error:
+        failure = error
     except Exception as error:
-        print(json.dumps({"error": f"{type(error).__name__}: {error}"}), file=reports, flush=True)
-        os._exit(1)
+        failure = StoreError(f"a worker process failed: {what_failed(error)}")
+    report = {"error": type(failure).__name__, "reason": str(failure)}
+    print(json.dumps(report), file=reports, flush=True)
+    os._exit(1)
 
 
 if __name__ == "__main__":

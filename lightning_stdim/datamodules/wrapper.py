@@ -75,7 +75,8 @@ def _game(env: gymnasium.Env[Any, Any]) -> str:
     machine = getattr(env, "unwrapped", env)
     spec = getattr(machine, "spec", None)
     if not isinstance(env, gymnasium.Env) or not hasattr(getattr(machine, "ale", None), "getRAM"):
-        hint = f"; the nearest annotated game is {nearest_game(spec.id)!r}" if spec else ""
+        near = nearest_game(spec.id) if spec else None
+        hint = f"; the nearest annotated game is {near!r}" if near else ""
         raise ConfigurationError(
             f"{spec.id if spec else type(machine).__name__} is not a single environment of ale-py, "
             f"so it has no RAM to read labels from{hint}: wrap an environment such as "

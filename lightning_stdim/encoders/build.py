@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +10,7 @@ from torch import nn
 
 from lightning_stdim.encoders.nature import NatureEncoder
 from lightning_stdim.errors import ConfigurationError, EncoderError
-
-
-def _import(path: str) -> Any:
-    module_name, _, name = path.replace(":", ".").rpartition(".")
-    try:
-        return getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigurationError(
-            f"encoder {path!r} cannot be imported ({error}); give package.module:ClassName of an "
-            "nn.Module, such as lightning_stdim.encoders:NatureEncoder"
-        ) from error
+from lightning_stdim.imports import import_from
 
 
 def build_encoder(path: str, args: dict[str, Any] | None = None) -> nn.Module:
@@ -42,7 +30,7 @@ def build_encoder(path: str, args: dict[str, Any] | None = None) -> nn.Module:
         ConfigurationError: if the path cannot be imported or the arguments do not fit.
         EncoderError: if the path does not name a subclass of ``nn.Module``.
     """
-    found = _import(path)
+    found = import_from(path)
     # A path can come from a checkpoint: nothing but a module class is ever called.
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
         raise EncoderError(f"encoder {path!r} is not a subclass of torch.nn.Module")
@@ -82,9 +70,7 @@ def resolve_encoder(name: str, *, seed: int = 0) -> nn.Module:
             f"encoder {name!r} is neither 'random', 'majority', an existing checkpoint nor "
             "module:callable"
         )
-    if "" not in sys.path:
-        sys.path.insert(0, "")
-    module = _import(name)()
+    module = import_from(name)()
     if not isinstance(module, nn.Module):
         raise EncoderError(f"{name} returned {type(module).__name__}, not a torch.nn.Module")
     return module

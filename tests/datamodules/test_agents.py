@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from stable_baselines3 import PPO
+from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.env_util import make_atari_env
 from stable_baselines3.common.vec_env import VecFrameStack
 
@@ -121,6 +121,23 @@ def test_where_an_agent_s_file_is_does_not_matter(agent, tmp_path, monkeypatch):
     assert one.read_bytes() == two.read_bytes()
 
 
+def test_a_file_that_cannot_play_is_one_message_and_no_folder(agent, tmp_path):
+    damaged = tmp_path / "damaged.zip"
+    damaged.write_bytes(agent.read_bytes()[:1000])
+    other = tmp_path / "other.pt"
+    torch.save({"fc.weight": torch.zeros(2, 2)}, other)
+    for game, path, kind, message in (
+        ("pong", damaged, StoreError, "damaged.zip is damaged or holds no policy"),
+        ("pong", other, EncoderError, "other.pt holds other layers"),
+        ("breakout", agent, ConfigurationError, "ppo.zip has 6 actions and the game's minimal"),
+    ):
+        root = tmp_path / "data"
+        with pytest.raises(kind, match=message) as error:
+            collect(game, steps=40, policy=path, root=root, progress=False)
+        assert "worker" not in str(error.value)
+        assert not [path for path in root.iterdir() if path.suffix != ".lock"]
+
+
 def test_a_run_does_not_go_on_with_another_agent(agent, tmp_path):
     own = tmp_path / "own.zip"
     own.write_bytes(agent.read_bytes())
@@ -179,7 +196,7 @@ def test_nothing_is_unpickled(agent, tmp_path):
     torch.save({"weights": Bomb()}, bomb)
     with zipfile.ZipFile(tmp_path / "weights.zip", "w") as archive:
         archive.writestr("policy.pth", bomb.getvalue())
-    with pytest.raises(EncoderError, match=r"holds more than tensors; .* state_dict\(\) alone"):
+    with pytest.raises(EncoderError, match=r"holds more than tensors .* state_dict\(\) alone"):
         load_agent(tmp_path / "weights.zip")
 
 
@@ -189,8 +206,15 @@ def test_a_file_of_another_kind_is_refused(ppo, agent, tmp_path):
         return tmp_path / "state.pth"
 
     state = dict(ppo.policy.state_dict())
-    with pytest.raises(EncoderError, match="is not an actor with Nature's convolutions"):
+    with pytest.raises(
+        EncoderError, match=r"other layers \(fc.weight\). Wanted is the actor of PPO"
+    ):
         load_agent(saved({"fc.weight": torch.zeros(2, 2)}))
+    for nested in ("state_dict", "model"):
+        with pytest.raises(
+            EncoderError, match=rf"too deep, in \['{nested}'\]: save the state dict"
+        ):
+            load_agent(saved({nested: state, "epoch": 3}))
     with pytest.raises(EncoderError, match="holds a list, not a state dict"):
         load_agent(saved([1]))
     with pytest.raises(EncoderError, match=r"layers of shapes \[\(32, 1, 8, 8\)"):
@@ -206,3 +230,6 @@ def test_a_file_of_another_kind_is_refused(ppo, agent, tmp_path):
     (tmp_path / "cut.zip").write_bytes(agent.read_bytes()[:1000])
     with pytest.raises(StoreError, match="is damaged or holds no policy"):
         load_agent(tmp_path / "cut.zip")
+    DQN("CnnPolicy", Screens(), buffer_size=1, device="cpu").save(tmp_path / "dqn.zip")
+    with pytest.raises(EncoderError, match=r"holds a DQN: .* Wanted is the actor of PPO or A2C"):
+        load_agent(tmp_path / "dqn.zip")

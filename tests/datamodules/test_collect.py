@@ -144,6 +144,11 @@ def test_a_file_that_is_there_is_not_made_again(truth, monkeypatch):
     assert truth.stat() == before
 
 
+def test_integers_of_any_kind(truth):
+    numbers = {"steps": np.int64(STEPS), "seed": np.uint8(0), "workers": np.int32(2)}
+    assert collect("breakout", root=truth.parent, progress=False, **numbers) == truth
+
+
 def test_what_a_kill_left_after_the_last_moment_is_removed(truth):
     folder = truth.with_name(f"{truth.name}.partial")
     folder.mkdir()
@@ -283,7 +288,7 @@ def test_a_worker_that_fails_says_why(tmp_path):
     with worker.Crew(1, orders) as crew:
         crew.settings()
         crew.play(0, 0, 8)
-        with pytest.raises(StoreError, match=r"a worker process failed: .*/file.*cannot be"):
+        with pytest.raises(StoreError, match=r"^/.*/file/.* cannot be written: "):
             crew.report()
 
 
@@ -304,6 +309,9 @@ def test_workers_do_not_import_torch():
         ({"steps": -5}, "steps is -5"),
         ({"workers": 0}, "workers is 0"),
         ({"seed": -1}, "seed is -1: it must be 0 or more"),
+        ({"steps": 1.5}, "steps is 1.5: it must be an integer"),
+        ({"steps": "10"}, "steps is '10': it must be an integer"),
+        ({"policy": print}, "policy is <built-in function print>: give a name"),
         ({"policy": "best"}, "policy 'best' is unknown: choose one of random"),
         ({"label_set": "mine"}, "label set 'mine' is unknown"),
         ({"game": "battlezone", "label_set": "paper"}, "use label set 'upstream'"),

@@ -121,6 +121,17 @@ def test_a_game_that_was_cut_has_no_return_and_epsilon_may_be_there():
     assert found.epsilon == 0.2
 
 
+def test_which_file_an_agent_came_from(capsys, tmp_path):
+    collection = make([[5]], policy="agent.zip")
+    assert (describe(collection).policy_sha256, describe(collection).greedy) == (None, None)
+    collection.attributes |= {"policy_sha256": "0123456789abcdef", "greedy": True}
+    store.write(tmp_path / "a.h5", collection)
+    assert main(["describe", str(tmp_path / "a.h5")]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["policy's", "SHA-256", "01234567"] in rows
+    assert ["greedy", "yes"] in rows
+
+
 def test_frames_are_not_copied():
     collection = make([[300], [300], [300]])
     tracemalloc.start()

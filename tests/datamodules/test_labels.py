@@ -96,8 +96,14 @@ def test_an_unknown_game_suggests_the_nearest():
         ConfigurationError, match="'pingpong' is not annotated: did you mean 'pong'"
     ):
         canonical_game("pingpong")
-    with pytest.raises(ConfigurationError, match="did you mean"):
-        canonical_game("")
+
+
+@pytest.mark.parametrize("name", ["", "nonsense", "CartPole-v1"])
+def test_a_name_like_no_game_s_gets_the_list_alone(name):
+    with pytest.raises(
+        ConfigurationError, match=r"annotated\. The annotated games are asteroids, "
+    ):
+        canonical_game(name)
 
 
 def test_a_game_outside_a_label_set_names_the_set_that_has_it():

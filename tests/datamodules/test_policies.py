@@ -79,6 +79,7 @@ def here(tmp_path, monkeypatch) -> Path:
             constant = 3
         """)
     )
+    (tmp_path / "half_done.py").write_text("import numpy\n1 / 0\n")
     return tmp_path
 
 
@@ -199,10 +200,17 @@ def test_neighbouring_epsilons_have_files_of_their_own():
         ({"policy": "agent.zip"}, "there is no policy agent.zip"),
         ({"policy": "nowhere:play"}, "there is no file of a module 'nowhere'"),
         ({"policy": "players:missing"}, "'players:missing' cannot be imported: AttributeError"),
+        (
+            {"policy": "half_done:play"},
+            r"cannot be imported: ZeroDivisionError: .*half_done.py:2\)",
+        ),
         ({"policy": "players:constant"}, "is a int, not a callable"),
         ({"policy": "players:fractions"}, r"returned 0.5: an action is an integer in 0..5"),
         ({"policy": "players:too_many"}, r"returned 6: an action is an integer in 0..5"),
-        ({"policy": "players:broken"}, "'players:broken' failed: KeyError: 'key'"),
+        (
+            {"policy": "players:broken"},
+            r"'players:broken' failed: KeyError: 'key' \(players.py:14\)",
+        ),
         ({"epsilon": 1.5}, r"epsilon=1.5 must lie in 0..1"),
         ({"greedy": True}, "greedy is for an agent's file; policy is 'random'"),
     ],

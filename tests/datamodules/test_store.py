@@ -278,5 +278,17 @@ def test_a_command_that_the_header_cannot_hold(tmp_path, command):
     write(tmp_path / "a.h5", collection)
     assert_equal(read(tmp_path / "a.h5"), collection)
     (tmp_path / "a.h5").write_bytes((tmp_path / "a.h5").read_bytes()[:-1])
-    with pytest.raises(StoreError, match="collect again with `python -m lightning_stdim collect`"):
+    with pytest.raises(StoreError, match="collect again with `python -m lightning_stdim collect "):
         read(tmp_path / "a.h5")
+
+
+@pytest.mark.parametrize(
+    ("folder", "root"), [("data", ""), ("my data", " --root 'my data'"), (".", " --root .")]
+)
+def test_the_command_makes_the_file_where_it_is(file, tmp_path, monkeypatch, folder, root):
+    monkeypatch.chdir(tmp_path)
+    Path(folder).mkdir(exist_ok=True)
+    path = Path(folder) / "a.h5"
+    path.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(StoreError, match=f"again with `{COMMAND}{root}`$"):
+        read(path)

@@ -1,0 +1,91 @@
+"""Modules of the user's: found in the current folder first, and where in them something failed."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+import sysconfig
+import traceback
+from pathlib import Path
+from typing import Any
+
+from lightning_stdim.errors import ConfigurationError
+
+_LIBRARIES = ("stdlib", "platstdlib", "purelib", "platlib")
+_NOT_THE_USERS = (
+    "<frozen",
+    os.path.join(os.path.dirname(__file__), ""),
+    *(os.path.join(sysconfig.get_path(name), "") for name in _LIBRARIES),
+)
+
+
+def import_from(path: str) -> Any:
+    """Import what a dotted path names.
+
+    Args:
+        path: ``"package.module:name"`` or ``"package.module.name"``. The current folder is searched
+            first.
+
+    Returns:
+        Whatever has that name.
+
+    Raises:
+        ConfigurationError: it cannot be imported.
+    """
+    module, _, name = path.replace(":", ".").rpartition(".")
+    _look_here()
+    try:
+        return getattr(importlib.import_module(module), name)
+    except Exception as error:  # whatever a user's module may raise
+        raise ConfigurationError(
+            f"{path!r} cannot be imported: {what_failed(error)}; give package.module:name"
+        ) from error
+
+
+def source_file(module: str) -> Path:
+    """Find a module's file without importing it, though the packages above it are imported.
+
+    Args:
+        module: its dotted name. The current folder is searched first.
+
+    Returns:
+        The file.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    _look_here()
+    try:
+        spec = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        spec = None
+    except Exception as error:  # whatever a user's package may raise
+        raise ConfigurationError(f"{module!r} cannot be imported: {what_failed(error)}") from error
+    if spec is None or not spec.has_location or spec.origin is None:
+        raise ConfigurationError(f"there is no file of a module {module!r}")
+    return Path(spec.origin)
+
+
+def what_failed(error: Exception) -> str:
+    """Say what went wrong in code of the user's, and where.
+
+    Args:
+        error: as caught.
+
+    Returns:
+        Its type and message, and the last file and line that are neither ours nor a library's.
+    """
+    steps = [
+        step
+        for step in traceback.extract_tb(error.__traceback__)
+        if not step.filename.startswith(_NOT_THE_USERS)
+    ]
+    place = f" ({Path(steps[-1].filename).name}:{steps[-1].lineno})" if steps else ""
+    return f"{type(error).__name__}: {error}{place}"
+
+
+def _look_here() -> None:
+    if "" not in sys.path:
+        sys.path.insert(0, "")
