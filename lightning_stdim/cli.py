@@ -6,7 +6,9 @@ Only what the chosen command needs is imported: ``--help`` and ``collect`` never
 from __future__ import annotations
 
 import os
+import re
 import sys
+from argparse import ArgumentError
 from collections.abc import Sequence
 
 from lightning_stdim.errors import LightningStdimError
@@ -27,6 +29,18 @@ PLAIN_COMMANDS = {
     "benchmark": "games x methods x seeds, and the comparison with the published tables",
     "train-policy": "train a PPO agent that collect can have play (needs the extra 'agents')",
 }
+
+_WORDING = (
+    (r'^Parser key "(.+?)": ', r"--\1: "),
+    (r"<class '(?:\w+\.)*(\w+)'>", r"\1"),
+    (r"(- )?Does not validate against .+? Errors: ", ""),
+    (r" - Expected a NoneType", ""),
+    (r" Given value type: .+ Given value: ", ". Got value: "),
+    (r"Expected a typing\.Literal\[(.+?)\]", r"expected one of \1"),
+    (r"Expected a ", "expected "),
+    (r": - ", ": "),
+)
+"""What jsonargparse says in Python's terms, and the same shorter."""
 
 
 def usage() -> str:
@@ -66,6 +80,9 @@ def main(args: Sequence[str] | None = None) -> int:
             from lightning_stdim import commands
 
             return commands.run(command, options)
+    except ArgumentError as error:
+        print(f"error: {_reason(error)}; see `{PROGRAM} {command} --help`", file=sys.stderr)
+        return 2
     except LightningStdimError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -79,3 +96,11 @@ def main(args: Sequence[str] | None = None) -> int:
     hint = f"did you mean {near[0]!r}?" if near else f"the commands are {', '.join(known)}"
     print(f"error: unknown command {command!r}; {hint}", file=sys.stderr)
     return 2
+
+
+def _reason(error: ArgumentError) -> str:
+    """Bring what is wrong with an option on one line."""
+    reason = " ".join(str(error).split())
+    for theirs, ours in _WORDING:
+        reason = re.sub(theirs, ours, reason)
+    return reason

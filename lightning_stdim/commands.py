@@ -414,13 +414,14 @@ def run(command: str, options: Sequence[str]) -> int:
     prog = f"python -m lightning_stdim {command}"
     if command == "describe":
         return describe(**_describe_arguments(options, prog))
-    status: Any = auto_cli(COMMANDS[command], args=list(options), prog=prog)
+    status: Any = auto_cli(COMMANDS[command], args=list(options), prog=prog, exit_on_error=False)
     return int(status)
 
 
 def _describe_arguments(options: Sequence[str], prog: str) -> dict[str, Any]:
     """Parse FILE [FILE ...], which auto_cli cannot take from a signature."""
-    parser = ArgumentParser(prog=prog, description=(describe.__doc__ or "").partition("\n")[0])
+    what = (describe.__doc__ or "").partition("\n")[0]
+    parser = ArgumentParser(prog=prog, description=what, exit_on_error=False)
     parser.add_argument("files", nargs="+", metavar="FILE", help="that `collect` wrote")
     parser.add_function_arguments(describe, skip={"files"})
     arguments: dict[str, Any] = parser.parse_args(list(options)).as_dict()

@@ -150,7 +150,7 @@ class StdimCLI(LightningCLI):
         step = self.resume_step if self.resume else 0
         loggers: list[Logger] = [ContinuedCSVLogger(self.folder, resume_step=step)]
         if find_spec("tensorboard"):
-            loggers.append(TensorBoardLogger(self.folder, name="", version="tensorboard"))
+            loggers.append(TensorBoardLogger(self.folder, name="tensorboard", version=""))
         return loggers
 
     def before_fit(self) -> None:
@@ -342,6 +342,7 @@ def run(args: Sequence[str]) -> int:
             save_config_kwargs={"overwrite": True},
             parser_kwargs={
                 "prog": "python -m lightning_stdim",
+                "exit_on_error": False,
                 **{command: {**preset} for command in LightningCLI.subcommands()},
             },
             # Lightning warns of arguments beside sys.argv, even if they are the same.

@@ -176,6 +176,7 @@ def build_model(game: str, *, seed: int, device: str, precision: Precision) -> A
         import torch
         from stable_baselines3 import PPO
         from stable_baselines3.common.env_util import make_atari_env
+        from stable_baselines3.common.logger import Logger
         from stable_baselines3.common.torch_layers import NatureCNN
         from stable_baselines3.common.utils import LinearSchedule
         from stable_baselines3.common.vec_env import VecFrameStack
@@ -205,7 +206,9 @@ def build_model(game: str, *, seed: int, device: str, precision: Precision) -> A
     features = {"32": NatureCNN, "bf16-mixed": MixedNatureCNN}[precision]
     # Stable-Baselines3 puts layers between features and actions unless told not to.
     policy = {"features_extractor_class": features, "net_arch": []}
-    return PPO("CnnPolicy", env, seed=seed, device=device, policy_kwargs=policy, **settings)
+    model = PPO("CnnPolicy", env, seed=seed, device=device, policy_kwargs=policy, **settings)
+    model.set_logger(Logger(None, []))  # its own makes a folder among the temporary ones
+    return model
 
 
 def _restore(model: Any, record: dict[str, Any], path: Path) -> None:
@@ -291,6 +294,8 @@ def _draw(record: dict[str, Any], path: Path) -> None:
     figure = Figure(figsize=(6, 3.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
+    if not points:
+        axes.text(0.5, 0.5, "no game has ended yet", ha="center", transform=axes.transAxes)
     axes.plot([p["steps"] for p in points], [p["mean_return"] for p in points], color="#2171b5")
     axes.set_xlabel("steps")
     axes.set_ylabel("mean return of the last 100 games")

@@ -2,12 +2,14 @@
 
 import json
 import signal
+import tempfile
 import zipfile
 
 import filelock
 import numpy as np
 import pytest
 import torch
+from matplotlib.axes import Axes
 from stable_baselines3 import PPO
 
 from lightning_stdim import ppo
@@ -78,6 +80,21 @@ def test_an_interruption_keeps_the_last_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(ppo, "_save", saved)
     path = ppo.train_ppo("pong", steps=96, out=tmp_path, progress=False)
     assert [point["steps"] for point in ppo.read_record(path)["curve"]] == [32, 64, 96]
+
+
+def test_nothing_is_left_among_the_temporary_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    ppo.train_ppo("pong", steps=40, out=tmp_path / "run", progress=False)
+    assert not list(tmp_path.glob("SB3-*"))
+
+
+def test_the_picture_says_that_no_game_has_ended(tmp_path, monkeypatch):
+    said = []
+    text = Axes.text
+    monkeypatch.setattr(Axes, "text", lambda *a, **k: said.append(a[3]) or text(*a, **k))
+    ppo.train_ppo("pong", steps=40, out=tmp_path, progress=False)
+    assert ppo.read_record(tmp_path / "policy.zip")["curve"][-1]["games"] == 0
+    assert said == ["no game has ended yet"]
 
 
 def test_wrong_input_is_one_clear_message(tmp_path):
