@@ -14,18 +14,19 @@ import argparse
 import statistics
 import time
 from importlib import import_module
+from typing import Any
 
 import torch
 import yaml
-from record import write_record
-from rich.console import Console
-from rich.table import Table
+from record import print_table, write_record
 from step import frame_pool
+from torch import Tensor
 
 from lightning_stdim.datamodules.batches import SequenceBatch
-from lightning_stdim.encoders import LocalGlobalEncoder
 from lightning_stdim.methods import SSLMethod
 from lightning_stdim.presets import method_names, method_path
+
+WARM_UP = 2  # the first ones allocate and tune
 
 
 def make(name: str) -> SSLMethod | None:
@@ -39,72 +40,77 @@ def make(name: str) -> SSLMethod | None:
     return method
 
 
+def batch_for(method: SSLMethod, pool: Tensor) -> SequenceBatch:
+    """Draw what the data module would give the method."""
+    anchors = torch.randint(method.sequence_length, len(pool), (method.batch_size,))
+    back = torch.arange(1 - method.sequence_length, 1)[:, None]
+    frames = pool[(anchors + back).to(pool.device)].unsqueeze(2)
+    others = frames[-1].flip(0) if method.needs_others else None
+    return SequenceBatch(frames, anchors.to(pool.device), others)
+
+
+def measure(method: SSLMethod, pool: Tensor, repeats: int) -> dict[str, Any]:
+    """Time the method's steps and its encoder's passes in turn."""
+    method.to(pool.device).train()
+    batch = batch_for(method, pool)
+    frames = batch.frames.flatten(0, 1)
+    optimizer = method.configure_optimizers()
+    assert optimizer is not None
+
+    def alone() -> None:
+        method.encoder.zero_grad(set_to_none=True)
+        method.encoder(frames).square().mean().backward()
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        method.loss(batch)["loss"].backward()
+        optimizer.step()
+        method.on_before_zero_grad(optimizer)  # where target networks follow
+
+    seconds: dict[str, list[float]] = {"encoder": [], "step": []}
+    for repeat in range(repeats + WARM_UP):
+        for what, run in (("encoder", alone), ("step", step)):
+            started = time.perf_counter()
+            run()
+            if pool.device.type == "cuda":
+                torch.cuda.synchronize()
+            if repeat >= WARM_UP:
+                seconds[what].append(time.perf_counter() - started)
+    medians = {what: statistics.median(values) for what, values in seconds.items()}
+    return {
+        "sequence_length": method.sequence_length,
+        "batch_size": method.batch_size,
+        "median_seconds": medians,
+        "ratio_to_encoder": medians["step"] / medians["encoder"],
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--methods", help="separated by commas; all by default")
     parser.add_argument("--out")
     arguments = parser.parse_args()
+    torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     pool = frame_pool(5_000).to(device)
-    generator = torch.Generator().manual_seed(1)
-    table = Table(title=f"Steps on {device.type}, median of {arguments.repeats}")
-    for heading in ("method", "frames", "encoder ms", "step ms", "ratio"):
-        table.add_column(heading, justify="left" if heading == "method" else "right")
-    rows = {}
-    for name in arguments.methods.split(",") if arguments.methods else method_names():
-        method = make(name)
-        if method is None:
-            continue
-        method.to(device).train()
-        length, size = method.sequence_length, method.batch_size
-        anchors = torch.randint(length, len(pool), (size,), generator=generator).to(device)
-        back = torch.arange(1 - length, 1, device=device)[:, None]
-        frames = pool[anchors + back].unsqueeze(2)
-        batch = SequenceBatch(frames, anchors, frames[-1] if method.needs_others else None)
-        optimizer = method.configure_optimizers()
-        assert optimizer is not None
-        encoder = method.encoder
-
-        def alone(
-            encoder: torch.nn.Module = encoder, frames: torch.Tensor = frames.flatten(0, 1)
-        ) -> None:
-            encoder.zero_grad(set_to_none=True)
-            assert isinstance(encoder, LocalGlobalEncoder)
-            encoder(frames).square().mean().backward()
-
-        def step(
-            method: SSLMethod = method,
-            batch: SequenceBatch = batch,
-            optimizer: torch.optim.Optimizer = optimizer,
-        ) -> None:
-            optimizer.zero_grad(set_to_none=True)
-            method.loss(batch)["loss"].backward()
-            optimizer.step()
-            method.on_before_zero_grad(optimizer)  # where target networks follow
-
-        seconds: dict[str, list[float]] = {"encoder": [], "step": []}
-        for repeat in range(arguments.repeats + 2):
-            for what, run in (("encoder", alone), ("step", step)):
-                started = time.perf_counter()
-                run()
-                if device.type == "cuda":
-                    torch.cuda.synchronize()
-                if repeat >= 2:  # the first ones allocate and tune
-                    seconds[what].append(time.perf_counter() - started)
-        medians = {what: statistics.median(values) for what, values in seconds.items()}
-        ratio = medians["step"] / medians["encoder"]
-        count = length * size
-        rows[name] = {
-            "sequence_length": length,
-            "batch_size": size,
-            "median_seconds": medians,
-            "ratio_to_encoder": ratio,
-        }
-        times = (f"{1e3 * medians[what]:.0f}" for what in ("encoder", "step"))
-        table.add_row(name, str(count), *times, f"{ratio:.2f}")
-    Console().print(table)
-    write_record(arguments.out, {"device": device.type, "methods": rows})
+    names = arguments.methods.split(",") if arguments.methods else method_names()
+    methods = {name: method for name in names if (method := make(name))}
+    found = {name: measure(method, pool, arguments.repeats) for name, method in methods.items()}
+    print_table(
+        f"Training steps on {device.type}, median of {arguments.repeats}",
+        ("method", "frames", "encoder ms", "step ms", "ratio"),
+        [
+            (
+                name,
+                str(row["sequence_length"] * row["batch_size"]),
+                *(f"{1e3 * row['median_seconds'][what]:.0f}" for what in ("encoder", "step")),
+                f"{row['ratio_to_encoder']:.2f}",
+            )
+            for name, row in found.items()
+        ],
+    )
+    write_record(arguments.out, {"device": device.type, "methods": found})
 
 
 if __name__ == "__main__":
