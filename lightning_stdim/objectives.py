@@ -159,3 +159,64 @@ class LocalLocalInfoNCE(nn.Module):
         # One batched product over positions: [M, B, C] x [M, C, N] -> [M, B, N]
         logits = torch.bmm(predicted.transpose(0, 1), past.permute(1, 2, 0))
         return _mean_cross_entropy(logits, len(present))
+
+
+class GlobalGlobalInfoNCE(nn.Module):
+    """InfoNCE between the global vectors of two frames.
+
+    Logits g_ij = (W z_i + b) . z'_j, cross-entropy of row i against class i; the mean over samples.
+    Source: Anand et al. 2019, section 5 (Global-T-DIM).
+
+    Args:
+        global_dim: D, size of the vectors.
+    """
+
+    def __init__(self, global_dim: int) -> None:
+        super().__init__()
+        self.predict = nn.Linear(global_dim, global_dim)
+
+    def forward(self, present: Tensor, past: Tensor) -> Tensor:
+        """Compute the loss.
+
+        Args:
+            present: float [B, D], the vectors of frames t.
+            past: float [N, D], those of frames t - 1, gathered over ranks.
+
+        Returns:
+            float [], in nats, at least 0.
+        """
+        logits = self.predict(present) @ past.T  # [B, N]
+        return _mean_cross_entropy(logits.unsqueeze(0), len(present))
+
+
+class BilinearJSD(nn.Module):
+    """The Jensen-Shannon estimator with a bilinear critic, at every position.
+
+    With the critic T = x W y + b: the mean of softplus(-T) over pairs that belong together plus the
+    mean of softplus(T) over those that do not, each over samples and positions: the negative of
+    Hjelm et al. 2019, equation 4. 2 log 2 for a critic that cannot tell.
+
+    Args:
+        anchor_dim: A, size of the anchors.
+        local_dim: C, channels of the local features.
+    """
+
+    def __init__(self, anchor_dim: int, local_dim: int) -> None:
+        super().__init__()
+        self.weigh = nn.Linear(anchor_dim, local_dim, bias=False)
+        self.bias = nn.Parameter(torch.zeros(()))
+
+    def forward(self, anchors: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+        """Compute the loss.
+
+        Args:
+            anchors: float [B, M, A], or [B, 1, A] for the same anchor at all positions.
+            positive: float [B, M, C], what belongs to them.
+            negative: float [B, M, C], what does not.
+
+        Returns:
+            float [], in nats, at least 0.
+        """
+        weights = self.weigh(anchors)  # [B, M or 1, C]
+        together, apart = ((weights * local).sum(-1) + self.bias for local in (positive, negative))
+        return F.softplus(-together).mean() + F.softplus(apart).mean()

@@ -41,6 +41,22 @@ class SequenceBatch(NamedTuple):
     anchors: Tensor
     others: Tensor | None = None
 
+    def pair(self) -> Tensor:
+        """Give the frames of a batch of pairs.
+
+        Returns:
+            uint8 [2, B, C, 210, 160]: past and present.
+
+        Raises:
+            ConfigurationError: the sequences have another length than 2.
+        """
+        if len(self.frames) != 2:
+            raise ConfigurationError(
+                f"this method takes pairs of frames, not sequences of {len(self.frames)}: leave "
+                "out --data.sequence_length"
+            )
+        return self.frames
+
 
 class ProbeBatch(NamedTuple):
     """Frames with the labels of the same emulator states.

@@ -1,7 +1,10 @@
 """Self-supervised methods, one a file."""
 
 from lightning_stdim.methods.base import SSLMethod
+from lightning_stdim.methods.global_t_dim import GlobalTDIM
+from lightning_stdim.methods.jsd_stdim import JSDSTDIM
 from lightning_stdim.methods.random_cnn import RandomCNN
+from lightning_stdim.methods.static_dim import StaticDIM
 from lightning_stdim.methods.stdim import STDIM
 
-__all__ = ["STDIM", "RandomCNN", "SSLMethod"]
+__all__ = ["JSDSTDIM", "STDIM", "GlobalTDIM", "RandomCNN", "SSLMethod", "StaticDIM"]

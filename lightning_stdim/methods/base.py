@@ -67,7 +67,7 @@ class SSLMethod(LightningModule):
     """Observations per sample, T: what the data module is asked for, as are the next two."""
     batch_size: int = 64
     """Samples of the global batch."""
-    needs_others: ClassVar[bool] = False
+    needs_others: bool = False
     """Whether batches hold another observation of each anchor's episode."""
     monitor: ClassVar[str | None] = "val/loss"
     """The logged value whose minimum decides which checkpoint is the best."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.encoders import LocalGlobalEncoder, require_local_map
-from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.methods.base import SSLMethod
 from lightning_stdim.objectives import (
     GlobalLocalInfoNCE,
@@ -30,6 +30,8 @@ class STDIM(SSLMethod):
     Source: Anand et al. 2019 (arXiv 1906.08226), section 3, equations 1 to 3.
 
     Args:
+        terms: both, or one alone. With ``"local-local"`` the global vector is never trained: what
+            is probed is a random reading of trained local features.
         encoder: dotted path of a backbone with a local map, a
             :class:`~lightning_stdim.encoders.LocalGlobalEncoder`.
         **base: the other arguments of :class:`SSLMethod`.
@@ -38,45 +40,48 @@ class STDIM(SSLMethod):
         EncoderError: if the backbone has no local map.
     """
 
+    name = "st-dim"
     encoder: LocalGlobalEncoder
 
-    name = "st-dim"
-
     def __init__(
-        self, *, encoder: str = "lightning_stdim.encoders.NatureEncoder", **base: Any
+        self,
+        *,
+        terms: Literal["both", "global-local", "local-local"] = "both",
+        encoder: str = "lightning_stdim.encoders.NatureEncoder",
+        **base: Any,
     ) -> None:
         super().__init__(encoder=encoder, **base)
         self.encoder = require_local_map(self.encoder, "ST-DIM")
-        self.global_local = GlobalLocalInfoNCE(
-            self.encoder.feature_dim, self.encoder.local_channels
-        )
-        self.local_local = LocalLocalInfoNCE(self.encoder.local_channels)
+        channels = self.encoder.local_channels
+        # What a loss does not use may not be there: other devices would wait for its gradient.
+        if terms != "local-local":
+            self.global_local = GlobalLocalInfoNCE(self.encoder.feature_dim, channels)
+        else:
+            self.encoder.global_layers.requires_grad_(False)
+        if terms != "global-local":
+            self.local_local = LocalLocalInfoNCE(channels)
+        self.terms = terms
 
     def loss(self, batch: SequenceBatch) -> dict[str, Tensor]:
-        """Compute the two terms and their sum; see :meth:`SSLMethod.loss`.
+        """Compute the terms and their sum; see :meth:`SSLMethod.loss`.
 
         Args:
             batch: pairs of frames.
 
         Returns:
-            ``"loss"``, ``"global_local"`` and ``"local_local"``, float [] each, in nats.
+            ``"loss"``, ``"global_local"`` and ``"local_local"``, float [] each, in nats; of the
+            two terms those that are on.
 
         Raises:
             ConfigurationError: the batch holds other sequences than pairs.
         """
-        if len(batch.frames) != 2:
-            raise ConfigurationError(
-                f"ST-DIM takes pairs of frames, not sequences of {len(batch.frames)}: "
-                "leave out --data.sequence_length"
-            )
         # Both frames in one pass up to the local map; only the present one needs the rest.
-        past, present = self.encoder.local_map(batch.frames.flatten(0, 1)).chunk(2)
-        vector = self.encoder.global_layers(present)
+        past, present = self.encoder.local_map(batch.pair().flatten(0, 1)).chunk(2)
         candidates = gather_rows(positions(past))  # [N, M, C]
-        global_local = self.global_local(vector, candidates)
-        local_local = self.local_local(positions(present), candidates)
-        return {
-            "loss": global_local + local_local,
-            "global_local": global_local,
-            "local_local": local_local,
-        }
+        terms: dict[str, Tensor] = {}
+        if self.terms != "local-local":
+            vector = self.encoder.global_layers(present)
+            terms["global_local"] = self.global_local(vector, candidates)
+        if self.terms != "global-local":
+            terms["local_local"] = self.local_local(positions(present), candidates)
+        return {"loss": torch.stack(list(terms.values())).sum(), **terms}
