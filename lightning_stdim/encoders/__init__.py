@@ -8,11 +8,13 @@ from lightning_stdim.encoders.base import LocalGlobalEncoder, feature_dim_of, re
 from lightning_stdim.encoders.build import build_encoder, resolve_encoder
 from lightning_stdim.encoders.impala import ImpalaEncoder
 from lightning_stdim.encoders.nature import NatureEncoder
+from lightning_stdim.encoders.union import UnionEncoder
 
 __all__ = [
     "ImpalaEncoder",
     "LocalGlobalEncoder",
     "NatureEncoder",
+    "UnionEncoder",
     "build_encoder",
     "feature_dim_of",
     "require_local_map",

@@ -6,14 +6,14 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from lightning_stdim.datamodules.batches import SequenceBatch
-from lightning_stdim.methods import JSDSTDIM, STDIM, GlobalTDIM, StaticDIM
+from lightning_stdim.methods import DIMUA, JSDSTDIM, STDIM, GlobalTDIM, StaticDIM
 
 
 def jsd_over_the_batch():
     return JSDSTDIM(negatives="batch")
 
 
-METHODS = [STDIM, GlobalTDIM, StaticDIM, JSDSTDIM, jsd_over_the_batch]
+METHODS = [DIMUA, STDIM, GlobalTDIM, StaticDIM, JSDSTDIM, jsd_over_the_batch]
 WORLD, BATCH = 2, 6
 
 

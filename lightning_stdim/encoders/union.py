@@ -1,0 +1,96 @@
+"""An encoder whose vector is one of several charts of an atlas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from lightning_stdim.encoders.base import LocalGlobalEncoder
+from lightning_stdim.encoders.nature import NatureEncoder
+from lightning_stdim.errors import ConfigurationError
+
+
+class UnionEncoder(LocalGlobalEncoder):
+    """:class:`NatureEncoder` with n linear heads, the charts, and a membership that chooses one.
+
+    The global vector, and so what is probed, is the chart of the largest membership alone.
+
+    Source: Meng et al. 2024 (arXiv 2305.10267), section 3.
+
+    Args:
+        in_channels: successive luma frames per observation.
+        feature_dim: size D of every chart.
+        resize: height and width that frames are reduced to first; by default they stay 210 x 160.
+        charts: their number n, at least 1.
+
+    Raises:
+        ConfigurationError: a size is out of its range.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        feature_dim: int = 256,
+        resize: Sequence[int] | None = None,
+        charts: int = 4,
+    ) -> None:
+        super().__init__(in_channels, feature_dim, resize)
+        if charts < 1:
+            raise ConfigurationError(f"charts={charts} must be at least 1")
+        nature = NatureEncoder(in_channels, 1, resize)
+        *trunk, linear = nature.global_layers
+        assert isinstance(linear, nn.Linear)
+        self.local_channels = nature.local_channels
+        self.local_layers = nature.local_layers
+        self.global_layers = nn.Sequential(*trunk, Atlas(linear.in_features, feature_dim, charts))
+        self.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        self.initialize_orthogonally()
+
+    def charts(self, local: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute all charts and their membership.
+
+        Args:
+            local: float [B, C, H, W], local maps.
+
+        Returns:
+            The charts, float [B, n, D], and their membership, float [B, n], rows summing to 1.
+        """
+        *trunk, atlas = self.global_layers
+        assert isinstance(atlas, Atlas)
+        for layer in trunk:
+            local = layer(local)
+        return atlas.charts(local)
+
+
+class Atlas(nn.Module):
+    """Linear charts of the same features, and a softmax over them.
+
+    Args:
+        inputs: number of the features.
+        feature_dim: D, size of a chart.
+        charts: n, their number.
+    """
+
+    def __init__(self, inputs: int, feature_dim: int, charts: int) -> None:
+        super().__init__()
+        self.heads = nn.Linear(inputs, charts * feature_dim)
+        self.membership = nn.Linear(inputs, charts)
+
+    def charts(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute all charts and their membership.
+
+        Args:
+            features: float [B, inputs].
+
+        Returns:
+            float [B, n, D] and float [B, n].
+        """
+        membership = self.membership(features).softmax(1)
+        return self.heads(features).unflatten(1, (membership.shape[1], -1)), membership
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Give the chart of the largest membership: float [B, inputs] -> float [B, D]."""
+        charts, membership = self.charts(features)
+        return charts[torch.arange(len(charts), device=charts.device), membership.argmax(1)]
