@@ -6,7 +6,7 @@ This module decides what stands where; ``render`` and ``picture`` only draw it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any, Literal
@@ -22,10 +22,27 @@ METRICS: dict[Metric, str] = {"f1": "F1 (weighted by class support)", "accuracy"
 METHODS = {
     "majority": "Majority",
     "random-cnn": "Random-CNN",
+    "vae": "VAE",
+    "pixel-pred": "Pixel-Pred",
+    "cpc": "CPC",
+    "static-dim": "Static-DIM",
+    "global-t-dim": "Global-T-DIM",
+    "jsd-st-dim": "JSD-ST-DIM",
+    "st-dim-global-local": "ST-DIM, global-local",
+    "st-dim-local-local": "ST-DIM, local-local",
     "st-dim": "ST-DIM",
+    "dim-ua": "DIM-UA",
+    "dim-ua-large": "DIM-UA, 16 384 units",
+    "vicreg": "VICReg",
+    "byol": "BYOL",
+    "latent-prediction": "Latent prediction",
+    "pretrained-agent": "Pretrained agent",
     "supervised": "Supervised",
 }
 """Display names, in the order of the columns; methods that are not here come last."""
+
+ALWAYS = ("majority", "random-cnn", "st-dim", "supervised")
+"""Methods whose published numbers are shown even if nobody ran them; others' beside ours only."""
 
 PROTOCOLS = {
     "majority": "",
@@ -193,7 +210,7 @@ def compare(
 
     sources = list(_ours(runs, metric))
     if comparable:
-        sources += _published(game, metric)
+        sources += _published(game, metric, {*ALWAYS, *(run["method"] for run in runs)})
     rows = _rows([scores for source in sources for scores in source.scores])
     return Table(
         game=game,
@@ -241,13 +258,13 @@ def _labels(run: Results) -> str:
     return f"{run['scores']['label_set']} {run['scores'].get('label_set_version', 1)}"
 
 
-def _published(game: str, metric: Metric) -> Iterator[_Source]:
+def _published(game: str, metric: Metric, methods: Collection[str]) -> Iterator[_Source]:
     groups: list[tuple[Group, Callable[..., published.Published | None]]] = [
         ("report", published.report),
         ("paper", published.paper),
     ]
     for group, look_up in groups:
-        for method in METHODS:
+        for method in filter(methods.__contains__, METHODS):
             found = look_up(game, method, metric=metric)
             if found is not None:
                 column = Column(group, method, budget=_published_budget(group, method))

@@ -1,0 +1,56 @@
+"""The catalogue of methods: configurations, classes and documentation say the same, and run."""
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lightning_stdim import methods
+from lightning_stdim.benchmark import tables
+from lightning_stdim.cli import main
+from lightning_stdim.presets import FOLDER, method_names, method_path
+
+DOCS = Path(__file__).parents[1] / "docs"
+ROW = re.compile(r"^\| `([\w-]+)` \| \[`(\w+)`\]\((methods/[\w-]+\.md)\) \|", re.MULTILINE)
+DOCUMENTED = {
+    name: (cls, page) for name, cls, page in ROW.findall((DOCS / "methods.md").read_text())
+}
+
+
+def configured(name):
+    return yaml.safe_load(method_path(name).read_text())
+
+
+def test_the_documentation_lists_what_ships():
+    assert set(DOCUMENTED) == set(method_names())
+    assert set(method_names()) < set(tables.METHODS)
+    pages = {page for _, page in DOCUMENTED.values()}
+    assert pages == {f"methods/{path.name}" for path in (DOCS / "methods").glob("*.md")}
+
+
+def test_every_class_has_a_configuration():
+    used = {configured(name)["model"]["class_path"].rpartition(".")[2] for name in method_names()}
+    assert used == {*methods.__all__, "Supervised"} - {"SSLMethod"}
+
+
+@pytest.mark.parametrize("name", method_names())
+def test_a_configuration_names_its_method(name):
+    contents = configured(name)
+    module, _, cls = contents["model"]["class_path"].rpartition(".")
+    found = getattr(importlib.import_module(module), cls)
+    assert contents["method"] == name
+    assert DOCUMENTED[name][0] == cls
+    if "init_args" not in contents["model"]:
+        assert found.name == name  # what results say without the configuration
+    assert cls in (DOCS / DOCUMENTED[name][1]).read_text()
+
+
+@pytest.mark.parametrize("name", sorted({*method_names()} - {"pretrained-agent"}))
+def test_a_configuration_runs(name, small, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    data = [f"--data.{key}={value}" for key, value in small.items()]
+    configs = [f"--config={path}" for path in (FOLDER / "laptop.yaml", method_path(name))]
+    run = ["--trainer.fast_dev_run=true", "--trainer.accelerator=cpu", "--out=run"]
+    assert main(["fit", *configs, *data, "--data.batch_size=2", *run]) == 0
