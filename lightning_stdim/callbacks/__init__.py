@@ -7,5 +7,11 @@ if __name__ != "lightning_stdim.callbacks":
 from lightning_stdim.callbacks.epoch_lines import EpochLines
 from lightning_stdim.callbacks.per_variable_early_stopping import PerVariableEarlyStopping
 from lightning_stdim.callbacks.per_variable_plateau import PerVariableReduceLROnPlateau
+from lightning_stdim.callbacks.reconstructions import Reconstructions
 
-__all__ = ["EpochLines", "PerVariableEarlyStopping", "PerVariableReduceLROnPlateau"]
+__all__ = [
+    "EpochLines",
+    "PerVariableEarlyStopping",
+    "PerVariableReduceLROnPlateau",
+    "Reconstructions",
+]

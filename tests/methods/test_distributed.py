@@ -6,15 +6,15 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from lightning_stdim.datamodules.batches import SequenceBatch
-from lightning_stdim.methods import STDIM
+from lightning_stdim.methods import STDIM, VAE, PixelPrediction
 
-METHODS = [STDIM]
+METHODS = [STDIM, VAE, PixelPrediction]
 WORLD, BATCH = 2, 6
 
 
 def make(method):
     torch.manual_seed(0)
-    model = method()
+    model = method().double()  # sums over pixels leave little of float32's precision
     frames = torch.randint(
         0,
         256,
