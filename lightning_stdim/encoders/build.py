@@ -12,6 +12,8 @@ from lightning_stdim.encoders.nature import NatureEncoder
 from lightning_stdim.errors import ConfigurationError, EncoderError
 from lightning_stdim.imports import import_from
 
+DEFAULT_ENCODER = "lightning_stdim.encoders.NatureEncoder"
+
 
 def build_encoder(path: str, args: dict[str, Any] | None = None) -> nn.Module:
     """Make an encoder from its dotted path.

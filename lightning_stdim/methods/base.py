@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 from torch import Tensor
 
 from lightning_stdim.datamodules.batches import ProbeBatch, SequenceBatch
-from lightning_stdim.encoders import build_encoder
+from lightning_stdim.encoders import DEFAULT_ENCODER, build_encoder
 from lightning_stdim.errors import ConfigurationError, TrainingError
 
 
@@ -50,7 +50,7 @@ class SSLMethod(LightningModule):
     Hyperparameters are plain values, so that checkpoints load with ``weights_only=True``.
 
     Args:
-        encoder: dotted path of the backbone's class.
+        encoder: dotted path of the backbone's class; by default the method's own choice.
         encoder_args: its keyword arguments.
         lr: Adam's learning rate.
         eps: Adam's epsilon.
@@ -67,6 +67,8 @@ class SSLMethod(LightningModule):
     """Observations per sample, T: what the data module is asked for, as are the next two."""
     batch_size: int = 64
     """Samples of the global batch."""
+    default_encoder: ClassVar[str] = DEFAULT_ENCODER
+    """The backbone, unless another one is given."""
     needs_others: bool = False
     """Whether batches hold another observation of each anchor's episode."""
     monitor: ClassVar[str | None] = "val/loss"
@@ -75,7 +77,7 @@ class SSLMethod(LightningModule):
     def __init__(
         self,
         *,
-        encoder: str = "lightning_stdim.encoders.NatureEncoder",
+        encoder: str | None = None,
         encoder_args: dict[str, Any] | None = None,
         lr: float = 3e-4,
         eps: float = 1e-5,
@@ -84,7 +86,9 @@ class SSLMethod(LightningModule):
         super().__init__()
         check_optimisation(lr=lr, patience=patience)
         self.save_hyperparameters()
-        self.encoder = build_encoder(encoder, encoder_args)
+        # A checkpoint names what it was made with, whatever the default is by then.
+        self.hparams["encoder"] = encoder or self.default_encoder
+        self.encoder = build_encoder(self.hparams["encoder"], encoder_args)
         self.frame_stack: int = getattr(self.encoder, "in_channels", 1)
         self.lr = lr
         self.eps = eps

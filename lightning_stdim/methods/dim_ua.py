@@ -33,7 +33,7 @@ class DIMUA(SSLMethod):
 
     Args:
         weight: of the third term, 0 or more.
-        encoder: dotted path of a :class:`~lightning_stdim.encoders.UnionEncoder`.
+        encoder: dotted path of a :class:`~lightning_stdim.encoders.UnionEncoder`, the default.
         **base: the other arguments of :class:`SSLMethod`.
 
     Raises:
@@ -42,13 +42,14 @@ class DIMUA(SSLMethod):
     """
 
     name = "dim-ua"
+    default_encoder = "lightning_stdim.encoders.UnionEncoder"
     encoder: UnionEncoder
 
     def __init__(
         self,
         *,
         weight: float = 0.1,
-        encoder: str = "lightning_stdim.encoders.UnionEncoder",
+        encoder: str | None = None,
         **base: Any,
     ) -> None:
         super().__init__(encoder=encoder, **base)
@@ -56,7 +57,8 @@ class DIMUA(SSLMethod):
             raise ConfigurationError(f"weight={weight} must be 0 or more")
         if not isinstance(self.encoder, UnionEncoder):
             raise EncoderError(
-                f"DIM-UA needs an encoder with charts, a UnionEncoder, not {encoder}"
+                "DIM-UA needs an encoder with charts, a UnionEncoder, not "
+                f"{type(self.encoder).__name__}"
             )
         channels = self.encoder.local_channels
         self.global_local = GlobalLocalInfoNCE(self.encoder.feature_dim, channels)

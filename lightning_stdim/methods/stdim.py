@@ -47,7 +47,7 @@ class STDIM(SSLMethod):
         self,
         *,
         terms: Literal["both", "global-local", "local-local"] = "both",
-        encoder: str = "lightning_stdim.encoders.NatureEncoder",
+        encoder: str | None = None,
         **base: Any,
     ) -> None:
         super().__init__(encoder=encoder, **base)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from lightning_stdim.callbacks import PerVariableEarlyStopping, PerVariableReduceLROnPlateau
 from lightning_stdim.datamodules.batches import ProbeBatch, ProbeData
-from lightning_stdim.encoders import build_encoder
+from lightning_stdim.encoders import DEFAULT_ENCODER, build_encoder
 from lightning_stdim.errors import ConfigurationError, EncoderError, TrainingError
 from lightning_stdim.methods.base import check_optimisation
 from lightning_stdim.probes.encode import encode
@@ -61,7 +61,7 @@ class Supervised(LightningModule):
     def __init__(
         self,
         *,
-        encoder: str = "lightning_stdim.encoders.NatureEncoder",
+        encoder: str | None = None,
         encoder_args: dict[str, Any] | None = None,
         lr: float = 3e-4,
         eps: float = 1e-5,
@@ -75,7 +75,8 @@ class Supervised(LightningModule):
         self.eps = eps
         self.patience = patience
         self.per_variable_encoder = per_variable_encoder
-        backbone = build_encoder(encoder, encoder_args)
+        self.hparams["encoder"] = encoder or DEFAULT_ENCODER
+        backbone = build_encoder(self.hparams["encoder"], encoder_args)
         self.frame_stack: int = getattr(backbone, "in_channels", 1)  # for the data module
         if per_variable_encoder:
             self.encoders = nn.ModuleList([backbone])  # the other ones follow in setup
