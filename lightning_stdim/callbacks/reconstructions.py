@@ -29,7 +29,7 @@ class Reconstructs(Protocol):
         """Make frames, without chance.
 
         Args:
-            batch: as for the method's loss.
+            batch: some samples of those that the method's loss takes, without ``others``.
 
         Returns:
             The frames that were to be made and those that were, float [B, C, H, W] each, values 0

@@ -103,6 +103,8 @@ def read_actor(path: Path) -> list[tuple[Tensor, Tensor]]:
         EncoderError: the file holds something else, or more than tensors.
         StoreError: the file is missing or damaged.
     """
+    if not path.is_file():
+        raise StoreError(f"there is no policy {path}")
     return _nature_layers(path, _read_state_dict(path))
 
 

@@ -33,7 +33,7 @@ class AgentEncoder(LocalGlobalEncoder):
     """
 
     def __init__(self, path: str | None = None, feature_dim: int = 512) -> None:
-        weights = [] if path is None else read_actor(Path(path))[:-1]  # not the actions'
+        weights = [] if path is None else read_actor(Path(path))[:-1]  # without the actions
         if weights:
             feature_dim = len(weights[-1][1])
         super().__init__(VIEW[0], feature_dim, resize=None)

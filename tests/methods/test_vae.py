@@ -99,7 +99,7 @@ def test_a_resumed_run_draws_the_same_noise(small, tmp_path):
             enable_model_summary=False,
         )
         data = AtariDataModule("pong", batch_size=4, **small)
-        trainer.fit(method, datamodule=data, ckpt_path=resume, weights_only=True)
+        trainer.fit(method, datamodule=data, ckpt_path=resume)
         trainer.save_checkpoint(tmp_path / "last.ckpt")
         return method.state_dict()
 
@@ -113,9 +113,9 @@ def test_a_resumed_run_draws_the_same_noise(small, tmp_path):
 def test_learns_to_reconstruct_what_fills_the_frame():
     """A bright bar at one of five places.
 
-    Small objects it ignores at first, as in the paper: what they add to the error is soon less than
-    their place costs in divergence. So unlike other methods it does not beat the random encoder on
-    the game of the learning tests within seconds.
+    Small objects it ignores at first: their place costs divergence long before the decoder can make
+    use of it. So unlike other methods it does not beat the random encoder on the game of the
+    learning tests within seconds.
     """
     torch.manual_seed(0)
     method = VAE(lr=3e-3)
