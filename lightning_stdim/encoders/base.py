@@ -127,10 +127,21 @@ class LocalGlobalEncoder(nn.Module):
         Raises:
             EncoderError: if the frames have another shape or type.
         """
-        local: Tensor = self.local_layers(self._scaled(frames))
+        local: Tensor = self.local_layers(self.scaled(frames))
         return local
 
-    def _scaled(self, frames: Tensor) -> Tensor:
+    def scaled(self, frames: Tensor) -> Tensor:
+        """Give frames as the layers take them, which is also what a decoder has to make.
+
+        Args:
+            frames: uint8 [B, in_channels, 210, 160], values 0 to 255.
+
+        Returns:
+            float [B, in_channels, height, width], values 0 to 1, resized if the encoder does that.
+
+        Raises:
+            EncoderError: if the frames have another shape or type.
+        """
         expected = (self.in_channels, FRAME_HEIGHT, FRAME_WIDTH)
         fits = frames.ndim == 4 and frames.shape[1] == self.in_channels
         if self.resize is None:

@@ -24,7 +24,7 @@ class NatureEncoder(LocalGlobalEncoder):
     Args:
         in_channels: successive luma frames per observation.
         feature_dim: size D of the global vector.
-        resize: height and width that frames are reduced to first, at least 68 each; by default
+        resize: height and width that frames are reduced to first, at least 76 each; by default
             they stay 210 x 160.
 
     Raises:
