@@ -220,3 +220,42 @@ class BilinearJSD(nn.Module):
         weights = self.weigh(anchors)  # [B, M or 1, C]
         together, apart = ((weights * local).sum(-1) + self.bias for local in (positive, negative))
         return F.softplus(-together).mean() + F.softplus(apart).mean()
+
+
+def own_noise(rows: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Draw standard normal noise for this rank's rows.
+
+    Args:
+        rows: float [B, ...]; B must be the same on every rank.
+        generator: on the rows' device and in the same state on every rank; torch's own by default.
+
+    Returns:
+        Shape, type and device of `rows`: this rank's part of what one rank of all N rows would
+        draw, so that no two ranks have the same noise.
+    """
+    ranks = dist.get_world_size() if _distributed() else 1
+    noise = torch.randn(
+        ranks * len(rows),
+        *rows.shape[1:],
+        generator=generator,
+        dtype=rows.dtype,
+        device=rows.device,
+    )
+    return noise[own_targets(len(rows), rows.device)]
+
+
+def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of diagonal Gaussians from the standard normal distribution.
+
+    Per sample 1/2 sum_d (mean_d^2 + variance_d - 1 - log variance_d); the mean over samples.
+    Source: Kingma & Welling 2014 (arXiv 1312.6114), appendix B.
+
+    Args:
+        mean: float [B, D].
+        log_variance: float [B, D].
+
+    Returns:
+        float [], in nats, at least 0.
+    """
+    terms = mean.square() + log_variance.exp() - 1 - log_variance
+    return terms.sum(1).mean() / 2

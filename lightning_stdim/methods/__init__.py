@@ -7,5 +7,15 @@ from lightning_stdim.methods.jsd_stdim import JSDSTDIM
 from lightning_stdim.methods.random_cnn import RandomCNN
 from lightning_stdim.methods.static_dim import StaticDIM
 from lightning_stdim.methods.stdim import STDIM
+from lightning_stdim.methods.vae import VAE
 
-__all__ = ["DIMUA", "JSDSTDIM", "STDIM", "GlobalTDIM", "RandomCNN", "SSLMethod", "StaticDIM"]
+__all__ = [
+    "DIMUA",
+    "JSDSTDIM",
+    "STDIM",
+    "VAE",
+    "GlobalTDIM",
+    "RandomCNN",
+    "SSLMethod",
+    "StaticDIM",
+]

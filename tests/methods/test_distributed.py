@@ -6,20 +6,35 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from lightning_stdim.datamodules.batches import SequenceBatch
-from lightning_stdim.methods import DIMUA, JSDSTDIM, STDIM, GlobalTDIM, StaticDIM
+from lightning_stdim.methods import (
+    DIMUA,
+    JSDSTDIM,
+    STDIM,
+    VAE,
+    GlobalTDIM,
+    StaticDIM,
+)
 
 
 def jsd_over_the_batch():
     return JSDSTDIM(negatives="batch")
 
 
-METHODS = [DIMUA, STDIM, GlobalTDIM, StaticDIM, JSDSTDIM, jsd_over_the_batch]
+METHODS = [
+    DIMUA,
+    STDIM,
+    GlobalTDIM,
+    StaticDIM,
+    JSDSTDIM,
+    jsd_over_the_batch,
+    VAE,
+]
 WORLD, BATCH = 2, 6
 
 
 def make(method):
     torch.manual_seed(0)
-    model = method()
+    model = method().double()  # sums over pixels leave little of float32's precision
     frames = torch.randint(
         0,
         256,
