@@ -12,6 +12,7 @@ from lightning_stdim.methods import (
     STDIM,
     VAE,
     GlobalTDIM,
+    PixelPrediction,
     StaticDIM,
 )
 
@@ -28,6 +29,7 @@ METHODS = [
     JSDSTDIM,
     jsd_over_the_batch,
     VAE,
+    PixelPrediction,
 ]
 WORLD, BATCH = 2, 6
 
