@@ -20,7 +20,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from lightning_stdim.benchmark.environment import environment
 from lightning_stdim.benchmark.results import write_results
-from lightning_stdim.callbacks import EpochLines, RepresentationHealth
+from lightning_stdim.callbacks import EpochLines, Reconstructions, RepresentationHealth
 from lightning_stdim.checkpoints import load_encoder, read_checkpoint
 from lightning_stdim.curves import draw_curves
 from lightning_stdim.datamodules.atari import AtariDataModule
@@ -140,7 +140,11 @@ class StdimCLI(LightningCLI):
             if not sys.stdout.isatty():
                 own.append(EpochLines())
             given = trainer["callbacks"] or []
-            kwargs["callbacks"] = [*(given if isinstance(given, list) else [given]), *own]
+            given = given if isinstance(given, list) else [given]
+            drawn = any(isinstance(callback, Reconstructions) for callback in given)
+            if hasattr(self.model, "reconstruct") and not drawn:
+                own.append(Reconstructions())
+            kwargs["callbacks"] = [*given, *own]
             given = trainer["plugins"] or []
             plugins = [*(given if isinstance(given, list) else [given]), AtomicCheckpointIO()]
             kwargs["plugins"] = plugins

@@ -8,6 +8,7 @@ from lightning_stdim.callbacks.epoch_lines import EpochLines
 from lightning_stdim.callbacks.online_probe import OnlineProbe
 from lightning_stdim.callbacks.per_variable_early_stopping import PerVariableEarlyStopping
 from lightning_stdim.callbacks.per_variable_plateau import PerVariableReduceLROnPlateau
+from lightning_stdim.callbacks.reconstructions import Reconstructions
 from lightning_stdim.callbacks.representation_health import RepresentationHealth
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "OnlineProbe",
     "PerVariableEarlyStopping",
     "PerVariableReduceLROnPlateau",
+    "Reconstructions",
     "RepresentationHealth",
 ]

@@ -1,0 +1,113 @@
+"""What a method with a decoder makes of its frames, to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+
+from lightning_stdim.callbacks.units import scored_epoch
+from lightning_stdim.datamodules.batches import SequenceBatch
+from lightning_stdim.errors import ConfigurationError
+from lightning_stdim.files import atomically
+
+GAP = 2
+"""White pixels between frames."""
+
+
+@runtime_checkable
+class Reconstructs(Protocol):
+    """A method that makes frames."""
+
+    def reconstruct(self, batch: SequenceBatch) -> tuple[Tensor, Tensor]:
+        """Make frames, without chance.
+
+        Args:
+            batch: some samples of those that the method's loss takes, without ``others``.
+
+        Returns:
+            The frames that were to be made and those that were, float [B, C, H, W] each, values 0
+            to 1.
+        """
+
+
+class Reconstructions(Callback):
+    """Draw the first validation samples: above the frames to be made, below those that were.
+
+    Of stacked frames the newest one. Epoch k's picture is ``reconstructions/epoch-<k>.png`` in the
+    trainer's ``default_root_dir``, and the image ``reconstructions`` in TensorBoard if it is a
+    logger.
+
+    Args:
+        every_n_epochs: draw after every n-th epoch only, n at least 1.
+        samples: how many, at least 1; a smaller first batch has fewer.
+
+    Raises:
+        ConfigurationError: a value is out of its range.
+    """
+
+    def __init__(self, every_n_epochs: int = 1, samples: int = 8) -> None:
+        if every_n_epochs < 1 or samples < 1:
+            raise ConfigurationError(
+                f"every_n_epochs={every_n_epochs} and samples={samples} must both be at least 1"
+            )
+        self.every_n_epochs = every_n_epochs
+        self.samples = samples
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse a method that makes no frames.
+
+        Args:
+            trainer: unused.
+            pl_module: the method.
+            stage: unused.
+
+        Raises:
+            ConfigurationError: it has no ``reconstruct``.
+        """
+        if not isinstance(pl_module, Reconstructs):
+            raise ConfigurationError(
+                f"{type(pl_module).__name__} has no reconstruct(batch): leave out Reconstructions"
+            )
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: object,
+        batch: SequenceBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Draw the first batch of an epoch."""
+        epoch = trainer.current_epoch + 1
+        due = batch_idx == 0 and epoch % self.every_n_epochs == 0 and scored_epoch(trainer)
+        if not (due and trainer.is_global_zero):
+            return
+        from matplotlib.image import imsave
+
+        assert isinstance(pl_module, Reconstructs)
+        shown = SequenceBatch(batch.frames[:, : self.samples], batch.anchors[: self.samples])
+        picture = _picture(*pl_module.reconstruct(shown))
+        folder = Path(trainer.default_root_dir) / "reconstructions"
+        with atomically(folder / f"epoch-{epoch:03}.png", durable=False) as temporary:
+            imsave(temporary, picture, format="png")
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_image(
+                    "reconstructions", picture, trainer.global_step, dataformats="HWC"
+                )
+
+
+def _picture(target: Tensor, made: Tensor) -> np.ndarray:
+    """Lay out frames, the target above what was made: uint8 [height, width, 3]."""
+    rows = torch.stack([target, made])[:, :, -1].float().cpu()  # [2, B, H, W]
+    rows = F.pad((255 * rows).round(), (0, GAP, 0, GAP), value=255)
+    grey = rows.permute(0, 2, 1, 3).flatten(0, 1).flatten(1)[:-GAP, :-GAP]
+    return grey.byte().unsqueeze(2).expand(-1, -1, 3).numpy()
