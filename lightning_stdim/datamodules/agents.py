@@ -87,13 +87,32 @@ def seen_through(
     return made
 
 
-def load_agent(path: Path, *, greedy: bool = False) -> MakePolicy:
-    """Read a Nature actor.
+def read_actor(path: Path) -> list[tuple[Tensor, Tensor]]:
+    """Read a Nature actor's weights.
 
     Args:
         path: a Stable-Baselines3 checkpoint (``.zip``: only its ``policy.pth`` is read, and its
             ``data``, a pickle, never), a state dict (``.pt``, ``.pth``) or ``.safetensors``, with
             the names of one of :data:`LAYOUTS`.
+
+    Returns:
+        float32 weight and bias of the three convolutions, of the layer of features and of the
+        actions' logits.
+
+    Raises:
+        EncoderError: the file holds something else, or more than tensors.
+        StoreError: the file is missing or damaged.
+    """
+    if not path.is_file():
+        raise StoreError(f"there is no policy {path}")
+    return _nature_layers(path, _read_state_dict(path))
+
+
+def load_agent(path: Path, *, greedy: bool = False) -> MakePolicy:
+    """Let a Nature actor play.
+
+    Args:
+        path: its file; see :func:`read_actor`.
         greedy: the most probable action instead of a drawn one.
 
     Returns:
@@ -108,7 +127,7 @@ def load_agent(path: Path, *, greedy: bool = False) -> MakePolicy:
     import torch
     from torch.nn import functional as F
 
-    weights = _nature_layers(path, _read_state_dict(path))
+    weights = read_actor(path)
 
     @torch.inference_mode()
     def logits(view: NDArray[np.uint8]) -> Tensor:

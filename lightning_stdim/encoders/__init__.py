@@ -4,6 +4,7 @@ One backbone serves every method and probe. All of them take uint8 frames and sc
 themselves, so that whoever holds the frames can keep them as bytes until they are on the device.
 """
 
+from lightning_stdim.encoders.agent import AgentEncoder
 from lightning_stdim.encoders.base import LocalGlobalEncoder, feature_dim_of, require_local_map
 from lightning_stdim.encoders.build import build_encoder, resolve_encoder
 from lightning_stdim.encoders.impala import ImpalaEncoder
@@ -11,6 +12,7 @@ from lightning_stdim.encoders.nature import NatureEncoder
 from lightning_stdim.encoders.union import UnionEncoder
 
 __all__ = [
+    "AgentEncoder",
     "ImpalaEncoder",
     "LocalGlobalEncoder",
     "NatureEncoder",

@@ -5,6 +5,7 @@ from lightning_stdim.methods.dim_ua import DIMUA
 from lightning_stdim.methods.global_t_dim import GlobalTDIM
 from lightning_stdim.methods.jsd_stdim import JSDSTDIM
 from lightning_stdim.methods.pixel_prediction import PixelPrediction
+from lightning_stdim.methods.pretrained_agent import PretrainedAgent
 from lightning_stdim.methods.random_cnn import RandomCNN
 from lightning_stdim.methods.static_dim import StaticDIM
 from lightning_stdim.methods.stdim import STDIM
@@ -17,6 +18,7 @@ __all__ = [
     "VAE",
     "GlobalTDIM",
     "PixelPrediction",
+    "PretrainedAgent",
     "RandomCNN",
     "SSLMethod",
     "StaticDIM",
