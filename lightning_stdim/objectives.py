@@ -7,6 +7,7 @@ Logits are plain inner products, neither normalised nor divided by a temperature
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -220,3 +221,35 @@ class BilinearJSD(nn.Module):
         weights = self.weigh(anchors)  # [B, M or 1, C]
         together, apart = ((weights * local).sum(-1) + self.bias for local in (positive, negative))
         return F.softplus(-together).mean() + F.softplus(apart).mean()
+
+
+def future_infonce(
+    predictions: Tensor, candidates: Tensor, steps: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """InfoNCE between predictions of the future, several steps ahead, and what came.
+
+    For step k and time t: logits of prediction i, t with every sequence's every vector that lies
+    k steps ahead of some time, cross-entropy against the vector of i at t + k; the mean over
+    sequences and times, summed over steps. Source: van den Oord et al. 2018 (arXiv 1807.03748),
+    equation 4; the choice of negatives is that of Anand et al. 2019.
+
+    With equal vectors everywhere a step's value is log(N (T - k)). Only one step's logits are
+    made at a time, [B (T - k), N (T - k)]; their probabilities are kept for the gradient.
+
+    Args:
+        predictions: float [B, T, K, D]; of time t for each of the K steps.
+        candidates: float [N, T, D], gathered over ranks (see :func:`gather_rows`).
+        steps: K numbers of steps, each 1 to T - 1.
+
+    Returns:
+        The loss, float [], in nats, at least 0; and the accuracy, float [], 0 to 1: how often the
+        right vector has the highest logit, the mean over steps.
+    """
+    losses, accuracies = [], []
+    for step, predicted in zip(steps, predictions.unbind(2), strict=True):
+        predicted = predicted[:, :-step].flatten(0, 1)  # [B (T - k), D]
+        logits = predicted @ candidates[:, step:].flatten(0, 1).T
+        targets = own_targets(len(predicted), logits.device)
+        losses.append(F.cross_entropy(logits, targets))
+        accuracies.append((logits.argmax(1) == targets).float().mean())
+    return torch.stack(losses).sum(), torch.stack(accuracies).mean()

@@ -1,6 +1,7 @@
 """Self-supervised methods, one a file."""
 
 from lightning_stdim.methods.base import SSLMethod
+from lightning_stdim.methods.cpc import CPC
 from lightning_stdim.methods.dim_ua import DIMUA
 from lightning_stdim.methods.global_t_dim import GlobalTDIM
 from lightning_stdim.methods.jsd_stdim import JSDSTDIM
@@ -8,4 +9,13 @@ from lightning_stdim.methods.random_cnn import RandomCNN
 from lightning_stdim.methods.static_dim import StaticDIM
 from lightning_stdim.methods.stdim import STDIM
 
-__all__ = ["DIMUA", "JSDSTDIM", "STDIM", "GlobalTDIM", "RandomCNN", "SSLMethod", "StaticDIM"]
+__all__ = [
+    "CPC",
+    "DIMUA",
+    "JSDSTDIM",
+    "STDIM",
+    "GlobalTDIM",
+    "RandomCNN",
+    "SSLMethod",
+    "StaticDIM",
+]
