@@ -8,6 +8,7 @@ from lightning_stdim.methods.jsd_stdim import JSDSTDIM
 from lightning_stdim.methods.random_cnn import RandomCNN
 from lightning_stdim.methods.static_dim import StaticDIM
 from lightning_stdim.methods.stdim import STDIM
+from lightning_stdim.methods.vicreg import VICReg
 
 __all__ = [
     "CPC",
@@ -18,4 +19,5 @@ __all__ = [
     "RandomCNN",
     "SSLMethod",
     "StaticDIM",
+    "VICReg",
 ]
