@@ -288,3 +288,19 @@ def covariance_penalty(rows: Tensor) -> Tensor:
     centred = rows - rows.mean(0)
     covariance = centred.T @ centred / (len(rows) - 1)  # [E, E]
     return covariance.fill_diagonal_(0).square().sum() / rows.shape[1]
+
+
+def cosine_loss(predictions: Tensor, targets: Tensor) -> Tensor:
+    """Squared distance between the directions of predictions and targets.
+
+    2 - 2 cos(prediction, target), the mean over everything but the last dimension. Source: Grill
+    et al. 2020 (arXiv 2006.07733), equation 2.
+
+    Args:
+        predictions: float [..., P].
+        targets: float [..., P], of the same shape.
+
+    Returns:
+        float [], 0 (the same directions) to 4 (opposite ones).
+    """
+    return 2 - 2 * F.cosine_similarity(predictions, targets, dim=-1).mean()

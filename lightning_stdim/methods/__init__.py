@@ -1,6 +1,7 @@
 """Self-supervised methods, one a file."""
 
 from lightning_stdim.methods.base import SSLMethod
+from lightning_stdim.methods.byol import BYOL
 from lightning_stdim.methods.cpc import CPC
 from lightning_stdim.methods.dim_ua import DIMUA
 from lightning_stdim.methods.global_t_dim import GlobalTDIM
@@ -11,6 +12,7 @@ from lightning_stdim.methods.stdim import STDIM
 from lightning_stdim.methods.vicreg import VICReg
 
 __all__ = [
+    "BYOL",
     "CPC",
     "DIMUA",
     "JSDSTDIM",
