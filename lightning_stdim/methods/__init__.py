@@ -6,6 +6,7 @@ from lightning_stdim.methods.cpc import CPC
 from lightning_stdim.methods.dim_ua import DIMUA
 from lightning_stdim.methods.global_t_dim import GlobalTDIM
 from lightning_stdim.methods.jsd_stdim import JSDSTDIM
+from lightning_stdim.methods.latent_prediction import LatentPrediction
 from lightning_stdim.methods.random_cnn import RandomCNN
 from lightning_stdim.methods.static_dim import StaticDIM
 from lightning_stdim.methods.stdim import STDIM
@@ -18,6 +19,7 @@ __all__ = [
     "JSDSTDIM",
     "STDIM",
     "GlobalTDIM",
+    "LatentPrediction",
     "RandomCNN",
     "SSLMethod",
     "StaticDIM",
