@@ -143,7 +143,8 @@ class AtariDataModule(LightningDataModule):
         self.game = canonical_game(game)
         label_set = label_set or default_label_set(self.game)
         annotation(self.game, label_set)  # fails early for a game without labels in this set
-        self.save_hyperparameters()
+        # Not for the loggers: they would merge them with the method's, whose names may be the same.
+        self.save_hyperparameters(logger=False)
         self.steps = steps
         self.probe_steps = probe_steps
         self.seed = seed

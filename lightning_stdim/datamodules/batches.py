@@ -50,9 +50,23 @@ class SequenceBatch(NamedTuple):
         Raises:
             ConfigurationError: the sequences have another length than 2.
         """
-        if len(self.frames) != 2:
+        return self.sequences(2)
+
+    def sequences(self, length: int) -> Tensor:
+        """Give the frames of a batch of sequences.
+
+        Args:
+            length: T, the one that the method takes.
+
+        Returns:
+            uint8 [T, B, C, 210, 160].
+
+        Raises:
+            ConfigurationError: the sequences have another length.
+        """
+        if len(self.frames) != length:
             raise ConfigurationError(
-                f"this method takes pairs of frames, not sequences of {len(self.frames)}: leave "
+                f"this method takes sequences of {length} frames, not of {len(self.frames)}: leave "
                 "out --data.sequence_length"
             )
         return self.frames

@@ -54,7 +54,7 @@ class SSLMethod(LightningModule):
         encoder_args: its keyword arguments.
         lr: Adam's learning rate.
         eps: Adam's epsilon.
-        patience: epochs without a better validation loss after which training stops.
+        patience: epochs without a better :attr:`monitor` after which training stops.
 
     Raises:
         ConfigurationError: a value is out of its range.
@@ -72,7 +72,8 @@ class SSLMethod(LightningModule):
     needs_others: bool = False
     """Whether batches hold another observation of each anchor's episode."""
     monitor: ClassVar[str | None] = "val/loss"
-    """The logged value whose minimum decides which checkpoint is the best."""
+    """The logged value whose minimum decides which checkpoint is the best and when to stop early;
+    None: the last checkpoint, after the last epoch."""
 
     def __init__(
         self,
@@ -149,9 +150,11 @@ class SSLMethod(LightningModule):
                 )
 
     def configure_callbacks(self) -> list[Callback]:
-        """Stop early, as the protocol does."""
+        """Stop early, as the protocol does, unless there is nothing to go by."""
+        if self.monitor is None:
+            return []
         # Not strict: a run without validation is allowed, and goes on to its last epoch.
-        return [StopEarly("val/loss", patience=self.patience, check_finite=False, strict=False)]
+        return [StopEarly(self.monitor, patience=self.patience, check_finite=False, strict=False)]
 
     def configure_optimizers(self) -> torch.optim.Optimizer | None:
         """Make Adam over all parameters that require a gradient; none if there are none."""

@@ -115,7 +115,7 @@ def test_either_term_of_stdim_alone():
 def test_wrong_batches_and_encoders():
     three = SequenceBatch(frames(3, 2), torch.arange(2))
     for method in (GlobalTDIM(), JSDSTDIM()):
-        with pytest.raises(ConfigurationError, match="takes pairs of frames, not sequences of 3"):
+        with pytest.raises(ConfigurationError, match="takes sequences of 2 frames, not of 3"):
             method.loss(three)
     with pytest.raises(ConfigurationError, match='negatives="batch"'):
         JSDSTDIM().loss(SequenceBatch(frames(2, 2), torch.arange(2)))

@@ -1,0 +1,81 @@
+"""CPC: contrastive predictive coding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from lightning_stdim.datamodules.batches import SequenceBatch
+from lightning_stdim.encoders import feature_dim_of
+from lightning_stdim.errors import ConfigurationError
+from lightning_stdim.methods.base import SSLMethod
+from lightning_stdim.methods.sequences import encode_sequences
+from lightning_stdim.objectives import future_infonce, gather_rows
+
+CONTEXT_DIM, RECURRENT_LAYERS = 256, 2
+
+
+class CPC(SSLMethod):
+    """Contrastive Predictive Coding over long sequences of frames.
+
+    A recurrent network (GRU, two layers of 256) sums up the frames so far in a context. For each
+    of the steps 1, 5, 9, ... ahead a linear layer predicts the frame's global vector from the
+    context, and InfoNCE has to find it among all sequences' and times' vectors. The losses of the
+    steps are summed.
+
+    Logs ``accuracy``, how often the right vector scores highest (0 to 1, the mean over steps), and
+    ``error`` = 1 - ``accuracy`` beside ``loss`` (nats). ``val/error`` decides when to stop and
+    which checkpoint is the best, as in the paper.
+
+    Source: van den Oord et al. 2018 (arXiv 1807.03748), equations 3 and 4, with the settings of
+    Anand et al. 2019 (arXiv 1906.08226). Differs in the batch of 8 sequences, not 64: a small
+    validation split holds no more that are apart in time.
+
+    Args:
+        sequence_length: T, frames per sequence, at least 2.
+        steps_between: predicted are 1, 1 + steps_between, 1 + 2 steps_between, ... steps ahead, as
+            far as the sequence reaches.
+        **base: the other arguments of :class:`SSLMethod`.
+
+    Raises:
+        ConfigurationError: a value is out of its range.
+        EncoderError: the backbone does not map frames to vectors.
+    """
+
+    name = "cpc"
+    batch_size = 8
+    monitor = "val/error"
+
+    def __init__(self, *, sequence_length: int = 100, steps_between: int = 4, **base: Any) -> None:
+        super().__init__(**base)
+        if sequence_length < 2 or steps_between < 1:
+            raise ConfigurationError(
+                f"model.sequence_length={sequence_length} must be at least 2 and "
+                f"model.steps_between={steps_between} at least 1"
+            )
+        self.sequence_length = sequence_length
+        self.steps = range(1, sequence_length, steps_between)
+        feature_dim = feature_dim_of(self.encoder)
+        self.context = nn.GRU(feature_dim, CONTEXT_DIM, RECURRENT_LAYERS, batch_first=True)
+        # One layer for all steps: one matrix product.
+        self.predict = nn.Linear(CONTEXT_DIM, len(self.steps) * feature_dim)
+
+    def loss(self, batch: SequenceBatch) -> dict[str, Tensor]:
+        """Compute the sum over steps; see :meth:`SSLMethod.loss`.
+
+        Args:
+            batch: sequences of T frames.
+
+        Returns:
+            ``"loss"``, float [], in nats; ``"accuracy"`` and ``"error"``, float [], 0 to 1.
+
+        Raises:
+            ConfigurationError: the batch holds sequences of another length.
+        """
+        frames = batch.sequences(self.sequence_length)
+        vectors = encode_sequences(self.encoder, frames)  # [B, T, D]
+        contexts, _ = self.context(vectors)  # [B, T, 256]
+        predictions = self.predict(contexts).unflatten(2, (len(self.steps), -1))  # [B, T, K, D]
+        loss, accuracy = future_infonce(predictions, gather_rows(vectors), self.steps)
+        return {"loss": loss, "accuracy": accuracy, "error": 1 - accuracy}

@@ -1,0 +1,75 @@
+"""Latent prediction: several steps ahead, in the space of a target network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lightning_stdim.datamodules.batches import SequenceBatch
+from lightning_stdim.encoders import feature_dim_of
+from lightning_stdim.errors import ConfigurationError
+from lightning_stdim.methods.target import WithTarget
+from lightning_stdim.objectives import cosine_loss, gather_rows
+
+
+class LatentPrediction(WithTarget):
+    """Prediction of the next latents from one frame, by applying a transition again and again.
+
+    The online encoder sees the first frame of a sequence. A transition model, a residual network
+    with one hidden layer, takes its vector a step further, and that one another step, K times;
+    from each, projector and predictor predict the direction of the target network's projection
+    of the frame that came. It is the joint-embedding predictive kind of method: nothing is
+    predicted in pixels, and there are no negatives.
+
+    Source: SPR, Schwarzer et al. 2021 (arXiv 2007.05929), section 2. Differs in
+    having no actions and no augmentation, in a transition over vectors instead of local maps, and
+    in the loss, 2 - 2 cos averaged over steps instead of -cos summed: the same up to a constant
+    and a factor.
+
+    Args:
+        steps: K, how many steps ahead are predicted, at least 1; sequences have K + 1 frames.
+        **base: the other arguments of :class:`WithTarget` and :class:`SSLMethod`.
+
+    Raises:
+        ConfigurationError: a value is out of its range.
+        EncoderError: the backbone does not map frames to vectors.
+    """
+
+    name = "latent-prediction"
+
+    def __init__(self, *, steps: int = 5, **base: Any) -> None:
+        super().__init__(**base)
+        if steps < 1:
+            raise ConfigurationError(f"model.steps={steps} must be at least 1")
+        self.steps = steps
+        self.sequence_length = steps + 1
+        dim = feature_dim_of(self.encoder)
+        self.transition = nn.Sequential(
+            nn.LayerNorm(dim),
+            nn.Linear(dim, 2 * dim),
+            nn.ReLU(inplace=True),
+            nn.Linear(2 * dim, dim),
+        )
+
+    def loss(self, batch: SequenceBatch) -> dict[str, Tensor]:
+        """Compute the mean over steps; see :meth:`SSLMethod.loss`.
+
+        Args:
+            batch: sequences of K + 1 frames.
+
+        Returns:
+            ``"loss"``, float [], 0 to 4.
+
+        Raises:
+            ConfigurationError: the batch holds sequences of another length.
+        """
+        frames = batch.sequences(self.sequence_length)
+        latent = gather_rows(self(frames[0]))  # [N, D]
+        latents = []
+        for _ in range(self.steps):
+            latent = latent + self.transition(latent)
+            latents.append(latent)
+        predictions = self.predictions(torch.stack(latents, 1))  # [N, K, P]
+        return {"loss": cosine_loss(predictions, self.targets(frames[1:]))}

@@ -1,0 +1,89 @@
+"""What several ranks compute together: rows with gradients, numbers of rows, noise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+class _GatherWithGradient(torch.autograd.Function):
+    """Concatenate every rank's rows; the gradient of each rank's rows is summed over the ranks.
+
+    Every rank's loss depends on every rank's features. Without the sum in the backward pass the
+    loss would be right and the gradient wrong.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        gathered = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
+        dist.all_gather(gathered, rows)
+        return torch.cat(gathered)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (gradient,) = gradients
+        # gloo has no reduce_scatter; all_reduce works with every backend.
+        gradient = gradient.contiguous()
+        dist.all_reduce(gradient)
+        return gradient.chunk(dist.get_world_size())[dist.get_rank()]
+
+
+def _distributed() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """Gather a tensor's rows from all ranks, with gradients.
+
+    DDP averages gradients over ranks and each rank's loss is a mean over its own rows, so that W
+    ranks of B/W rows compute the loss and the gradient of one rank with B rows.
+
+    Args:
+        rows: float [B, ...]; B must be the same on every rank.
+
+    Returns:
+        float [N, ...], rank 0's rows first; ``rows`` itself without a process group.
+    """
+    if not _distributed():
+        return rows
+    gathered: Tensor = _GatherWithGradient.apply(rows.contiguous())  # type: ignore[no-untyped-call]
+    return gathered
+
+
+def own_targets(batch: int, device: torch.device) -> Tensor:
+    """Give the row of each of this rank's samples among all ranks' gathered rows.
+
+    Args:
+        batch: B, the number of samples on this rank.
+        device: where to put the result.
+
+    Returns:
+        int64 [B], ``rank * B + i``.
+    """
+    first = dist.get_rank() * batch if _distributed() else 0
+    return torch.arange(first, first + batch, device=device)
+
+
+def own_noise(rows: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Draw standard normal noise for this rank's rows.
+
+    Args:
+        rows: float [B, ...]; B must be the same on every rank.
+        generator: on the rows' device and in the same state on every rank; torch's own by default.
+
+    Returns:
+        Shape, type and device of `rows`: this rank's part of what one rank of all N rows would
+        draw, so that no two ranks have the same noise.
+    """
+    ranks = dist.get_world_size() if _distributed() else 1
+    noise = torch.randn(
+        ranks * len(rows),
+        *rows.shape[1:],
+        generator=generator,
+        dtype=rows.dtype,
+        device=rows.device,
+    )
+    return noise[own_targets(len(rows), rows.device)]
