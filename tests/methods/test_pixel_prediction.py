@@ -46,7 +46,7 @@ def test_equal_to_a_slow_version_in_value_and_gradient(size, channels, reference
 
 
 def test_wrong_input_is_named():
-    with pytest.raises(ConfigurationError, match=r"takes pairs of frames, not sequences of 3"):
+    with pytest.raises(ConfigurationError, match=r"takes sequences of 2 frames, not of 3"):
         PixelPrediction(encoder_args=SMALL).loss(batch_of(2, length=3))
     with pytest.raises(EncoderError, match="ImpalaEncoder cannot be mirrored"):
         PixelPrediction(encoder="lightning_stdim.encoders.ImpalaEncoder")
