@@ -35,6 +35,7 @@ _WORDING = (
     (r"<class '(?:\w+\.)*(\w+)'>", r"\1"),
     (r"(- )?Does not validate against .+? Errors: ", ""),
     (r" - Expected a NoneType", ""),
+    (r" Given value type: .+ Given value: NestedArg.+", ""),
     (r" Given value type: .+ Given value: ", ". Got value: "),
     (r"Expected a typing\.Literal\[(.+?)\]", r"expected one of \1"),
     (r"Expected a ", "expected "),

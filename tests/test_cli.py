@@ -283,7 +283,8 @@ def bad_checkpoints(tmp_path):
         (["fit", "--data.game=ponk"], "pong"),
         (["fit", "--data.steps=0"], "data.steps=0"),
         (["fit", "--model=NoSuchModel"], "NoSuchModel"),
-        (["fit", "--model.nope=3"], "Option 'nope' is not accepted"),
+        (["fit", "--model.nope=3"], "Option 'nope' is not accepted; see"),
+        (["fit", "--model.lr=x"], 'Parser key "lr": expected float. Got value: x; see'),
         (["fit", "--nope"], "arguments: --nope; see `python -m lightning_stdim fit --help`"),
         (
             ["fit", "--trainer.max_epochs=x"],
