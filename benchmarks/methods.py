@@ -3,9 +3,10 @@
     python benchmarks/methods.py [--out results/benchmarks/methods.json]
 
 The floor is a forward and backward pass of the encoder alone over the frames of the method's batch:
-all of its sequences. What a step adds is the objective, further networks (decoders, recurrent
-ones), target networks' forward passes and Adam. It can be below 1 where a method does not need the
-whole encoder for every frame. Repetitions of the two are interleaved; ratios are of medians.
+all of its sequences, and the other observations if it takes any. What a step adds is the objective,
+further networks (decoders, recurrent ones), target networks' forward passes and Adam. It can be
+below 1 where a method does not need the whole encoder for every frame. Repetitions of the two are
+interleaved; ratios are of medians.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import statistics
 import time
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -54,6 +56,8 @@ def measure(method: SSLMethod, pool: Tensor, repeats: int) -> dict[str, Any]:
     method.to(pool.device).train()
     batch = batch_for(method, pool)
     frames = batch.frames.flatten(0, 1)
+    if batch.others is not None:
+        frames = torch.cat([frames, batch.others])
     optimizer = method.configure_optimizers()
     assert optimizer is not None
 
@@ -78,6 +82,7 @@ def measure(method: SSLMethod, pool: Tensor, repeats: int) -> dict[str, Any]:
                 seconds[what].append(time.perf_counter() - started)
     medians = {what: statistics.median(values) for what, values in seconds.items()}
     return {
+        "frames": len(frames),
         "sequence_length": method.sequence_length,
         "batch_size": method.batch_size,
         "median_seconds": medians,
@@ -97,20 +102,22 @@ def main() -> None:
     names = arguments.methods.split(",") if arguments.methods else method_names()
     methods = {name: method for name in names if (method := make(name))}
     found = {name: measure(method, pool, arguments.repeats) for name, method in methods.items()}
-    print_table(
-        f"Training steps on {device.type}, median of {arguments.repeats}",
-        ("method", "frames", "encoder ms", "step ms", "ratio"),
-        [
-            (
-                name,
-                str(row["sequence_length"] * row["batch_size"]),
-                *(f"{1e3 * row['median_seconds'][what]:.0f}" for what in ("encoder", "step")),
-                f"{row['ratio_to_encoder']:.2f}",
-            )
-            for name, row in found.items()
-        ],
-    )
+    headings = ("method", "frames", "encoder ms", "step ms", "ratio")
+    rows = [
+        (
+            name,
+            str(row["frames"]),
+            *(f"{1e3 * row['median_seconds'][what]:.0f}" for what in ("encoder", "step")),
+            f"{row['ratio_to_encoder']:.2f}",
+        )
+        for name, row in found.items()
+    ]
+    print_table(f"Steps on {device.type}, median of {arguments.repeats}", headings, rows)
     write_record(arguments.out, {"device": device.type, "methods": found})
+    if arguments.out:  # the same for the documentation
+        lines = [headings, ("---", *4 * ("---:",)), *rows]
+        text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+        Path(arguments.out).with_suffix(".md").write_text(text)
 
 
 if __name__ == "__main__":
