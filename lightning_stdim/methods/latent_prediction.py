@@ -23,10 +23,9 @@ class LatentPrediction(WithTarget):
     of the frame that came. It is the joint-embedding predictive kind of method: nothing is
     predicted in pixels, and there are no negatives.
 
-    Source: SPR, Schwarzer et al. 2021 (arXiv 2007.05929), section 2. Differs in
-    having no actions and no augmentation, in a transition over vectors instead of local maps, and
-    in the loss, 2 - 2 cos averaged over steps instead of -cos summed: the same up to a constant
-    and a factor.
+    Source: SPR, Schwarzer et al. 2021 (arXiv 2007.05929), section 2. Differs in having no actions
+    and no augmentation, in a transition over vectors instead of local maps, and in the loss,
+    2 - 2 cos averaged over steps instead of -cos summed: the same up to a constant and a factor.
 
     Args:
         steps: K, how many steps ahead are predicted, at least 1; sequences have K + 1 frames.
