@@ -17,7 +17,7 @@ class UnionEncoder(LocalGlobalEncoder):
 
     The global vector, and so what is probed, is the chart of the largest membership alone.
 
-    Source: Meng et al. 2024 (arXiv 2305.10267), section 3.
+    Source: Meng et al. 2024 (arXiv 2305.10267); eight charts of 256 are its code's default.
 
     Args:
         in_channels: successive luma frames per observation.
@@ -34,7 +34,7 @@ class UnionEncoder(LocalGlobalEncoder):
         in_channels: int = 1,
         feature_dim: int = 256,
         resize: Sequence[int] | None = None,
-        charts: int = 4,
+        charts: int = 8,
     ) -> None:
         super().__init__(in_channels, feature_dim, resize)
         if charts < 1:
@@ -44,9 +44,14 @@ class UnionEncoder(LocalGlobalEncoder):
         assert isinstance(linear, nn.Linear)
         self.local_channels = nature.local_channels
         self.local_layers = nature.local_layers
-        self.global_layers = nn.Sequential(*trunk, Atlas(linear.in_features, feature_dim, charts))
-        self.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-        self.initialize_orthogonally()
+        atlas = Atlas(linear.in_features, feature_dim, charts)
+        self.global_layers = nn.Sequential(*trunk, atlas)
+        # Large charts would take half a minute to be made orthogonal: random ones are as large, and
+        # nearly so.
+        nn.init.normal_(atlas.heads.weight, std=(2 / max(feature_dim, linear.in_features)) ** 0.5)
+        for layer in (atlas.heads, atlas.membership):
+            nn.init.zeros_(layer.bias)
+        nn.init.orthogonal_(atlas.membership.weight, gain=2**0.5)
 
     def charts(self, local: Tensor) -> tuple[Tensor, Tensor]:
         """Compute all charts and their membership.

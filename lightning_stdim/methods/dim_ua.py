@@ -29,7 +29,7 @@ class DIMUA(SSLMethod):
 
     Logs ``global_local``, ``local_local`` (nats) and ``unbalance`` (0 to 1 - 1/n) beside ``loss``.
 
-    Source: Meng et al. 2024 (arXiv 2305.10267), section 3.
+    Source: Meng et al. 2024 (arXiv 2305.10267).
 
     Args:
         weight: of the third term, 0 or more.

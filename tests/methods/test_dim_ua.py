@@ -2,15 +2,12 @@
 
 import pytest
 import torch
-import yaml
 
 from lightning_stdim.checkpoints import load_encoder
-from lightning_stdim.cli import main
 from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.encoders import NatureEncoder, UnionEncoder
 from lightning_stdim.errors import ConfigurationError, EncoderError
 from lightning_stdim.methods import DIMUA
-from lightning_stdim.presets import method_path, preset_path
 from lightning_stdim.pretrained import save_pretrained
 from tests.learning import learn
 
@@ -102,16 +99,6 @@ def test_wrong_arguments():
         DIMUA(encoder_args={"charts": 0})
     with pytest.raises(EncoderError, match="DIM-UA needs an encoder with charts"):
         DIMUA(encoder="lightning_stdim.encoders.NatureEncoder")
-
-
-@pytest.mark.parametrize("name", ["dim-ua", "dim-ua-large"])
-def test_its_configuration_replaces_the_preset_s_encoder(name, capsys):
-    words = ["--config", str(preset_path("smoke")), "--config", str(method_path(name))]
-    with pytest.raises(SystemExit):
-        main(["fit", *words, "--print_config"])
-    model = yaml.safe_load(capsys.readouterr().out)["model"]
-    assert model["class_path"] == "lightning_stdim.methods.DIMUA"
-    assert model["init_args"]["encoder"] == "lightning_stdim.encoders.UnionEncoder"
 
 
 def test_dim_ua_learns():
