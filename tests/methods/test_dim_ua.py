@@ -34,7 +34,7 @@ def charts_of(encoder, screens):
 def test_the_likeliest_chart_is_what_is_probed(tmp_path):
     torch.manual_seed(0)
     encoder = UnionEncoder(feature_dim=5, charts=3)
-    encoder.global_layers[-1].membership.weight.data *= 30
+    encoder.global_layers[-1].membership.weight.data.normal_(std=30)
     screens = frames(6)
     charts, membership = charts_of(encoder, screens)
     chosen = membership.argmax(1)
@@ -81,7 +81,7 @@ def test_the_third_term_makes_one_chart_likely():
     unbalance = []
     for weight in (0.0, 50.0):
         torch.manual_seed(0)
-        method = DIMUA(weight=weight, encoder_args={"feature_dim": 4}, lr=1e-3)
+        method = DIMUA(weight=weight, encoder_args={"feature_dim": 4, "charts": 4}, lr=1e-3)
         optimizer = method.configure_optimizers()
         for _ in range(8):
             optimizer.zero_grad()
