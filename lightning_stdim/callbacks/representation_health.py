@@ -29,8 +29,10 @@ def effective_rank(features: Tensor) -> float:
         features: float [n, D].
 
     Returns:
-        The rank, 0 to min(n, D).
+        The rank, 0 to min(n, D); not a number where the features are none.
     """
+    if not features.isfinite().all():
+        return float("nan")
     features = features.double()
     centred = features - features.mean(0)
     values = torch.linalg.svdvals(centred)

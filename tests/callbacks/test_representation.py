@@ -124,6 +124,7 @@ def test_effective_rank_in_closed_form():
     line = torch.arange(7.0)[:, None] * torch.tensor([1.0, 2, 3])
     assert effective_rank(line) == pytest.approx(1, abs=1e-3)
     assert effective_rank(torch.full((6, 4), 0.3)) == 0
+    assert math.isnan(effective_rank(spread / 0))
     two = spread[:, :2] * torch.tensor([3.0, 1.0])
     entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
     assert effective_rank(two) == pytest.approx(math.exp(entropy))
