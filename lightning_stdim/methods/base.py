@@ -63,12 +63,12 @@ class SSLMethod(LightningModule):
     name: ClassVar[str | None] = None
     """What results call the method; the class's name if there is none."""
     data_stage: ClassVar[Literal["pretrain", "probe"]] = "pretrain"
+    default_encoder: ClassVar[str] = DEFAULT_ENCODER
+    """The backbone, unless another one is given."""
     sequence_length: int = 2
     """Observations per sample, T: what the data module is asked for, as are the next two."""
     batch_size: int = 64
     """Samples of the global batch."""
-    default_encoder: ClassVar[str] = DEFAULT_ENCODER
-    """The backbone, unless another one is given."""
     needs_others: bool = False
     """Whether batches hold another observation of each anchor's episode."""
     monitor: ClassVar[str | None] = "val/loss"
