@@ -130,7 +130,8 @@ def test_stacked_and_resized_frames(frames, encoder):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"resize": [84]}, r"resize=\[84\] must be a height and a width"),
+        ({"resize": [84]}, r"resize=\[84\] must be a height of at most 210 and a width"),
+        ({"resize": [84, 161]}, "a width of at most 160"),
         ({"resize": [20, 20]}, "frames of 20 x 20 are too small for NatureEncoder"),
         ({"feature_dim": 0}, "feature_dim=0 must both be at least 1"),
     ],
@@ -138,6 +139,16 @@ def test_stacked_and_resized_frames(frames, encoder):
 def test_wrong_sizes_are_named(arguments, message):
     with pytest.raises(ConfigurationError, match=message):
         NatureEncoder(**arguments)
+
+
+def test_areas_are_opencv_s(frames):
+    cv2 = pytest.importorskip("cv2")
+    encoder = NatureEncoder(resize=[84, 100])
+    for frame in frames:
+        expected = cv2.resize(frame[0].float().numpy(), (100, 84), interpolation=cv2.INTER_AREA)
+        with torch.autocast("cpu", torch.bfloat16):
+            resized = encoder.scaled(frame[None])[0, 0]
+        torch.testing.assert_close(255 * resized, torch.from_numpy(expected), rtol=0, atol=1e-3)
 
 
 class Plain(nn.Module):

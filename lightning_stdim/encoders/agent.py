@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_stdim.datamodules.agents import VIEW, read_actor
+from lightning_stdim.encoders.area import AreaResize
 from lightning_stdim.encoders.base import FRAME_HEIGHT, FRAME_WIDTH, LocalGlobalEncoder
 
 
@@ -58,27 +59,12 @@ class AgentEncoder(LocalGlobalEncoder):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-class _View(nn.Module):
+class _View(AreaResize):
     """Frames of 84x84 as the agent saw them: OpenCV's area interpolation, rounded to bytes."""
 
-    rows: Tensor
-    columns: Tensor
-
     def __init__(self) -> None:
-        super().__init__()
-        _, height, width = VIEW
-        self.register_buffer("rows", _overlaps(FRAME_HEIGHT, height), persistent=False)
-        self.register_buffer("columns", _overlaps(FRAME_WIDTH, width).T, persistent=False)
+        super().__init__((FRAME_HEIGHT, FRAME_WIDTH), VIEW[1:])
 
     def forward(self, frames: Tensor) -> Tensor:
         """Scaled frames, float [B, 4, 210, 160], to scaled views, float [B, 4, 84, 84]."""
-        views: Tensor = self.rows @ frames @ self.columns
-        return (255 * views).round() / 255
-
-
-def _overlaps(pixels: int, fewer: int) -> Tensor:
-    """Give the share of each of `pixels` in each of `fewer` equal parts, float [fewer, pixels]."""
-    edges = torch.arange(fewer + 1, dtype=torch.float64) * pixels / fewer
-    left = torch.arange(pixels, dtype=torch.float64)
-    overlap = torch.minimum(edges[1:, None], left + 1) - torch.maximum(edges[:-1, None], left)
-    return (overlap.clamp(min=0) * fewer / pixels).float()
+        return (255 * super().forward(frames)).round() / 255

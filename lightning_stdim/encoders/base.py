@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightning_stdim.encoders.area import AreaResize
 from lightning_stdim.errors import ConfigurationError, EncoderError
 
 FRAME_HEIGHT, FRAME_WIDTH = 210, 160
@@ -46,11 +46,18 @@ class LocalGlobalEncoder(nn.Module):
             raise ConfigurationError(
                 f"in_channels={in_channels} and feature_dim={feature_dim} must both be at least 1"
             )
-        if resize is not None and (len(resize) != 2 or min(resize) < 1):
-            raise ConfigurationError(f"resize={resize} must be a height and a width, such as 84 84")
+        whole = (FRAME_HEIGHT, FRAME_WIDTH)
+        if resize is not None and not (
+            len(resize) == 2 and all(1 <= a <= b for a, b in zip(resize, whole, strict=True))
+        ):
+            raise ConfigurationError(
+                f"resize={list(resize)} must be a height of at most {FRAME_HEIGHT} and a width of "
+                f"at most {FRAME_WIDTH}, such as [84, 84]"
+            )
         self.in_channels = in_channels
         self.feature_dim = feature_dim
-        self.resize = None if resize is None else tuple(resize)
+        self.frame_size = whole if resize is None else (resize[0], resize[1])
+        self.resize = nn.Identity() if resize is None else AreaResize(whole, resize)
 
     def shape_after(self, *layers: nn.Module) -> tuple[int, int, int]:
         """Find out what layers make of this encoder's frames.
@@ -64,7 +71,7 @@ class LocalGlobalEncoder(nn.Module):
         Raises:
             ConfigurationError: the frames are too small for the layers.
         """
-        height, width = self.resize or (FRAME_HEIGHT, FRAME_WIDTH)
+        height, width = self.frame_size
         frames = torch.zeros(1, self.in_channels, height, width)
         try:
             with torch.no_grad():
@@ -143,18 +150,15 @@ class LocalGlobalEncoder(nn.Module):
             EncoderError: if the frames have another shape or type.
         """
         expected = (self.in_channels, FRAME_HEIGHT, FRAME_WIDTH)
-        fits = frames.ndim == 4 and frames.shape[1] == self.in_channels
-        if self.resize is None:
-            fits = fits and tuple(frames.shape[1:]) == expected
-        if frames.dtype != torch.uint8 or not fits:
+        if frames.dtype != torch.uint8 or frames.ndim != 4 or tuple(frames.shape[1:]) != expected:
             raise EncoderError(
                 f"{type(self).__name__} takes uint8 frames [B, {', '.join(map(str, expected))}], "
                 f"not {frames.dtype} {list(frames.shape)}"
             )
         dtype = next(self.parameters()).dtype
-        scaled = frames.to(dtype, memory_format=torch.channels_last).mul_(1 / 255)
-        if self.resize is not None:
-            scaled = F.interpolate(scaled, self.resize, mode="area")
+        scaled: Tensor = self.resize(
+            frames.to(dtype, memory_format=torch.channels_last).mul_(1 / 255)
+        )
         return scaled
 
 
