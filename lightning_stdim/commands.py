@@ -296,8 +296,9 @@ def benchmark(
 
     Args:
         games: names, separated by commas.
-        methods: names, separated by commas: majority, random-cnn, st-dim, supervised, or the
-            class of a method of yours, such as my_module.MyMethod.
+        methods: names, separated by commas: majority, random-cnn, st-dim, supervised, ...; the
+            class of a method of yours, such as my_module.MyMethod; or a YAML file with options of
+            fit, which is called by its stem.
         seeds: how many: 0, 1, ...
         preset: smoke, laptop, paper or a YAML file.
         out: the benchmark's directory; runs/<preset> by default.

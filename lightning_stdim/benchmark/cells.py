@@ -20,8 +20,8 @@ class Cell:
 
     Attributes:
         game: canonical name.
-        method: ``"majority"``, a name from ``presets.method_names``, or the class of a method such
-            as ``"my_module.MyMethod"``.
+        method: ``"majority"``, a name from ``presets.method_names``, the class of a method such as
+            ``"my_module.MyMethod"``, or a YAML file with the options of ``fit`` that make it.
         seed: seeds the collections, the splits, the initialisation and the training.
     """
 
@@ -30,7 +30,12 @@ class Cell:
     seed: int
 
     def __str__(self) -> str:
-        return f"{self.game} {self.method} seed {self.seed}"
+        return f"{self.game} {self.name} seed {self.seed}"
+
+    @property
+    def name(self) -> str:
+        """What results and directories call the method; of a file its stem."""
+        return Path(self.method).stem if _is_file(self.method) else self.method
 
     def folder(self, out: Path) -> Path:
         """Name the run's directory.
@@ -39,9 +44,9 @@ class Cell:
             out: the benchmark's directory.
 
         Returns:
-            ``out/<game>/<method>/seed<seed>``.
+            ``out/<game>/<name>/seed<seed>``.
         """
-        return out / self.game / self.method / f"seed{self.seed}"
+        return out / self.game / self.name / f"seed{self.seed}"
 
     def arguments(self, *, preset: str, root: str | Path, out: Path) -> list[str]:
         """Spell out the command that makes this run, after ``python -m lightning_stdim``.
@@ -65,6 +70,8 @@ class Cell:
             words = ["fit", "--config", _shown(preset_path(preset))]
             if self.method in method_names():
                 words += ["--config", _shown(method_path(self.method))]
+            elif _is_file(self.method):
+                words += ["--config", self.method, "--method", self.name]
             else:
                 words += ["--model", self.method]
             words += ["--data.root", str(root), "--data.game", self.game, "--seed_everything", seed]
@@ -72,6 +79,10 @@ class Cell:
         if has_checkpoint(folder):
             words += ["--ckpt_path", "last"]
         return words
+
+
+def _is_file(method: str) -> bool:
+    return method.endswith((".yaml", ".yml"))
 
 
 def _shown(path: Path) -> str:
@@ -83,16 +94,24 @@ def check_method(name: str) -> str:
     """Check a method's name before hours are spent on the others.
 
     Args:
-        name: ``"majority"``, a name from ``presets.method_names``, or a class: capitalised, or with
-            dots.
+        name: ``"majority"``, a name from ``presets.method_names``, a class: capitalised, or with
+            dots; or a YAML file.
 
     Returns:
         The same name.
 
     Raises:
-        ConfigurationError: it is neither.
+        ConfigurationError: it is none of them, or a file that is not there or takes another's name.
     """
     known = ["majority", *method_names()]
+    if _is_file(name):
+        if not Path(name).is_file():
+            raise ConfigurationError(f"there is no file {name} to configure a method")
+        if Path(name).stem in known:
+            raise ConfigurationError(
+                f"{name} would be called {Path(name).stem!r}, as another method is; rename it"
+            )
+        return name
     if name in known or "." in name or name[:1].isupper():
         return name
     near = difflib.get_close_matches(name, known, n=1)

@@ -60,8 +60,8 @@ def run_grid(
 
     Args:
         games: any spelling that is understood elsewhere.
-        methods: ``"majority"``, names from ``presets.method_names``, or classes of methods such as
-            ``"my_module.MyMethod"``.
+        methods: ``"majority"``, names from ``presets.method_names``, classes of methods such as
+            ``"my_module.MyMethod"``, or YAML files with options of ``fit``.
         seeds: at least one, none negative.
         preset: a shipped one's name or a YAML file.
         out: the benchmark's directory.

@@ -154,6 +154,23 @@ def test_every_cell_runs_once(grid: Grid) -> None:
     }
 
 
+def test_a_method_may_be_a_file_of_settings(grid: Grid, tmp_path: Path) -> None:
+    file = tmp_path / "my-agent.yaml"
+    with pytest.raises(ConfigurationError, match=r"no file .*my-agent\.yaml"):
+        grid.run(methods=[str(file)])
+    file.write_text("model: PretrainedAgent")
+    assert grid.run(methods=[str(file), "st-dim"]) == 0
+    assert is_complete(grid.out / "pong" / "my-agent" / "seed0")
+    assert "pong my-agent seed 0: done" in grid.said
+    mine = list(pairwise(grid.calls[0]))
+    assert [b for a, b in mine if a == "--config"][1:] == [str(file)]
+    assert ("--method", "my-agent") in mine
+    taken = tmp_path / "st-dim.yaml"
+    taken.write_text("")
+    with pytest.raises(ConfigurationError, match=r"called 'st-dim'.*rename it"):
+        grid.run(methods=[str(taken)])
+
+
 def test_finished_cells_are_skipped_and_seeds_can_be_added(grid: Grid) -> None:
     grid.run()
     assert grid.run(seeds=[0, 1]) == 0
