@@ -295,8 +295,9 @@ def benchmark(
     a failed one does not stop the others, and the same command goes on after an interruption.
 
     Args:
-        games: names, separated by commas.
-        methods: names, separated by commas: majority, random-cnn, st-dim, supervised, ...; the
+        games: names, separated by commas; all: the paper's 22.
+        methods: names, separated by commas; all: every one that ships, but for pretrained-agent,
+            which needs a file. Such as majority, random-cnn, st-dim, supervised, ...; the
             class of a method of yours, such as my_module.MyMethod; or a YAML file with options of
             fit, which is called by its stem.
         seeds: how many: 0, 1, ...
@@ -312,17 +313,16 @@ def benchmark(
     Returns:
         The exit status: 1 if a cell failed.
     """
+    from lightning_stdim.benchmark.grid import grid
     from lightning_stdim.benchmark.report import write_report
-    from lightning_stdim.benchmark.runner import run_grid
+    from lightning_stdim.benchmark.runner import run_cells
     from lightning_stdim.errors import ConfigurationError, StoreError
 
     if seeds < 1:
         raise ConfigurationError(f"seeds={seeds} must be at least 1")
     folder = Path(out or Path("runs") / Path(preset).stem)
-    status = run_grid(
-        games=games.split(","),
-        methods=methods.split(","),
-        seeds=range(seeds),
+    status = run_cells(
+        grid(games.split(","), methods.split(","), range(seeds)),
         preset=preset,
         out=folder,
         root=root,

@@ -13,6 +13,9 @@ from lightning_stdim.presets import method_names, method_path, preset_path
 METHODS = ("majority", "random-cnn", "st-dim", "supervised")
 """Those that are compared unless others are named; ``"majority"`` is probed without a model."""
 
+NEEDS_FILE = ("pretrained-agent",)
+"""Methods that no name alone configures: a YAML file has to say which agent."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -104,6 +107,11 @@ def check_method(name: str) -> str:
         ConfigurationError: it is none of them, or a file that is not there or takes another's name.
     """
     known = ["majority", *method_names()]
+    if name in NEEDS_FILE:
+        raise ConfigurationError(
+            f"{name} needs settings of its own: give a YAML file with them instead of the name "
+            f"(see docs/methods/{name}.md)"
+        )
     if _is_file(name):
         if not Path(name).is_file():
             raise ConfigurationError(f"there is no file {name} to configure a method")
