@@ -336,12 +336,19 @@ def _notes(runs: Sequence[Results], *, comparable: bool) -> tuple[str, ...]:
             )
     else:
         notes.append("Published numbers are for the paper's label set, so none are shown here.")
-    notes.append(f"Made with {_made_with(runs)}.")
+    notes.append(f"Made with {made_with(runs)}.")
     return tuple(notes)
 
 
-def _made_with(runs: Sequence[Results]) -> str:
-    """Name software and hardware once if all runs agree, otherwise every combination."""
+def made_with(runs: Sequence[Results]) -> str:
+    """Name software and hardware once if all runs agree, otherwise every combination.
+
+    Args:
+        runs: of any games and methods.
+
+    Returns:
+        The combinations, separated by semicolons.
+    """
     kinds: dict[str, None] = {}  # ordered, once each
     for run in runs:
         known = run["environment"]

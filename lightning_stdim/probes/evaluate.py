@@ -31,6 +31,7 @@ def evaluate_encoder(
     converged: ConvergedSettings | None = None,
     device: torch.device | str | None = None,
     progress: bool = True,
+    predictions: dict[str, Tensor] | None = None,
 ) -> dict[str, Any]:
     """Score an encoder by how well linear probes read the game's state from its features.
 
@@ -54,6 +55,8 @@ def evaluate_encoder(
         converged: settings of the ``converged`` protocol.
         device: where to compute; by default where the encoder's weights are.
         progress: show progress bars.
+        predictions: is given, for each protocol, the labels predicted for the test split, int64
+            [n, V], on the CPU.
 
     Returns:
         Plain data that JSON can hold: ``"game"``, ``"label_set"`` with its
@@ -79,6 +82,7 @@ def evaluate_encoder(
     converged = converged or ConvergedSettings()
     settings: dict[str, Any] = {"seed": seed}
     scores: dict[str, Scores] = {}
+    found: dict[str, Tensor] = {}
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)  # for encoders that sample even in evaluation mode
         features = encode_splits(
@@ -86,18 +90,26 @@ def evaluate_encoder(
         )
         settings["feature_dim"] = features.features["train"].shape[1]
         if "paper" in protocols:
-            predictions, labels, details = train_paper(
+            found["paper"], counted, details = train_paper(
                 features, settings=paper, seed=seed, progress=progress
             )
-            scores["paper"] = score_predictions(predictions, labels, data)
+            scores["paper"] = score_predictions(
+                found["paper"][counted], features.labels["test"][counted], data
+            )
             settings["paper"] = asdict(paper) | {"variables": details}
         if "converged" in protocols:
-            predictions, details = train_converged(features, settings=converged, progress=progress)
-            scores["converged"] = score_predictions(predictions, features.labels["test"], data)
+            found["converged"], details = train_converged(
+                features, settings=converged, progress=progress
+            )
+            scores["converged"] = score_predictions(
+                found["converged"], features.labels["test"], data
+            )
             settings["converged"] = asdict(converged) | {
                 "strengths": list(converged.strengths),  # JSON has no tuples
                 "variables": details,
             }
+    if predictions is not None:
+        predictions |= {protocol: labels.cpu() for protocol, labels in found.items()}
     return report(data, scores, settings)
 
 
