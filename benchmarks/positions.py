@@ -31,6 +31,7 @@ HEIGHT, WIDTH = 210, 160
 REACH = 60  # pixels: how far off a guess may be
 PRESENT, GAIN = 0.85, 0.5  # least share of frames, and least distance to chance
 CONTRAST = 12  # grey levels by which the foreground differs from the median frame
+VALUES = 16  # labels, at least: with fewer, scales cannot be told apart
 SAMPLE = 300
 Axis = tuple[str, float, float] | None  # variable, scale and offset; None where it is fixed
 
@@ -81,7 +82,22 @@ def objects(
         thing = fit(foreground, values, x, y)
         if thing:
             found[name] = thing
+    # Two objects at one place, moving together: it cannot be told which one is there.
+    places = {name: middle(thing, values) for name, thing in found.items()}
+    for a, b in itertools.combinations(places, 2):
+        distance = np.abs(places[a] - places[b]).max(axis=0)
+        if np.mean(distance < 4) > 0.5:
+            found.pop(a, None)
+            found.pop(b, None)
     return found
+
+
+def middle(thing: dict[str, Any], values: dict[str, NDArray[np.int64]]) -> NDArray[np.float64]:
+    """Place an object, float64 [2, n]: x and y."""
+    n = len(next(iter(values.values())))
+    axes = (thing["x"], thing["y"])
+    moved = [a["scale"] * values[a["variable"]] if "variable" in a else np.zeros(n) for a in axes]
+    return np.stack([a["offset"] + m for a, m in zip(axes, moved, strict=True)])
 
 
 def pairs(values: dict[str, NDArray[np.int64]]) -> dict[str, tuple[str | None, str | None]]:
@@ -113,7 +129,7 @@ def fit(
         ax = (x, sx, WIDTH / 2 - sx * np.median(values[x][rows])) if x else None
         ay = (y, sy, HEIGHT / 2 - sy * np.median(values[y][rows])) if y else None
         average = overlay(padded, values, rows, ax, ay)
-        if best is None or average.max() > best[0] + 0.02:  # among equals the simplest scale
+        if best is None or average.max() > best[0] + 0.05:  # among near equals the simplest
             best = (average.max(), average, ax, ay)
     assert best is not None
     _, average, ax, ay = best
@@ -187,12 +203,9 @@ def present(
 ) -> NDArray[np.bool_]:
     """Tell in which frames something is at the place that the labels of `labelled` give."""
     place = []
-    for key, full in (("x", WIDTH), ("y", HEIGHT)):
-        axis = thing[key]
-        moved = axis["scale"] * values[axis["variable"]][labelled] if "variable" in axis else 0
-        place.append(np.rint(axis["offset"] + np.zeros(len(rows)) + moved).astype(int))
-        inside = (place[-1] >= 0) & (place[-1] < full)
-        place[-1] = np.where(inside, place[-1], -1)
+    for coordinate, full in zip(middle(thing, values)[:, labelled], (WIDTH, HEIGHT), strict=True):
+        pixel = np.rint(coordinate).astype(int)
+        place.append(np.where((pixel >= 0) & (pixel < full), pixel, -1))
     near = np.zeros(len(rows), bool)
     for dx, dy in itertools.product((-1, 0, 1), repeat=2):  # the frame is of two moments
         xs, ys = np.clip(place[0] + dx, 0, WIDTH - 1), np.clip(place[1] + dy, 0, HEIGHT - 1)
@@ -204,7 +217,7 @@ def visible(labels: NDArray[np.int64], hit: NDArray[np.bool_]) -> list[int] | No
     """Find the least and the greatest label at which the object is mostly there."""
     counts, hits = np.bincount(labels), np.bincount(labels, hit)
     often = np.flatnonzero((counts >= 3) & (hits >= 0.7 * counts))
-    return [int(often[0]), int(often[-1])] if len(often) > 3 else None
+    return [int(often[0]), int(often[-1])] if len(often) >= VALUES else None
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 from zipfile import BadZipFile
 
 import numpy as np
@@ -90,16 +90,16 @@ class Predictions:
             StoreError: it cannot be written.
         """
         path = folder / FILE
+        arrays: dict[str, Any] = {
+            "variables": np.array(self.variables, dtype=np.str_),
+            "rows": self.rows,
+            "labels": self.labels,
+            "shown": self.shown,
+            "frames": self.frames,
+            **{f"predicted/{name}": values for name, values in self.predicted.items()},
+        }
         with atomically(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(
-                file,
-                variables=np.array(self.variables, dtype=np.str_),
-                rows=self.rows,
-                labels=self.labels,
-                shown=self.shown,
-                frames=self.frames,
-                **{f"predicted/{name}": values for name, values in self.predicted.items()},
-            )
+            np.savez_compressed(file, **arrays)
         return path
 
     @classmethod

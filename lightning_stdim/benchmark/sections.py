@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from markupsafe import Markup
 
@@ -22,7 +23,7 @@ from lightning_stdim.benchmark.sheets import (
     protocol_of,
     report_table,
 )
-from lightning_stdim.benchmark.tables import METHODS, METRICS, PROTOCOLS, Row, Table
+from lightning_stdim.benchmark.tables import METHODS, METRICS, PROTOCOLS, Cell, Row, Table
 from lightning_stdim.predictions import Predictions
 
 PICTURED = ("random-cnn", "st-dim", "supervised")
@@ -65,7 +66,7 @@ class Section:
     Attributes:
         game: canonical name.
         scores: F1 of each variable and of the mean over categories.
-        numbers: the same in numbers, and accuracy, as tables of everything there is.
+        numbers: the same in numbers, accuracy, and the controls.
         published: the reproducibility report's tables, if it has the game.
         learning: learning curves by method.
         seed: of the runs whose predictions are shown.
@@ -111,7 +112,7 @@ def section(record: Record, game: str, tables: Sequence[Table]) -> Section:
     return Section(
         game=game,
         scores=tuple(_scores(f1, runs)),
-        numbers=tuple(map(_numbers, tables)),
+        numbers=tuple(filter(None, (*map(_numbers, tables), _controls(f1, runs)))),
         published=tuple(sheet for table in tables if (sheet := report_table(table))),
         learning=tuple(_learning(game, runs)),
         seed=seed,
@@ -139,7 +140,7 @@ def _scores(table: Table, runs: Sequence[Run]) -> list[Plot]:
             Scores(
                 title=METHODS.get(name, name),
                 cells={p: cell for (method, p), cell in found.items() if method == name},
-                shuffled=_control(runs, name, row, "shuffled"),
+                shuffled=_control(_of(runs, name), row, "shuffled"),
             )
             for name in ours
         ]
@@ -149,7 +150,7 @@ def _scores(table: Table, runs: Sequence[Run]) -> list[Plot]:
                     row.label,
                     draw_scores(
                         lines,
-                        majority=majority.value if majority else None,
+                        majority=majority.value if majority else _control(runs, row, "majority"),
                         what=f"{table.game}, {row.label}",
                     ),
                 )
@@ -160,7 +161,7 @@ def _scores(table: Table, runs: Sequence[Run]) -> list[Plot]:
 def _learning(game: str, runs: Sequence[Run]) -> list[Plot]:
     plots = []
     for name in METHODS | {run.results["method"]: "" for run in runs}:
-        curves = [run.curves() for run in runs if run.results["method"] == name]
+        curves = [run.curves() for run in _of(runs, name)]
         title = METHODS.get(name, name)
         drawn = draw_learning(curves, what=f"{game}, {title}") if curves else None
         if drawn:
@@ -216,16 +217,36 @@ def _predicted(game: str, method: str, predictions: Predictions) -> Predicted:
     )
 
 
-def _control(runs: Sequence[Run], method: str, row: Row, control: str) -> float | None:
-    """Average a control's F1 over the seeds; None where it was not run."""
-    known = [
-        value
-        for run in runs
-        if run.results["method"] == method
-        and (found := run.results["scores"].get("controls", {}).get(control))
-        and (value := row.pick(found["f1"])) is not None
-    ]
-    return sum(known) / len(known) if known else None
+def _control(runs: Iterable[Run], row: Row, control: str) -> float | None:
+    """Average a control's F1 over runs; None where none of them has it."""
+    found = (run.results["scores"].get("controls", {}).get(control) for run in runs)
+    known = [value for one in found if one and (value := row.pick(one["f1"])) is not None]
+    return fmean(known) if known else None
+
+
+def _of(runs: Sequence[Run], method: str) -> list[Run]:
+    return [run for run in runs if run.results["method"] == method]
+
+
+def _controls(table: Table, runs: Sequence[Run]) -> Sheet | None:
+    """Lay out what needs no representation; None for old runs, which were made without."""
+    if not any("controls" in run.results["scores"] for run in runs):
+        return None
+    entropies: dict[str, float] = {}
+    for run in runs:
+        entropies |= run.results["scores"].get("entropies", {})
+    blocks = []
+    for row in table.rows:
+        scores = [_control(runs, row, control) for control in ("majority", "shuffled")]
+        cells = (entropies.get(row.name), *scores)
+        line = Line("", tuple(None if value is None else Cell(value) for value in cells))
+        blocks.append(Block(row.label, (line,)))
+    return Sheet(
+        f"{table.game.capitalize()}: label entropy, and F1 without a representation",
+        ("Entropy, nats", "Most frequent label", "Shuffled labels"),
+        tuple(blocks),
+        ("Means over seeds, and for shuffled labels over methods.",),
+    )
 
 
 def _numbers(table: Table) -> Sheet:

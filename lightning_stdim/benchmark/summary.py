@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from lightning_stdim.errors import ConfigurationError
 MEANS = {
     "mean_over_categories": "over categories",
     "mean_over_variables": "over variables",
+    "mean_weighted_by_entropy": "weighted by entropy",
 }
 """The ways to average a game's variables, first the paper's."""
 
@@ -106,7 +108,7 @@ def collect(
     for run in record.results:
         method, game = run["method"], run["game"]
         found = run["scores"]["protocols"].get(protocol_of(method, protocol))
-        value = found["f1"].get(mean) if found else None
+        value: Any = found["f1"].get(mean) if found else None
         if value is None or run["scores"]["label_set"] != label_sets[game]:
             continue
         empty = np.full((len(seeds), len(record.games)), np.nan)
@@ -246,23 +248,27 @@ def _protocols(paper: Mapping[str, Scores], converged: Mapping[str, Scores]) -> 
 
 def _means(record: Record) -> tuple[Sheet, str]:
     scores = {mean: collect(record, "converged", mean) for mean in MEANS}
-    scores = {mean: found for mean, found in scores.items() if found}
-    first, *others = scores.values()
-    names = [name for name in _ranked(first) if all(name in other for other in others)]
-    places = [_places(found, names) for found in scores.values()]
+    scores = {mean: found for mean, found in scores.items() if found}  # old runs lack the last
+    names = _ranked(scores["mean_over_categories"]) if scores else []
+    places = {mean: _places(found, _ranked(found)) for mean, found in scores.items()}
     blocks = []
     for name in names:
         cells: list[Value] = []
-        for found, place in zip(scores.values(), places, strict=True):
-            cells += [_cell(found[name]), place[name]]
+        for mean, found in scores.items():
+            cells += [_cell(found[name]) if name in found else None, places[mean].get(name)]
         blocks.append(Block(METHODS.get(name, name), (Line("", tuple(cells)),)))
     columns = [word for mean in scores for word in (f"Mean {MEANS[mean]}", "Place")]
     sheet = Sheet("Ways to average, converged protocol", tuple(columns), tuple(blocks))
     ways = [
-        {name: float(statistics.mean(found[name])) for name in names} for found in scores.values()
+        {name: float(statistics.mean(found[name])) for name in _ranked(found)}
+        for found in scores.values()
     ]
-    turned = {pair for a, b in combinations(ways, 2) for pair in statistics.reversals(a, b)}
-    return sheet, _turned("the ways to average", len(names), sorted(turned))
+    turned = {
+        frozenset(pair): pair
+        for a, b in combinations(ways, 2)
+        for pair in statistics.reversals(a, b)
+    }
+    return sheet, _turned("the ways to average", len(names), list(turned.values()))
 
 
 def _places(scores: Mapping[str, Scores], names: list[str]) -> dict[str, str]:

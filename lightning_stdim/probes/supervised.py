@@ -264,7 +264,7 @@ class Supervised(LightningModule):
                 self._data.splits[split],
                 episode_start=self._data.episode_start,
             )
-            chunks = features.split(1024)  # bounds the logits' memory
+            chunks = torch.split(features, 1024)  # bounds the logits' memory
             columns.append(torch.cat([self.heads(chunk, heads).argmax(2) for chunk in chunks]))
         return torch.cat(columns, dim=1).cpu()
 

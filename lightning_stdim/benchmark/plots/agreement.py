@@ -42,8 +42,7 @@ def draw_agreement(labels: NDArray[np.uint8], predicted: NDArray[np.uint8], *, w
         )
         axes.set_xlabel("true", labelpad=1)
         axes.set_ylabel("predicted", labelpad=1)
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.get_major_locator().set_params(integer=True, nbins=3)
+        axes.locator_params(integer=True, nbins=3)
         right = (labels == predicted).mean()
         return inline(
             figure,

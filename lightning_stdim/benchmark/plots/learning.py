@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from markupsafe import Markup
 
@@ -19,7 +20,7 @@ QUANTITIES = {
 }
 """What is drawn, if it was logged: its label and the stages."""
 
-LINES = {
+LINES: dict[str, dict[str, Any]] = {
     "train": {"color": ORANGE, "linestyle": (0, (3, 1.5))},
     "val": {"color": BLUE},
     "health": {"color": BLUE},
@@ -58,6 +59,6 @@ def draw_learning(runs: Sequence[Curves], *, what: str) -> Markup | None:
             axes.margins(x=0.02)
             axes.grid(color=GREY, alpha=0.25, linewidth=0.5)
         panels[-1].set_xlabel("epoch", labelpad=1)
-        panels[-1].xaxis.get_major_locator().set_params(integer=True, nbins=5)
+        panels[-1].locator_params(axis="x", integer=True, nbins=5)
         drawn = ", ".join(label for _, label, _ in rows)
         return inline(figure, alt=f"{what}: {drawn} over the epochs of {len(runs)} runs.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from markupsafe import Markup
 
@@ -12,7 +13,7 @@ from lightning_stdim.benchmark.tables import Cell
 
 WIDTH, LABELS, LINE = 330, 118, 15
 
-MARKS = {
+MARKS: dict[str, dict[str, Any]] = {
     "converged": {"marker": "o", "color": BLUE},
     "paper": {"marker": "o", "color": ORANGE, "markerfacecolor": "none"},
     "supervised": {"marker": "D", "color": INK, "markersize": 4},
@@ -59,7 +60,7 @@ def draw_scores(
                 # Two protocols of one method stand one over the other, never on one another.
                 place = y + (0.36 * (k - (len(shown) - 1) / 2) if len(shown) > 1 else 0)
                 cell = line.cells[name]
-                style = {"markersize": 5, "markeredgewidth": 1.1, **MARKS[name]}
+                style: dict[str, Any] = {"markersize": 5, "markeredgewidth": 1.1, **MARKS[name]}
                 if cell.half_width is not None:
                     ends = cell.value - cell.half_width, cell.value + cell.half_width
                     axes.plot(ends, (place, place), color=style["color"], linewidth=1.2)

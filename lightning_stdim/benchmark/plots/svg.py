@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO
+from typing import Any
 
 from markupsafe import Markup
 from matplotlib import rc_context
@@ -25,7 +26,7 @@ UNNEEDED = (
     r' transform="rotate\(-0 [^)]*\)"',
 )
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: small, sharp, found by a search
     "font.size": 10,
     "text.color": INK,
