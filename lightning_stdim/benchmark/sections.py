@@ -28,7 +28,7 @@ from lightning_stdim.predictions import Predictions
 
 PICTURED = ("random-cnn", "st-dim", "supervised")
 """Methods whose predictions are drawn beside those of the best ones."""
-MOST_PICTURED = 6
+MOST_PICTURED = 4
 
 
 @dataclass(frozen=True)

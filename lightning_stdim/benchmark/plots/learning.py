@@ -18,7 +18,7 @@ QUANTITIES = {
     "dead_units": ("dead units", ("health",)),
     "f1": ("F1, validation", ("probe", "val")),
 }
-"""What is drawn, if it was logged: its label and the stages."""
+"""What is drawn, if it was logged and varied: its label and the stages."""
 
 LINES: dict[str, dict[str, Any]] = {
     "train": {"color": ORANGE, "linestyle": (0, (3, 1.5))},
@@ -36,12 +36,13 @@ def draw_learning(runs: Sequence[Curves], *, what: str) -> Markup | None:
         what: whose they are, for the description.
 
     Returns:
-        Inline SVG; None if none of the quantities was logged twice.
+        Inline SVG; None if none of the quantities varied.
     """
     rows = [
         (name, label, stages)
         for name, (label, stages) in QUANTITIES.items()
-        if any(len(run.get(name, {}).get(stage, ())) > 1 for run in runs for stage in stages)
+        if len({y for run in runs for stage in stages for _, y in run.get(name, {}).get(stage, ())})
+        > 1
     ]
     if not rows:
         return None

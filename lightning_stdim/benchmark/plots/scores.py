@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,9 @@ MARKS: dict[str, dict[str, Any]] = {
     "supervised": {"marker": "D", "color": INK, "markersize": 4},
 }
 """How a protocol's scores are drawn; shape and filling tell them apart without the colour."""
+
+MARK: dict[str, Any] = {"markersize": 5, "markeredgewidth": 1.1}
+SHUFFLED: dict[str, Any] = {"marker": "x", "color": GREY, "markersize": 4, "linestyle": "none"}
 
 
 @dataclass(frozen=True)
@@ -54,19 +58,26 @@ def draw_scores(
     with panel(WIDTH, height, margins=(LABELS, 10, 4, 36)) as (figure, (axes,)):
         if majority is not None:
             axes.axvline(majority, color=GREY, linewidth=1, linestyle=(0, (4, 2)))
-        for y, line in enumerate(lines):
-            shown = [name for name in MARKS if name in line.cells]
-            for k, name in enumerate(shown):
-                # Two protocols of one method stand one over the other, never on one another.
-                place = y + (0.36 * (k - (len(shown) - 1) / 2) if len(shown) > 1 else 0)
-                cell = line.cells[name]
-                style: dict[str, Any] = {"markersize": 5, "markeredgewidth": 1.1, **MARKS[name]}
+        for name, style in MARKS.items():
+            drawn = [
+                (line.cells[name], y + _offset(line, name))
+                for y, line in enumerate(lines)
+                if name in line.cells
+            ]
+            # All of a protocol's intervals are one path, and its marks one line: less to write.
+            ends: list[float] = []
+            heights: list[float] = []
+            for cell, place in drawn:
                 if cell.half_width is not None:
-                    ends = cell.value - cell.half_width, cell.value + cell.half_width
-                    axes.plot(ends, (place, place), color=style["color"], linewidth=1.2)
-                axes.plot(cell.value, place, linestyle="none", clip_on=False, **style)
-            if line.shuffled is not None:
-                axes.plot(line.shuffled, y, marker="x", color=GREY, markersize=4, linestyle="none")
+                    ends += [cell.value - cell.half_width, cell.value + cell.half_width, math.nan]
+                    heights += [place] * 3
+            axes.plot(ends, heights, color=style["color"], linewidth=1.2)
+            values = [cell.value for cell, _ in drawn]
+            places = [place for _, place in drawn]
+            axes.plot(values, places, linestyle="none", clip_on=False, **{**MARK, **style})
+        shuffled = [(line.shuffled, y) for y, line in enumerate(lines) if line.shuffled is not None]
+        if shuffled:
+            axes.plot(*zip(*shuffled, strict=True), **SHUFFLED)
         axes.set_xlim(0, 1)
         axes.set_ylim(len(lines) - 0.4, -0.6)
         axes.set_yticks(range(len(lines)), [line.title for line in lines])
@@ -81,3 +92,9 @@ def draw_scores(
         )
         best = f"; the highest is {leading[0]:.2f}, of {leading[1]}" if leading else ""
         return inline(figure, alt=f"{what}: {metric} of {len(lines)} methods{best}.")
+
+
+def _offset(line: Scores, name: str) -> float:
+    """Set the protocols of one method one below the other, so that none hides another."""
+    shown = [known for known in MARKS if known in line.cells]
+    return 0.36 * (shown.index(name) - (len(shown) - 1) / 2)
