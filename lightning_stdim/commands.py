@@ -156,7 +156,11 @@ def probe(
     greedy: bool | None = None,
     label_set: LabelSet | None = None,
     preset: str = "laptop",
+    hidden: int | None = None,
+    classes: Literal["all", "observed"] | None = None,
     device: str | None = None,
+    method: str | None = None,
+    variant: str = "",
     out: str | None = None,
 ) -> int:
     """Score an encoder on a game, with both probe protocols.
@@ -176,7 +180,13 @@ def probe(
         greedy: an agent's most probable action instead of a drawn one; the preset's by default.
         label_set: which labels to score; the preset's by default.
         preset: smoke, laptop, paper or a YAML file: data and probe settings.
+        hidden: units of a hidden layer in the paper protocol's probes; the preset's by default,
+            which is none.
+        classes: that the paper protocol's probes can predict: all, or those observed in training;
+            the preset's by default, which is all.
         device: where to compute; a GPU if there is one by default.
+        method: name recorded in the results; by default the encoder's.
+        variant: what differs from the preset, recorded in the results.
         out: folder for results.json; by default runs/<game>-probe-<encoder>-seed<seed>.
 
     Returns:
@@ -221,7 +231,8 @@ def probe(
         "stage": "probe",
     }
     try:
-        settings = PaperSettings(**budget.get("paper", {}))
+        changed = {k: v for k, v in {"hidden": hidden, "classes": classes}.items() if v is not None}
+        settings = PaperSettings(**{**budget.get("paper", {}), **changed})
         strengths = budget.get("converged", {}).get("strengths", ConvergedSettings.strengths)
         converged = ConvergedSettings(
             **{**budget.get("converged", {}), "strengths": tuple(strengths)}
@@ -263,15 +274,17 @@ def probe(
         folder,
         {
             "game": data.game,
-            "method": {"random": "random-cnn"}.get(encoder, name),
+            "method": method or {"random": "random-cnn"}.get(encoder, name),
             "preset": budget.get("preset"),
+            "variant": variant,
             "seed": seed,
             "scores": scores,
             "budget": {
-                "pretrain_frames": 0,
+                # Of an encoder that was trained elsewhere nothing is known here.
+                "pretrain_frames": 0 if encoder in ("random", "majority") else None,
                 "probe_frames": data.probe_steps,
-                "epochs": 0,
-                "optimizer_steps": 0,
+                "epochs": 0 if encoder in ("random", "majority") else None,
+                "optimizer_steps": 0 if encoder in ("random", "majority") else None,
                 "seconds": round(time.monotonic() - started, 1),
             },
             "command": f"python -m lightning_stdim probe {shlex.join(_OPTIONS)}",
@@ -291,6 +304,12 @@ def benchmark(
     out: str | None = None,
     root: str = "data",
     jobs: int = 1,
+    launcher: str = "",
+    pretrain_steps: str = "",
+    policies: str = "",
+    probes: str = "linear",
+    classes: str = "all",
+    transfer: bool = False,
     mixed_label_sets: bool = False,
 ) -> int:
     """Run games x methods x seeds, then write the report.
@@ -308,7 +327,17 @@ def benchmark(
         preset: smoke, laptop, paper or a YAML file.
         out: the benchmark's directory; runs/<preset> by default.
         root: folder of the collections, which cells share.
-        jobs: cells that run at the same time.
+        jobs: cells that run at the same time, with cores and GPUs divided between them.
+        launcher: words in front of every cell's command that take it elsewhere, such as Slurm's
+            'srun --gpus 1 --cpus-per-task 8'; with --jobs as many at a time.
+        pretrain_steps: numbers of frames to pretrain on in place of the preset's, separated by
+            commas; with as many optimiser steps at most.
+        policies: who plays, separated by commas, as for collect; {game} in a file's name stands
+            for the game. Every encoder is probed on the other policies' frames, too.
+        probes: linear, mlp (one hidden layer, under the paper protocol), or both with a comma.
+        classes: that the paper protocol's probes can predict: all, observed (in training), or both
+            with a comma.
+        transfer: probe every encoder on the other games, too.
         mixed_label_sets: compare results of different label sets with each other, and published
             numbers, which are for the label set paper, with those of other label sets; the tables
             then say which is whose. By default the first is refused, and published numbers are
@@ -317,19 +346,30 @@ def benchmark(
     Returns:
         The exit status: 1 if a cell failed.
     """
-    from lightning_stdim.benchmark.grid import grid
+    from functools import partial
+
+    from lightning_stdim.benchmark.executors import LocalExecutor
+    from lightning_stdim.benchmark.grid import Axes, grid
     from lightning_stdim.benchmark.runner import run_cells
     from lightning_stdim.errors import ConfigurationError, StoreError
 
     if seeds < 1:
         raise ConfigurationError(f"seeds={seeds} must be at least 1")
     folder = Path(out or Path("runs") / Path(preset).stem)
+    axes = Axes.parse(
+        pretrain_steps=pretrain_steps,
+        policies=policies,
+        probes=probes,
+        classes=classes,
+        transfer=transfer,
+    )
     status = run_cells(
-        grid(games.split(","), methods.split(","), range(seeds)),
+        grid(games.split(","), methods.split(","), range(seeds), axes=axes, preset=preset),
         preset=preset,
         out=folder,
         root=root,
         jobs=jobs,
+        executor=partial(LocalExecutor, launcher=shlex.split(launcher)),
     )
     if status == 130:
         return status

@@ -113,15 +113,15 @@ class Progress:
         taken = defaultdict(list)
         for cell, seconds in self.seconds.items():
             if self.states[cell] in ("done", "was done"):
-                taken[cell.method].append(seconds)
+                taken[_kind(cell)].append(seconds)
         if not taken:
             return None
-        means = {method: fmean(values) for method, values in taken.items()}
-        other = fmean(means.values())  # of a method that has not run yet
+        means = {kind: fmean(values) for kind, values in taken.items()}
+        other = fmean(means.values())  # of a kind that has not run yet
         now = time.monotonic()
         left = []
         for cell, state in self.states.items():
-            expected = means.get(cell.method, other)
+            expected = means.get(_kind(cell), other)
             if state == "waiting":
                 left.append(expected)
             elif state == "running":
@@ -175,6 +175,11 @@ class Progress:
             words = escape(self.words.get(cell, ""))
             table.add_row(escape(str(cell)), f"[{STYLES[state]}]{state}[/]", clock, words)
         return table
+
+
+def _kind(cell: Cell) -> tuple[str, bool]:
+    """Tell apart what takes different times: methods, and training from only probing."""
+    return cell.method, cell.source is None
 
 
 def duration(seconds: float) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lightning_stdim.benchmark.progress import last_words
 from lightning_stdim.benchmark.results import FILE, Results, read_results
+from lightning_stdim.benchmark.tables import name_of
 from lightning_stdim.curves import Curves, read_curves
 from lightning_stdim.errors import StoreError
 from lightning_stdim.predictions import Predictions
@@ -24,6 +25,11 @@ class Run:
 
     folder: Path
     results: Results
+
+    @property
+    def name(self) -> str:
+        """The method and the variant, as ``tables.name_of``."""
+        return name_of(self.results["method"], self.results.get("variant", ""))
 
     def curves(self) -> Curves:
         """Read what it logged; nothing if it trained nothing."""

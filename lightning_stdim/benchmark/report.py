@@ -77,6 +77,7 @@ def _context(record: Record, games: dict[str, list[Table]]) -> dict[str, Any]:
         "landmarks": {game: landmarks(game) for game in games},
         "failures": record.failures,
         "commands": _commands(record),
+        "variants": any(run.get("variant") for run in record.results),
         "made_with": made_with(record.results),
         "citations": citations(),
         "runs": _runs(record),
@@ -84,11 +85,12 @@ def _context(record: Record, games: dict[str, list[Table]]) -> dict[str, Any]:
 
 
 def _commands(record: Record) -> list[str]:
-    """Spell out what makes the runs and this report again, as far as one command can."""
-    presets = sorted({run["preset"] or "laptop" for run in record.results})
+    """Spell out what makes the preset's own runs, and this report, again."""
+    plain = [run for run in record.results if not run.get("variant")]
+    presets = sorted({run["preset"] or "laptop" for run in plain})
     commands = []
     for preset in presets:
-        runs = [run for run in record.results if (run["preset"] or "laptop") == preset]
+        runs = [run for run in plain if (run["preset"] or "laptop") == preset]
         words = [
             *("--games", ",".join(sorted({run["game"] for run in runs}))),
             *("--methods", ",".join(dict.fromkeys(run["method"] for run in runs))),

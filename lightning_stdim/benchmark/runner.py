@@ -6,8 +6,7 @@ import fcntl
 import hashlib
 import json
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Literal
@@ -70,7 +69,7 @@ def run_cells(
     running: set[Cell] = set()
     failed: list[Cell] = []
     with _claim(out, preset) as lock, Progress(cells, console, jobs=jobs) as progress:
-        waiting = deque[Cell]()
+        waiting: list[Cell] = []
         for cell in cells:
             if is_complete(cell.folder(out)):
                 _done(cell, out, progress, "was done")
@@ -79,8 +78,13 @@ def run_cells(
         runs = executor(jobs, lock)
         try:
             while waiting or running:
-                while waiting and len(running) < jobs:
-                    cell = waiting.popleft()
+                while len(running) < jobs and (ready := _next(waiting, running)):
+                    cell = ready
+                    waiting.remove(cell)
+                    if cell.source and not is_complete(cell.source.folder(out)):
+                        _fail(cell, f"no encoder: {cell.source} failed", out, progress)
+                        failed.append(cell)
+                        continue
                     clear_unfinished(cell.folder(out))
                     progress.change(cell, "running")
                     words = cell.arguments(preset=preset, root=root, out=out)
@@ -103,6 +107,14 @@ def run_cells(
     for cell in failed:
         console.print(f"{cell} failed: {_error(cell, out)}", markup=False, soft_wrap=True)
     return 1 if failed else 0
+
+
+def _next(waiting: Sequence[Cell], running: Collection[Cell]) -> Cell | None:
+    """Find the first cell whose encoder, if it is another cell's, is not still to come."""
+    for cell in waiting:
+        if cell.source is None or not (cell.source in running or cell.source in waiting):
+            return cell
+    return None
 
 
 @contextmanager
@@ -147,19 +159,26 @@ def _claim(out: Path, preset: str) -> Iterator[IO[str]]:
 
 
 def _finish(cell: Cell, status: int, out: Path, progress: Progress) -> bool:
-    error = _error(cell, out)
     try:
         if status == 0 and is_complete(cell.folder(out)):
-            error.unlink(missing_ok=True)
+            _error(cell, out).unlink(missing_ok=True)
             _done(cell, out, progress, "done")
             return True
         reason = f"exit status {status}, no results" if status >= 0 else f"signal {-status}"
     except StoreError as problem:
         reason = str(problem)
-    tail = _log(cell, out).read_text(errors="replace").splitlines()[-ERROR_LINES:]
-    error.write_text("\n".join([f"{cell}: {reason}. The end of what it printed:", "", *tail, ""]))
-    progress.change(cell, "failed", last_words(_log(cell, out)) or reason)
+    _fail(cell, reason, out, progress)
     return False
+
+
+def _fail(cell: Cell, reason: str, out: Path, progress: Progress) -> None:
+    log = _log(cell, out)
+    tail = log.read_text(errors="replace").splitlines()[-ERROR_LINES:] if log.exists() else []
+    error = _error(cell, out)
+    error.parent.mkdir(parents=True, exist_ok=True)
+    said = ["The end of what it printed:", "", *tail, ""] if tail else [""]
+    error.write_text("\n".join([f"{cell}: {reason}. {said[0]}".rstrip(), *said[1:]]))
+    progress.change(cell, "failed", (last_words(log) if tail else "") or reason)
 
 
 def _done(cell: Cell, out: Path, progress: Progress, state: Literal["done", "was done"]) -> None:

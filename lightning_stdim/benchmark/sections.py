@@ -23,7 +23,7 @@ from lightning_stdim.benchmark.sheets import (
     protocol_of,
     report_table,
 )
-from lightning_stdim.benchmark.tables import METHODS, METRICS, PROTOCOLS, Cell, Row, Table
+from lightning_stdim.benchmark.tables import METRICS, PROTOCOLS, Cell, Row, Table, display, in_order
 from lightning_stdim.predictions import Predictions
 
 PICTURED = ("random-cnn", "st-dim", "supervised")
@@ -131,14 +131,14 @@ def _scores(table: Table, runs: Sequence[Run]) -> list[Plot]:
         if row.kind != "variable" and row.name != "mean_over_categories":
             continue
         found = {
-            (column.method, column.protocol): cell
+            (column.name, column.protocol): cell
             for column, cell in zip(table.columns, cells, strict=True)
             if column.group == "ours" and cell is not None
         }
         majority = found.get(("majority", "majority"))
         lines = [
             Scores(
-                title=METHODS.get(name, name),
+                title=display(name),
                 cells={p: cell for (method, p), cell in found.items() if method == name},
                 shuffled=_control(_of(runs, name), row, "shuffled"),
             )
@@ -160,9 +160,9 @@ def _scores(table: Table, runs: Sequence[Run]) -> list[Plot]:
 
 def _learning(game: str, runs: Sequence[Run]) -> list[Plot]:
     plots = []
-    for name in METHODS | {run.results["method"]: "" for run in runs}:
+    for name in in_order(run.name for run in runs):
         curves = [run.curves() for run in _of(runs, name)]
-        title = METHODS.get(name, name)
+        title = display(name)
         drawn = draw_learning(curves, what=f"{game}, {title}") if curves else None
         if drawn:
             plots.append(Plot(title, drawn))
@@ -175,7 +175,7 @@ def _with_predictions(runs: Sequence[Run]) -> tuple[int | None, dict[str, Predic
     for run in runs:
         predictions = run.predictions()
         if predictions and predictions.predicted:
-            by_seed.setdefault(run.results["seed"], {})[run.results["method"]] = predictions
+            by_seed.setdefault(run.results["seed"], {})[run.name] = predictions
     if not by_seed:
         return None, {}
     seed = max(sorted(by_seed), key=lambda seed: len(by_seed[seed]))
@@ -186,7 +186,7 @@ def _pictured(table: Table, predictions: dict[str, Predictions]) -> list[str]:
     """Choose methods: those that everybody has, and the best by the converged protocol."""
     row = next(k for k, row in enumerate(table.rows) if row.name == "mean_over_categories")
     mean = {
-        column.method: cell.value
+        column.name: cell.value
         for column, cell in zip(table.columns, table.cells[row], strict=True)
         if cell and column.group == "ours" and column.protocol == "converged"
     }
@@ -200,7 +200,7 @@ def _predicted(game: str, method: str, predictions: Predictions) -> Predicted:
     protocol = protocol_of(method, "converged")
     if protocol not in predictions.predicted:
         protocol = next(iter(predictions.predicted))
-    title = METHODS.get(method, method)
+    title = display(method)
     values = predictions.predicted[protocol]
     return Predicted(
         title=f"{title}, {PROTOCOLS.get(protocol, protocol)}",
@@ -224,8 +224,8 @@ def _control(runs: Iterable[Run], row: Row, control: str) -> float | None:
     return fmean(known) if known else None
 
 
-def _of(runs: Sequence[Run], method: str) -> list[Run]:
-    return [run for run in runs if run.results["method"] == method]
+def _of(runs: Sequence[Run], name: str) -> list[Run]:
+    return [run for run in runs if run.name == name]
 
 
 def _controls(table: Table, runs: Sequence[Run]) -> Sheet | None:

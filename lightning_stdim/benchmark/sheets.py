@@ -13,7 +13,15 @@ from typing import Literal
 from lightning_stdim.benchmark import published
 from lightning_stdim.benchmark.results import Metric
 from lightning_stdim.benchmark.statistics import Interval
-from lightning_stdim.benchmark.tables import CATEGORY_LABELS, METHODS, Cell, Column, Group, Table
+from lightning_stdim.benchmark.tables import (
+    CATEGORY_LABELS,
+    Cell,
+    Column,
+    Group,
+    Table,
+    display,
+    in_order,
+)
 
 Protocol = Literal["paper", "converged"]
 Value = Cell | Interval | str | None
@@ -95,7 +103,7 @@ def table_2(games: Mapping[str, Table], protocol: Protocol) -> Sheet:
     blocks = [Block(name, _lines(find, methods, groups, protocol)) for name, find in rows.items()]
     return Sheet(
         title=f"F1 by game, mean over categories, {protocol} protocol",
-        columns=tuple(METHODS.get(name, name) for name in methods),
+        columns=tuple(map(display, methods)),
         blocks=tuple(blocks),
         notes=(COMPLETE,) if len(games) > 1 else (),
     )
@@ -131,7 +139,7 @@ def table_3(games: Mapping[str, Table], protocol: Protocol) -> Sheet:
         blocks.append(Block(label, lines))
     return Sheet(
         title=f"F1 by category{', mean over games' * (len(games) > 1)}, {protocol} protocol",
-        columns=tuple(METHODS.get(name, name) for name in methods),
+        columns=tuple(map(display, methods)),
         blocks=tuple(blocks),
         notes=(COMPLETE,) if len(games) > 1 else (),
     )
@@ -159,13 +167,13 @@ def report_table(table: Table) -> Sheet | None:
     what = {"f1": "F1", "accuracy": "Accuracy"}[table.metric]
     return Sheet(
         title=f"{what} on {table.game.capitalize()} by category",
-        columns=tuple(METHODS[name] for name in methods),
+        columns=tuple(map(display, methods)),
         blocks=tuple(blocks),
     )
 
 
 def methods_of(tables: Iterable[Table], group: Group | None = None) -> list[str]:
-    """List the methods of tables.
+    """List the methods of tables, with their variants.
 
     Args:
         tables: comparisons.
@@ -174,14 +182,8 @@ def methods_of(tables: Iterable[Table], group: Group | None = None) -> list[str]
     Returns:
         Names in the order of the display.
     """
-    order = list(METHODS)
-    found = {
-        column.method
-        for table in tables
-        for column in table.columns
-        if group in (None, column.group)
-    }
-    return sorted(found, key=lambda name: (order.index(name) if name in order else 99, name))
+    columns = (column for table in tables for column in table.columns)
+    return in_order(column.name for column in columns if group in (None, column.group))
 
 
 def protocol_of(method: str, protocol: str) -> str:
@@ -195,9 +197,9 @@ def protocol_of(method: str, protocol: str) -> str:
         The same; but the majority has a score of its own, and what was published of the supervised
         network is the score of its own heads.
     """
-    if method == "supervised" and protocol == "converged":
+    if method.startswith("supervised") and protocol == "converged":
         return protocol
-    return OWN_PROTOCOLS.get(method, protocol)
+    return OWN_PROTOCOLS.get(method.partition(",")[0], protocol)
 
 
 def difference(ours: Cell | None, theirs: Cell | None) -> Difference | None:
@@ -250,7 +252,7 @@ def _finder(table: Table, kind: str, name: str) -> Find:
 
 
 def _key(column: Column) -> tuple[str, str, str]:
-    return column.group, column.method, column.protocol
+    return column.group, column.name, column.protocol
 
 
 def _mean_of(finders: Sequence[Find]) -> Find:

@@ -22,7 +22,7 @@ from lightning_stdim.benchmark.sheets import (
     protocol_of,
 )
 from lightning_stdim.benchmark.statistics import Scores
-from lightning_stdim.benchmark.tables import METHODS, Cell
+from lightning_stdim.benchmark.tables import Cell, display, in_order
 from lightning_stdim.errors import ConfigurationError
 
 MEANS = {
@@ -71,10 +71,10 @@ def summarise(record: Record) -> Summary:
         f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}. Scores are F1 weighted by "
         "class support, means over categories as in the paper's tables."
     )
-    left_out = sorted({run["method"] for run in record.results} - converged.keys())
+    left_out = in_order({run.name for run in record.runs} - converged.keys())
     paragraphs = [opening, _leader(converged, "converged"), _leader(paper, "paper")]
     if left_out:
-        names = "; ".join(METHODS.get(name, name) for name in left_out)
+        names = "; ".join(display(name) for name in left_out)
         paragraphs.append(f"Not compared over games, since not every game has a run: {names}.")
     return Summary(
         paragraphs=tuple(filter(None, paragraphs)),
@@ -105,18 +105,17 @@ def collect(
         for game in record.games
     }
     scores: dict[str, Scores] = {}
-    for run in record.results:
-        method, game = run["method"], run["game"]
-        found = run["scores"]["protocols"].get(protocol_of(method, protocol))
+    for run, name in ((run.results, run.name) for run in record.runs):
+        game = run["game"]
+        found = run["scores"]["protocols"].get(protocol_of(name, protocol))
         value: Any = found["f1"].get(mean) if found else None
         if value is None or run["scores"]["label_set"] != label_sets[game]:
             continue
         empty = np.full((len(seeds), len(record.games)), np.nan)
         where = seeds.index(run["seed"]), record.games.index(game)
-        scores.setdefault(method, empty)[where] = value
+        scores.setdefault(name, empty)[where] = value
     whole = [name for name, values in scores.items() if np.isfinite(values).any(0).all()]
-    order = [*(name for name in METHODS if name in whole), *sorted(set(whole) - METHODS.keys())]
-    return {name: scores[name] for name in order}
+    return {name: scores[name] for name in in_order(whole)}
 
 
 def _leader(scores: Mapping[str, Scores], protocol: str) -> str:
@@ -130,15 +129,12 @@ def _leader(scores: Mapping[str, Scores], protocol: str) -> str:
     open_ones = [name for name, d in compared.items() if not d.resolved]
     cell = _cell(scores[best])
     interval = "" if cell.half_width is None else f" ± {cell.half_width:.2f}"
-    text = (
-        f"Under the {protocol} protocol {METHODS.get(best, best)} leads with "
-        f"{cell.value:.2f}{interval}."
-    )
+    text = f"Under the {protocol} protocol {display(best)} leads with {cell.value:.2f}{interval}."
     if not compared or not any(d.known for d in compared.values()):
         return f"{text} With a single seed nothing can be said about whether that is chance."
     if not open_ones:
         return f"{text} It is ahead of every other method by more than the seeds differ."
-    names = "; ".join(METHODS.get(name, name) for name in open_ones)
+    names = "; ".join(display(name) for name in open_ones)
     many = f"{len(open_ones)} of the {len(compared)} others"
     return f"{text} The runs do not resolve its lead over {many}: {names}."
 
@@ -147,7 +143,7 @@ def _verdicts(scores: Mapping[str, Scores]) -> list[str]:
     best, *others = _ranked(scores) or [""]
     found = {name: _difference(scores, best, name) for name in others}
     return [
-        statistics.verdict(METHODS.get(best, best), METHODS.get(name, name), difference) + "."
+        statistics.verdict(display(best), display(name), difference) + "."
         for name, difference in found.items()
         if difference is not None
     ]
@@ -192,7 +188,7 @@ def _aggregates(scores: Mapping[str, Scores]) -> list[Sheet]:
             statistics.bootstrap(statistics.mean, scores[name]),
             ranks.get(name),
         ]
-        blocks.append(Block(METHODS.get(name, name), (Line("", tuple(cells)),)))
+        blocks.append(Block(display(name), (Line("", tuple(cells)),)))
     over_games = Sheet(
         "Over all games, converged protocol",
         ("Interquartile mean", "Mean", "Average rank"),
@@ -209,9 +205,9 @@ def _aggregates(scores: Mapping[str, Scores]) -> list[Sheet]:
         pairs[b, a] = statistics.Interval(1 - found.value, 1 - found.high, 1 - found.low)
     matrix = Sheet(
         "Probability of improvement, converged protocol",
-        tuple(METHODS.get(name, name) for name in names),
+        tuple(display(name) for name in names),
         tuple(
-            Block(METHODS.get(a, a), (Line("", tuple(pairs.get((a, b), "") for b in names)),))
+            Block(display(a), (Line("", tuple(pairs.get((a, b), "") for b in names)),))
             for a in names
         ),
         ("How probably a run of the row's method is ahead of one of the column's.",),
@@ -229,7 +225,7 @@ def _protocols(paper: Mapping[str, Scores], converged: Mapping[str, Scores]) -> 
             *(_cell(converged[name]), places[1][name]),
             _change(converged[name] - paper[name]),
         )
-        blocks.append(Block(METHODS.get(name, name), (Line("", cells),)))
+        blocks.append(Block(display(name), (Line("", cells),)))
     sheet = Sheet(
         "The same features under both protocols",
         ("Paper", "Place", "Converged", "Place", "Converged − paper, same run"),
@@ -256,7 +252,7 @@ def _means(record: Record) -> tuple[Sheet, str]:
         cells: list[Value] = []
         for mean, found in scores.items():
             cells += [_cell(found[name]) if name in found else None, places[mean].get(name)]
-        blocks.append(Block(METHODS.get(name, name), (Line("", tuple(cells)),)))
+        blocks.append(Block(display(name), (Line("", tuple(cells)),)))
     columns = [word for mean in scores for word in (f"Mean {MEANS[mean]}", "Place")]
     sheet = Sheet("Ways to average, converged protocol", tuple(columns), tuple(blocks))
     ways = [
@@ -281,7 +277,7 @@ def _turned(what: str, methods: int, pairs: list[tuple[str, str]]) -> str:
     total = methods * (methods - 1) // 2
     if not pairs:
         return f"All {total} pairs of methods stand in the same order under {what}."
-    shown = "; ".join(f"{METHODS.get(a, a)} and {METHODS.get(b, b)}" for a, b in pairs[:5])
+    shown = "; ".join(f"{display(a)} and {display(b)}" for a, b in pairs[:5])
     more = f" and {len(pairs) - 5} more" if len(pairs) > 5 else ""
     return (
         f"Of {total} pairs of methods {len(pairs)} change their order with {what}: {shown}{more}."

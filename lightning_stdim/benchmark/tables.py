@@ -41,6 +41,47 @@ METHODS = {
 }
 """Display names, in the order of the columns; methods that are not here come last."""
 
+
+def name_of(method: str, variant: str = "") -> str:
+    """Name runs that are averaged together, as their directories do.
+
+    Args:
+        method: its name.
+        variant: in what the runs differ from their preset; may be empty.
+
+    Returns:
+        Such as ``"st-dim"`` or ``"st-dim,steps=3000"``.
+    """
+    return ",".join(filter(None, (method, variant)))
+
+
+def display(name: str) -> str:
+    """Write a name for people.
+
+    Args:
+        name: from :func:`name_of`.
+
+    Returns:
+        Such as ``"ST-DIM"`` or ``"ST-DIM (steps=3000)"``.
+    """
+    method, _, variant = name.partition(",")
+    title = METHODS.get(method, method)
+    return f"{title} ({variant})" if variant else title
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Put names in the order of the display, each once.
+
+    Args:
+        names: from :func:`name_of`.
+
+    Returns:
+        The same names.
+    """
+    rank = _rank(METHODS)
+    return sorted(set(names), key=lambda name: (rank(name.partition(",")[0]), name))
+
+
 ALWAYS = ("majority", "random-cnn", "st-dim", "supervised")
 """Methods whose published numbers are shown even if nobody ran them; others' beside ours only."""
 
@@ -128,6 +169,7 @@ class Column:
         protocol: such as ``"converged"``; empty for published numbers.
         labels: the label set and its version, such as ``"paper 1"``.
         budget: text by BUDGET_ROWS, what the numbers cost; an entry not known is absent.
+        variant: in what our runs differ from their preset; may be empty.
     """
 
     group: Group
@@ -135,11 +177,17 @@ class Column:
     protocol: str = ""
     labels: str = PUBLISHED_LABELS
     budget: dict[str, str] = field(default_factory=dict)
+    variant: str = ""
 
     @property
     def title(self) -> str:
-        """The method's display name."""
-        return METHODS.get(self.method, self.method)
+        """The method's display name, and the variant."""
+        return display(self.name)
+
+    @property
+    def name(self) -> str:
+        """The method and the variant, as :func:`name_of`."""
+        return name_of(self.method, self.variant)
 
     @property
     def subtitle(self) -> str:
@@ -242,14 +290,17 @@ class _Source:
 
 def _ours(runs: Sequence[Results], metric: Metric) -> Iterator[_Source]:
     rank = _rank(METHODS)
-    kinds = {(run["method"], _labels(run)) for run in runs}
-    for method, labels in sorted(kinds, key=lambda kind: (rank(kind[0]), kind[1])):
-        of_kind = [run for run in runs if (run["method"], _labels(run)) == (method, labels)]
+    kinds: dict[tuple[str, str, str], list[Results]] = defaultdict(list)
+    for run in runs:
+        kinds[run["method"], run.get("variant", ""), _labels(run)].append(run)
+    for kind in sorted(kinds, key=lambda kind: (rank(kind[0]), *kind[1:])):
+        method, variant, labels = kind
+        of_kind = kinds[kind]
         protocols = {name for run in of_kind for name in run["scores"]["protocols"]}
         for protocol in sorted(protocols, key=_rank(PROTOCOLS)):
             having = [run for run in of_kind if protocol in run["scores"]["protocols"]]
             budget = _budget([run["budget"] for run in having])
-            column = Column("ours", method, protocol, labels, budget)
+            column = Column("ours", method, protocol, labels, budget, variant)
             yield _Source(column, [run["scores"]["protocols"][protocol][metric] for run in having])
 
 

@@ -76,14 +76,14 @@ class Grid:
         self.calls_file = folder / "calls"
         self.console = Console(file=io.StringIO(), width=200)
 
-    def run(
-        self, methods=METHODS, games=("pong",), seeds=(0,), launcher=(), jobs=1, **arguments
-    ) -> int:
+    def run(self, methods=METHODS, games=("pong",), seeds=(0,), **arguments) -> int:
+        return self.run_cells(cells_of(games, methods, seeds), **arguments)
+
+    def run_cells(self, cells, launcher=(), **arguments) -> int:
         arguments = {"preset": "smoke", "out": self.out, "console": self.console, **arguments}
         program = (sys.executable, str(self.fake))
         executor = partial(LocalExecutor, launcher=launcher, program=program)
-        cells = cells_of(games, methods, seeds)
-        return run_cells(cells, jobs=jobs, executor=executor, **arguments)
+        return run_cells(cells, executor=executor, **arguments)
 
     def start(self, **environment: str) -> subprocess.Popen[str]:
         """The same in a process of its own, until the method that hangs has started."""
@@ -221,6 +221,23 @@ def test_a_launcher_goes_in_front(grid: Grid, tmp_path: Path) -> None:
     launcher = ["env", f"LAUNCHED={seen}", "sh", "-c", 'echo "$@" >> $LAUNCHED; exec "$@"', "sh"]
     assert grid.run(methods=["st-dim"], launcher=launcher) == 0
     assert seen.read_text().startswith(f"{sys.executable} {grid.fake} fit --config")
+
+
+def test_a_probe_of_an_encoder_waits_for_it(grid: Grid, monkeypatch) -> None:
+    monkeypatch.setenv("FAKE_FAILS", "st-dim")
+    source = Cell("pong", "st-dim", 0)
+    probe = Cell("pong", "st-dim", 0, (("hidden", "256"),), source)
+    other = Cell("pong", "random-cnn", 0)
+    cells = [source, probe, other]
+    assert grid.run_cells(cells, jobs=2) == 1
+    assert len(grid.calls) == 2  # not the probe
+    error = probe.folder(grid.out).with_suffix(".error.txt")
+    assert "no encoder: pong st-dim seed 0 failed" in error.read_text()
+    monkeypatch.delenv("FAKE_FAILS")
+    assert grid.run_cells(cells, jobs=2) == 0
+    assert [call[0] for call in grid.calls[2:]] == ["fit", "probe"]
+    assert str(source.folder(grid.out) / "encoder") in grid.calls[-1]
+    assert not error.exists()
 
 
 def test_interrupted_it_ends_its_runs_and_says_how_to_go_on(grid: Grid) -> None:
