@@ -31,7 +31,7 @@ HEIGHT, WIDTH = 210, 160
 REACH = 60  # pixels: how far off a guess may be
 PRESENT, GAIN = 0.85, 0.5  # least share of frames, and least distance to chance
 CONTRAST = 12  # grey levels by which the foreground differs from the median frame
-VALUES = 16  # labels, at least: with fewer, scales cannot be told apart
+VALUES = 8  # labels, at least: with fewer, scales cannot be told apart
 SAMPLE = 300
 Axis = tuple[str, float, float] | None  # variable, scale and offset; None where it is fixed
 
@@ -83,10 +83,11 @@ def objects(
         if thing:
             found[name] = thing
     # Two objects at one place, moving together: it cannot be told which one is there.
-    places = {name: middle(thing, values) for name, thing in found.items()}
-    for a, b in itertools.combinations(places, 2):
-        distance = np.abs(places[a] - places[b]).max(axis=0)
-        if np.mean(distance < 4) > 0.5:
+    things = dict(found)
+    for a, b in itertools.combinations(things, 2):
+        both = inside(things[a], values) & inside(things[b], values)
+        distance = np.abs(middle(things[a], values) - middle(things[b], values)).max(axis=0)
+        if both.any() and np.mean(distance[both] < 4) > 0.5:
             found.pop(a, None)
             found.pop(b, None)
     return found
@@ -155,24 +156,21 @@ def fit(
             if seen is None:
                 return None
             thing[key]["seen"] = seen
-    inside = everywhere[
-        np.all(
-            [
-                (values[a["variable"]][everywhere] >= a["seen"][0])
-                & (values[a["variable"]][everywhere] <= a["seen"][1])
-                for a in (thing["x"], thing["y"])
-                if "variable" in a
-            ],
-            axis=0,
-        )
-    ]
-    if len(inside) < 100:
+    shown = everywhere[inside(thing, values)[everywhere]]
+    if len(shown) < 100:
         return None
-    thing["present"] = round(present(foreground, values, inside, inside, thing).mean(), 3)
-    other = generator.permutation(inside)
-    thing["chance"] = round(present(foreground, values, inside, other, thing).mean(), 3)
+    thing["present"] = round(present(foreground, values, shown, shown, thing).mean(), 3)
+    other = generator.permutation(shown)
+    thing["chance"] = round(present(foreground, values, shown, other, thing).mean(), 3)
     trusted = thing["present"] >= PRESENT and thing["present"] - thing["chance"] >= GAIN
     return thing if trusted else None
+
+
+def inside(thing: dict[str, Any], values: dict[str, NDArray[np.int64]]) -> NDArray[np.bool_]:
+    """Tell in which frames the labels say that an object is on the screen."""
+    axes = [axis for axis in (thing["x"], thing["y"]) if "variable" in axis]
+    seen = [(axis["seen"], values[axis["variable"]]) for axis in axes]
+    return np.all([(low <= labels) & (labels <= high) for (low, high), labels in seen], axis=0)
 
 
 def overlay(

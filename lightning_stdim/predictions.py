@@ -132,7 +132,7 @@ class Predictions:
                     shown=arrays["shown"],
                     frames=arrays["frames"],
                 )
-        except (OSError, ValueError, KeyError, BadZipFile) as error:
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise StoreError(
                 f"cannot read {path}: {error}; remove it, and the report goes without its pictures"
             ) from error

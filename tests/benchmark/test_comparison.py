@@ -9,17 +9,19 @@ import pytest
 from rich.console import Console
 
 from lightning_stdim.benchmark import picture
-from lightning_stdim.benchmark.report import load, write_report
+from lightning_stdim.benchmark.comparison import compare_games, write_comparison
+from lightning_stdim.benchmark.record import read_record
 from lightning_stdim.benchmark.results import write_results
 from lightning_stdim.benchmark.tables import METRICS, compare
 from lightning_stdim.errors import ConfigurationError, StoreError
 
 
-def test_report_from_a_directory_of_runs(tmp_path: Path, make_result) -> None:
+def test_files_from_a_directory_of_runs(tmp_path: Path, make_result) -> None:
     for seed in (0, 1):
         write_results(tmp_path / "pong" / "st-dim" / f"seed{seed}", make_result(seed=seed))
     console = Console(width=100, file=io.StringIO())
-    written = write_report(tmp_path, console)
+    record = read_record(tmp_path)
+    written = write_comparison(tmp_path, compare_games(record), console)
     assert [path.relative_to(tmp_path).as_posix() for path in written] == [
         "pong/comparison.md",
         "pong/comparison.csv",
@@ -27,8 +29,8 @@ def test_report_from_a_directory_of_runs(tmp_path: Path, make_result) -> None:
     ]
     assert "ST-DIM" in console.file.getvalue()
     assert "| **Mean over categories** |" in written[0].read_text()
-    assert [result["seed"] for result in load(tmp_path)] == [0, 1]
-    write_report(tmp_path, console)  # its own files do not get in its way
+    assert [result["seed"] for result in record.results] == [0, 1]
+    assert read_record(tmp_path) == record  # its own files do not get in its way
 
 
 def test_a_mixture_of_label_sets_is_refused_unless_asked_for(tmp_path: Path, make_result) -> None:
@@ -36,17 +38,19 @@ def test_a_mixture_of_label_sets_is_refused_unless_asked_for(tmp_path: Path, mak
     other = make_result()
     other["scores"]["label_set"] = "upstream"
     write_results(tmp_path / "b", other)
-    console = Console(width=100, file=io.StringIO())
+    record = read_record(tmp_path)
     with pytest.raises(ConfigurationError, match="mixed_label_sets"):
-        write_report(tmp_path, console)
-    markdown, *_ = write_report(tmp_path, console, mixed_label_sets=True)
+        compare_games(record)
+    console = Console(width=100, file=io.StringIO())
+    games = compare_games(record, mixed_label_sets=True)
+    markdown, *_ = write_comparison(tmp_path, games, console)
     assert "upstream 1" in markdown.read_text()
     assert "label set" in console.file.getvalue()
 
 
 def test_nothing_to_report(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no run has finished"):
-        write_report(tmp_path)
+        read_record(tmp_path)
 
 
 def test_the_picture_grows_with_the_tables(make_result) -> None:
