@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from lightning_stdim.benchmark import render
 from lightning_stdim.benchmark.published import citations
@@ -26,7 +27,6 @@ from lightning_stdim.benchmark.sheets import (
 from lightning_stdim.benchmark.statistics import Interval
 from lightning_stdim.benchmark.summary import summarise
 from lightning_stdim.benchmark.tables import Cell, Table, made_with
-from lightning_stdim.datamodules.positions import landmarks
 from lightning_stdim.files import atomically
 
 NAME = "report"
@@ -74,7 +74,6 @@ def _context(record: Record, games: dict[str, list[Table]]) -> dict[str, Any]:
         "summary": summarise(record),
         "tables": [table(f1, protocol) for protocol in protocols for table in (table_2, table_3)],
         "games": [section(record, game, tables) for game, tables in games.items()],
-        "landmarks": {game: landmarks(game) for game in games},
         "failures": record.failures,
         "commands": _commands(record),
         "variants": any(run.get("variant") for run in record.results),
@@ -125,6 +124,7 @@ def _templates() -> Environment:
         signed=_signed,
         shade=_shade,
         percent=lambda share: f"{share:.0%}",
+        breakable=lambda text: escape(text).replace("/", Markup("/<wbr>")),
         markdown=_markdown,
     )
     for kind in (Difference, Interval):

@@ -8,7 +8,7 @@ from statistics import fmean
 
 from markupsafe import Markup
 
-from lightning_stdim.benchmark.pictures import Picture, data_uri, draw_marks
+from lightning_stdim.benchmark.pictures import Picture, data_uri, draw_marks, drawable
 from lightning_stdim.benchmark.plots.agreement import draw_agreement
 from lightning_stdim.benchmark.plots.learning import draw_learning
 from lightning_stdim.benchmark.plots.scores import Scores, draw_scores
@@ -24,6 +24,7 @@ from lightning_stdim.benchmark.sheets import (
     report_table,
 )
 from lightning_stdim.benchmark.tables import METRICS, PROTOCOLS, Cell, Row, Table, display, in_order
+from lightning_stdim.datamodules.positions import Landmark
 from lightning_stdim.predictions import Predictions
 
 PICTURED = ("random-cnn", "st-dim", "supervised")
@@ -72,6 +73,7 @@ class Section:
         seed: of the runs whose predictions are shown.
         predicted: true against predicted values by method.
         frames: ``data:`` addresses of the frames that the pictures are drawn on.
+        objects: what is drawn on them.
         budget: what the numbers cost.
         notes: what a reader must know beside the numbers, with what was filtered and why.
     """
@@ -84,6 +86,7 @@ class Section:
     seed: int | None
     predicted: tuple[Predicted, ...]
     frames: tuple[str, ...]
+    objects: tuple[Landmark, ...]
     budget: Sheet
     notes: tuple[str, ...]
 
@@ -118,6 +121,7 @@ def section(record: Record, game: str, tables: Sequence[Table]) -> Section:
         seed=seed,
         predicted=tuple(_predicted(game, name, predictions[name]) for name in chosen),
         frames=tuple(map(data_uri, first.frames)) if first else (),
+        objects=tuple(drawable(game, first)) if first else (),
         budget=_budget(f1),
         notes=f1.notes,
     )

@@ -135,7 +135,7 @@ def table_3(games: Mapping[str, Table], protocol: Protocol) -> Sheet:
         if "paper" in groups:
             printed = tuple(published.paper_category(category, name) for name in methods)
             cells = tuple(None if value is None else Cell(value) for value in printed)
-            lines += (Line("the paper, its 22 games", cells),)
+            lines += (Line("paper, 22 games", cells),)
         blocks.append(Block(label, lines))
     return Sheet(
         title=f"F1 by category{', mean over games' * (len(games) > 1)}, {protocol} protocol",
@@ -224,8 +224,8 @@ def _lines(
     for group in groups:
         theirs = tuple(find(group, name, "") for name in methods)
         if any(theirs):
-            lines.append(Line(f"the {group}", theirs))
-            lines.append(Line(f"ours − the {group}", tuple(map(difference, ours, theirs))))
+            lines.append(Line(group, theirs))
+            lines.append(Line(f"ours − {group}", tuple(map(difference, ours, theirs))))
     return tuple(lines) if len(lines) > 1 else (Line("", ours),)
 
 

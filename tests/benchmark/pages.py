@@ -12,7 +12,7 @@ from lightning_stdim.benchmark.results import write_results
 from lightning_stdim.predictions import Predictions
 
 HOSTILE = "<img src=x onerror=alert(1)>.Evil"
-VOID = {"meta", "link", "br", "image", "use", "path", "rect", "line", "circle", "img"}
+VOID = {"wbr", "meta", "link", "br", "image", "use", "path", "rect", "line", "circle", "img"}
 
 
 def make_tree(out: Path, make_result: Any) -> Path:

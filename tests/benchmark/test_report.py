@@ -71,8 +71,8 @@ def test_differences_are_ours_minus_published(record, page) -> None:
             protocol = method if method == "majority" else "paper"
             ours = sum(mean_of(record, game, method, protocol)) / 2
             theirs = published.paper(game.lower(), method).scores["mean_over_categories"]
-            assert rows[game, "the paper"][k] == f"{theirs:.2f}"
-            difference = rows[game, "ours − the paper"][k].replace("−", "-")
+            assert rows[game, "paper"][k] == f"{theirs:.2f}"
+            difference = rows[game, "ours − paper"][k].replace("−", "-")
             assert difference == f"{ours - theirs:+.2f}"
     # The same colours as the signs: shades are blue above zero, orange below.
     shades = [a["style"] for tag, a in page.tags if tag == "td" and "difference" in str(a)]
@@ -84,11 +84,11 @@ def test_what_is_missing_is_a_dash(page) -> None:
     columns, rows = page.tables[TABLE_2.format("paper")]
     supervised, hostile = columns.index("Supervised") - 1, columns.index(HOSTILE) - 1
     assert rows["Breakout", "ours"][supervised] == "–"  # its run has failed
-    assert rows["Breakout", "the paper"][supervised] == "0.94"
-    assert rows["Breakout", "ours − the paper"][supervised] == "–"
+    assert rows["Breakout", "paper"][supervised] == "0.94"
+    assert rows["Breakout", "ours − paper"][supervised] == "–"
     assert rows["Pong", "ours"][supervised] != "–"
     assert rows["Mean over games", "ours"][supervised] == "–"
-    assert rows["Pong", "the paper"][hostile] == "–"
+    assert rows["Pong", "paper"][hostile] == "–"
 
 
 def test_means_over_games(record, page) -> None:
@@ -105,15 +105,15 @@ def test_means_over_games(record, page) -> None:
         for game in GAMES
     ]
     theirs = sum(printed) / 2
-    assert rows["Small object localization", "the paper"][k] == f"{theirs:.2f}"
-    assert rows["Small object localization", "the paper, its 22 games"][k] == "0.51"
+    assert rows["Small object localization", "paper"][k] == f"{theirs:.2f}"
+    assert rows["Small object localization", "paper, 22 games"][k] == "0.51"
 
 
 def test_the_reproducibility_reports_tables(page) -> None:
     columns, rows = page.tables["F1 on Pong by category"]
     assert columns[1:] == ["Random-CNN", "ST-DIM", "Supervised"]
-    assert rows["Mean over categories", "the report"] == ["0.66", "0.65", "0.61"]
-    assert rows["Mean over categories", "the paper"] == ["0.17", "0.81", "0.87"]
+    assert rows["Mean over categories", "report"] == ["0.66", "0.65", "0.61"]
+    assert rows["Mean over categories", "paper"] == ["0.17", "0.81", "0.87"]
     assert "Accuracy on Pong by category" in page.tables
     assert "F1 on Breakout by category" not in page.tables
 
@@ -217,8 +217,8 @@ def test_variants_are_methods_of_their_own(tmp_path, make_result) -> None:
     columns, rows = page.tables[TABLE_2.format("paper")]
     k = columns.index("ST-DIM (steps=3000)") - 1
     assert rows["Pong", "ours"][k] == "0.60"
-    assert rows["Pong", "the paper"][k] == "–"
-    assert rows["Pong", "the paper"][columns.index("ST-DIM") - 1] == "0.81"
+    assert rows["Pong", "paper"][k] == "–"
+    assert rows["Pong", "paper"][columns.index("ST-DIM") - 1] == "0.81"
 
 
 def test_the_command(tmp_path, make_result, capsys) -> None:
