@@ -301,6 +301,10 @@ def benchmark(
     root: str = "data",
     jobs: int = 1,
     launcher: str = "",
+    executor: Literal["local", "ray"] = "local",
+    address: str | None = None,
+    cpus: float = 1.0,
+    gpus: float = 0.0,
     pretrain_steps: str = "",
     policies: str = "",
     probes: str = "linear",
@@ -326,6 +330,11 @@ def benchmark(
         jobs: cells that run at the same time, with cores and GPUs divided between them.
         launcher: words in front of every cell's command that take it elsewhere, such as Slurm's
             'srun --gpus 1 --cpus-per-task 8'; with --jobs as many at a time.
+        executor: local, or ray for a Ray cluster, to which --jobs cells at a time are handed.
+        address: of the Ray cluster; by default the one that this machine is part of, or one of
+            this machine alone.
+        cpus: of a cell on Ray, and its number of threads.
+        gpus: of a cell on Ray; 0.25 has four share a GPU.
         pretrain_steps: numbers of frames to pretrain on in place of the preset's, separated by
             commas; with as many optimiser steps at most.
         policies: who plays, separated by commas, as for collect; {game} in a file's name stands
@@ -346,6 +355,7 @@ def benchmark(
 
     from lightning_stdim.benchmark.executors import LocalExecutor
     from lightning_stdim.benchmark.grid import Axes, grid
+    from lightning_stdim.benchmark.ray_executor import RayExecutor
     from lightning_stdim.benchmark.report import write_report
     from lightning_stdim.benchmark.runner import run_cells
     from lightning_stdim.errors import ConfigurationError, StoreError
@@ -366,7 +376,9 @@ def benchmark(
         out=folder,
         root=root,
         jobs=jobs,
-        executor=partial(LocalExecutor, launcher=shlex.split(launcher)),
+        executor=partial(RayExecutor, address=address, cpus=cpus, gpus=gpus)
+        if executor == "ray"
+        else partial(LocalExecutor, launcher=shlex.split(launcher)),
     )
     if status == 130:
         return status
