@@ -157,6 +157,7 @@ def probe(
     label_set: LabelSet | None = None,
     preset: str = "laptop",
     hidden: int | None = None,
+    standardize: bool | None = None,
     classes: Literal["all", "observed"] | None = None,
     device: str | None = None,
     method: str | None = None,
@@ -182,6 +183,8 @@ def probe(
         preset: smoke, laptop, paper or a YAML file: data and probe settings.
         hidden: units of a hidden layer in the paper protocol's probes; the preset's by default,
             which is none.
+        standardize: shift and scale the features for the paper protocol's probes; the preset's by
+            default, which is false.
         classes: that the paper protocol's probes can predict: all, or those observed in training;
             the preset's by default, which is all.
         device: where to compute; a GPU if there is one by default.
@@ -230,7 +233,8 @@ def probe(
         "stage": "probe",
     }
     try:
-        changed = {k: v for k, v in {"hidden": hidden, "classes": classes}.items() if v is not None}
+        probes = {"hidden": hidden, "standardize": standardize, "classes": classes}
+        changed = {name: value for name, value in probes.items() if value is not None}
         settings = PaperSettings(**{**budget.get("paper", {}), **changed})
         strengths = budget.get("converged", {}).get("strengths", ConvergedSettings.strengths)
         converged = ConvergedSettings(
@@ -339,7 +343,8 @@ def benchmark(
             commas; with as many optimiser steps at most.
         policies: who plays, separated by commas, as for collect; {game} in a file's name stands
             for the game. Every encoder is probed on the other policies' frames, too.
-        probes: linear, mlp (one hidden layer, under the paper protocol), or both with a comma.
+        probes: linear, mlp (one hidden layer on standardised features, under the paper protocol),
+            or both with a comma.
         classes: that the paper protocol's probes can predict: all, observed (in training), or both
             with a comma.
         transfer: probe every encoder on the other games, too.
