@@ -157,6 +157,7 @@ def probe(
     label_set: LabelSet | None = None,
     preset: str = "laptop",
     hidden: int | None = None,
+    standardize: bool | None = None,
     classes: Literal["all", "observed"] | None = None,
     device: str | None = None,
     method: str | None = None,
@@ -182,6 +183,8 @@ def probe(
         preset: smoke, laptop, paper or a YAML file: data and probe settings.
         hidden: units of a hidden layer in the paper protocol's probes; the preset's by default,
             which is none.
+        standardize: shift and scale the features for the paper protocol's probes; the preset's by
+            default, which is false.
         classes: that the paper protocol's probes can predict: all, or those observed in training;
             the preset's by default, which is all.
         device: where to compute; a GPU if there is one by default.
@@ -231,7 +234,8 @@ def probe(
         "stage": "probe",
     }
     try:
-        changed = {k: v for k, v in {"hidden": hidden, "classes": classes}.items() if v is not None}
+        probes = {"hidden": hidden, "standardize": standardize, "classes": classes}
+        changed = {name: value for name, value in probes.items() if value is not None}
         settings = PaperSettings(**{**budget.get("paper", {}), **changed})
         strengths = budget.get("converged", {}).get("strengths", ConvergedSettings.strengths)
         converged = ConvergedSettings(
@@ -305,6 +309,10 @@ def benchmark(
     root: str = "data",
     jobs: int = 1,
     launcher: str = "",
+    executor: Literal["local", "ray"] = "local",
+    address: str | None = None,
+    cpus: float = 1.0,
+    gpus: float = 0.0,
     pretrain_steps: str = "",
     policies: str = "",
     probes: str = "linear",
@@ -330,11 +338,17 @@ def benchmark(
         jobs: cells that run at the same time, with cores and GPUs divided between them.
         launcher: words in front of every cell's command that take it elsewhere, such as Slurm's
             'srun --gpus 1 --cpus-per-task 8'; with --jobs as many at a time.
+        executor: local, or ray for a Ray cluster, to which --jobs cells at a time are handed.
+        address: of the Ray cluster; by default the one that this machine is part of, or one of
+            this machine alone.
+        cpus: of a cell on Ray, and its number of threads.
+        gpus: of a cell on Ray; 0.25 has four share a GPU.
         pretrain_steps: numbers of frames to pretrain on in place of the preset's, separated by
             commas; with as many optimiser steps at most.
         policies: who plays, separated by commas, as for collect; {game} in a file's name stands
             for the game. Every encoder is probed on the other policies' frames, too.
-        probes: linear, mlp (one hidden layer, under the paper protocol), or both with a comma.
+        probes: linear, mlp (one hidden layer on standardised features, under the paper protocol),
+            or both with a comma.
         classes: that the paper protocol's probes can predict: all, observed (in training), or both
             with a comma.
         transfer: probe every encoder on the other games, too.
@@ -350,6 +364,7 @@ def benchmark(
 
     from lightning_stdim.benchmark.executors import LocalExecutor
     from lightning_stdim.benchmark.grid import Axes, grid
+    from lightning_stdim.benchmark.ray_executor import RayExecutor
     from lightning_stdim.benchmark.runner import run_cells
     from lightning_stdim.errors import ConfigurationError, StoreError
 
@@ -369,7 +384,9 @@ def benchmark(
         out=folder,
         root=root,
         jobs=jobs,
-        executor=partial(LocalExecutor, launcher=shlex.split(launcher)),
+        executor=partial(RayExecutor, address=address, cpus=cpus, gpus=gpus)
+        if executor == "ray"
+        else partial(LocalExecutor, launcher=shlex.split(launcher)),
     )
     if status == 130:
         return status

@@ -27,10 +27,15 @@ FIT = {
 }
 """What may be changed for a run that trains, and the option of ``fit`` for it."""
 
-PROBE = {"policy": "--policy", "hidden": "--hidden", "classes": "--classes"}
+PROBE = {
+    "policy": "--policy",
+    "hidden": "--hidden",
+    "standardize": "--standardize",
+    "classes": "--classes",
+}
 """The same for a run that only probes."""
 
-UNSAID = ("max_epochs",)
+UNSAID = ("max_epochs", "standardize")
 """Options that follow from another one, and do not make a name longer."""
 
 ENCODER = "encoder"

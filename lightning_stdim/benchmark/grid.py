@@ -35,7 +35,8 @@ class Axes:
             turn, so that the optimiser takes as many steps at most.
         policies: who plays, as for ``collect``; ``{game}`` in a file's name stands for the game.
             Every encoder is probed on the other policies' frames, too.
-        probes: "linear", and "mlp" for one hidden layer of 256, under the ``paper`` protocol.
+        probes: "linear", and "mlp" for one hidden layer of 256 on standardised features, under the
+            ``paper`` protocol.
         classes: that a probe can predict: "all", or those "observed" in training.
         transfer: probe every encoder on the other games, too.
 
@@ -162,7 +163,8 @@ def _probes(
     if cell.method == "majority":  # has none
         return
     for probe, classes in product(axes.probes, axes.classes):
-        options = [("hidden", HIDDEN)] if probe == "mlp" else []
+        # Raw features would have it measure their scale: docs/probe-protocols.md.
+        options = [("hidden", HIDDEN), ("standardize", "true")] if probe == "mlp" else []
         options += [("classes", classes)] if classes != "all" else []
         if options:
             yield Cell(cell.game, cell.method, cell.seed, tuple(options), cell)

@@ -86,6 +86,8 @@ def test_other_probes_take_the_same_encoder() -> None:
         "pong st-dim probe.hidden=256,probe.classes=observed seed 0",
     ]
     assert all(cell.source == cells[1] for cell in cells[2:])
+    words = cells[3].arguments(preset="smoke", root="data", out=Path("out"))
+    assert dict(pairwise(words)).items() >= {("--hidden", "256"), ("--standardize", "true")}
 
 
 def test_transfer_goes_from_every_game_to_every_other() -> None:
