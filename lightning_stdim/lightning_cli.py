@@ -79,6 +79,12 @@ class StdimCLI(LightningCLI):
             default=None,
             help="name recorded in the results; by default the model's own",
         )
+        parser.add_argument(
+            "--controls",
+            type=bool,
+            default=True,
+            help="also probe with shuffled labels; a third of the converged protocol's time",
+        )
         parser.add_class_arguments(PaperSettings, "paper")
         parser.add_class_arguments(ConvergedSettings, "converged")
         parser.set_defaults({"model": "lightning_stdim.methods.STDIM"})
@@ -243,6 +249,7 @@ class StdimCLI(LightningCLI):
             seed=self._get(self.config, "seed_everything"),
             paper=self._get(self.config_init, "paper"),
             converged=self._get(self.config_init, "converged"),
+            controls=self._get(self.config, "controls"),
         )
         if end_to_end is not None:
             scores["protocols"] = end_to_end["protocols"] | scores["protocols"]
