@@ -155,6 +155,7 @@ def probe(
     epsilon: float | None = None,
     greedy: bool | None = None,
     label_set: LabelSet | None = None,
+    controls: bool = True,
     preset: str = "laptop",
     hidden: int | None = None,
     standardize: bool | None = None,
@@ -180,6 +181,7 @@ def probe(
         epsilon: share of actions replaced by uniform ones; the preset's by default.
         greedy: an agent's most probable action instead of a drawn one; the preset's by default.
         label_set: which labels to score; the preset's by default.
+        controls: also probe with shuffled labels; a third of the converged protocol's time.
         preset: smoke, laptop, paper or a YAML file: data and probe settings.
         hidden: units of a hidden layer in the paper protocol's probes; the preset's by default,
             which is none.
@@ -269,6 +271,7 @@ def probe(
             seed=seed,
             paper=settings,
             converged=converged,
+            controls=controls,
             device=there,
             predictions=predictions,
         )

@@ -86,6 +86,12 @@ class StdimCLI(LightningCLI):
             default="",
             help="what differs from the preset, recorded in the results",
         )
+        parser.add_argument(
+            "--controls",
+            type=bool,
+            default=True,
+            help="also probe with shuffled labels; a third of the converged protocol's time",
+        )
         parser.add_class_arguments(PaperSettings, "paper")
         parser.add_class_arguments(ConvergedSettings, "converged")
         parser.set_defaults({"model": "lightning_stdim.methods.STDIM"})
@@ -256,6 +262,7 @@ class StdimCLI(LightningCLI):
             seed=self._get(self.config, "seed_everything"),
             paper=self._get(self.config_init, "paper"),
             converged=self._get(self.config_init, "converged"),
+            controls=self._get(self.config, "controls"),
             predictions=predictions,
         )
         if end_to_end is not None:
