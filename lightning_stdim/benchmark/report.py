@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from lightning_stdim.benchmark import render
+from lightning_stdim.benchmark.layouts import table_2, table_3
 from lightning_stdim.benchmark.published import citations
 from lightning_stdim.benchmark.record import Record
 from lightning_stdim.benchmark.sections import section
@@ -21,8 +22,6 @@ from lightning_stdim.benchmark.sheets import (
     Protocol,
     Sheet,
     metric_of,
-    table_2,
-    table_3,
 )
 from lightning_stdim.benchmark.statistics import Interval
 from lightning_stdim.benchmark.summary import summarise

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 from markupsafe import Markup
 
+from lightning_stdim.benchmark.game_sheets import budget, control, controls, numbers
+from lightning_stdim.benchmark.layouts import report_table
 from lightning_stdim.benchmark.pictures import Picture, data_uri, draw_marks, drawable
 from lightning_stdim.benchmark.plots.agreement import draw_agreement
 from lightning_stdim.benchmark.plots.learning import draw_learning
 from lightning_stdim.benchmark.plots.scores import Scores, draw_scores
 from lightning_stdim.benchmark.record import Record, Run
-from lightning_stdim.benchmark.render import budget_lines
 from lightning_stdim.benchmark.sheets import (
-    Block,
-    Line,
     Sheet,
     methods_of,
     metric_of,
     protocol_of,
-    report_table,
 )
-from lightning_stdim.benchmark.tables import METRICS, PROTOCOLS, Cell, Row, Table, display, in_order
+from lightning_stdim.benchmark.tables import PROTOCOLS, Table, display, in_order
 from lightning_stdim.datamodules.positions import Landmark
 from lightning_stdim.predictions import Predictions
 
@@ -115,14 +112,14 @@ def section(record: Record, game: str, tables: Sequence[Table]) -> Section:
     return Section(
         game=game,
         scores=tuple(_scores(f1, runs)),
-        numbers=tuple(filter(None, (*map(_numbers, tables), _controls(f1, runs)))),
+        numbers=tuple(filter(None, (*map(numbers, tables), controls(f1, runs)))),
         published=tuple(sheet for table in tables if (sheet := report_table(table))),
         learning=tuple(_learning(game, runs)),
         seed=seed,
         predicted=tuple(_predicted(game, name, predictions[name]) for name in chosen),
         frames=tuple(map(data_uri, first.frames)) if first else (),
         objects=tuple(drawable(game, first)) if first else (),
-        budget=_budget(f1),
+        budget=budget(f1),
         notes=f1.notes,
     )
 
@@ -144,7 +141,7 @@ def _scores(table: Table, runs: Sequence[Run]) -> list[Plot]:
             Scores(
                 title=display(name),
                 cells={p: cell for (method, p), cell in found.items() if method == name},
-                shuffled=_control(_of(runs, name), row, "shuffled"),
+                shuffled=control(_of(runs, name), row, "shuffled"),
             )
             for name in ours
         ]
@@ -154,7 +151,7 @@ def _scores(table: Table, runs: Sequence[Run]) -> list[Plot]:
                     row.label,
                     draw_scores(
                         lines,
-                        majority=majority.value if majority else _control(runs, row, "majority"),
+                        majority=majority.value if majority else control(runs, row, "majority"),
                         what=f"{table.game}, {row.label}",
                     ),
                 )
@@ -221,66 +218,5 @@ def _predicted(game: str, method: str, predictions: Predictions) -> Predicted:
     )
 
 
-def _control(runs: Iterable[Run], row: Row, control: str) -> float | None:
-    """Average a control's F1 over runs; None where none of them has it."""
-    found = (run.results["scores"].get("controls", {}).get(control) for run in runs)
-    known = [value for one in found if one and (value := row.pick(one["f1"])) is not None]
-    return fmean(known) if known else None
-
-
 def _of(runs: Sequence[Run], name: str) -> list[Run]:
     return [run for run in runs if run.name == name]
-
-
-def _controls(table: Table, runs: Sequence[Run]) -> Sheet | None:
-    """Lay out what needs no representation; None for old runs, which were made without."""
-    if not any("controls" in run.results["scores"] for run in runs):
-        return None
-    entropies: dict[str, float] = {}
-    for run in runs:
-        entropies |= run.results["scores"].get("entropies", {})
-    blocks = []
-    for row in table.rows:
-        scores = [_control(runs, row, control) for control in ("majority", "shuffled")]
-        cells = (entropies.get(row.name), *scores)
-        line = Line("", tuple(None if value is None else Cell(value) for value in cells))
-        blocks.append(Block(row.label, (line,)))
-    return Sheet(
-        f"{table.game.capitalize()}: label entropy, and F1 without a representation",
-        ("Entropy, nats", "Most frequent label", "Shuffled labels"),
-        tuple(blocks),
-        ("Means over seeds, and for shuffled labels over methods.",),
-    )
-
-
-def _numbers(table: Table) -> Sheet:
-    groups = {"ours": "", "report": "the report: ", "paper": "the paper: "}
-    columns = tuple(
-        f"{groups[column.group]}{column.title}{f', {column.subtitle}' if column.subtitle else ''}"
-        for column in table.columns
-    )
-    return Sheet(
-        title=f"{table.game.capitalize()}: {METRICS[table.metric]}",
-        columns=columns,
-        blocks=tuple(
-            Block(row.label, (Line("", cells),))
-            for row, cells in zip(table.rows, table.cells, strict=True)
-        ),
-    )
-
-
-def _budget(table: Table) -> Sheet:
-    """Lay out what every method cost: a method a line, unlike in the comparison's tables."""
-    ours: dict[str, int] = {}  # a run's protocols cost together what they cost
-    for k, column in enumerate(table.columns):
-        if column.group == "ours":
-            ours.setdefault(column.title, k)
-    facts = dict(budget_lines(table.columns))
-    return Sheet(
-        title=f"What the numbers on {table.game.capitalize()} cost",
-        columns=tuple(name.capitalize() for name in facts),
-        blocks=tuple(
-            Block(title, (Line("", tuple(values[k] for values in facts.values())),))
-            for title, k in ours.items()
-        ),
-    )

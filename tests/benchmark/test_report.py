@@ -210,6 +210,24 @@ def test_one_game_one_seed_one_method(tmp_path, make_result) -> None:
     assert "With a single seed nothing can be said" in page.text
 
 
+def test_majority_alone(tmp_path, make_result) -> None:
+    write_results(tmp_path / "a", make_result("majority", protocols=("majority",)))
+    page = Page(write(read_record(tmp_path))[0].read_text())
+    assert "No method has been probed under both protocols." in page.text
+    assert page.tables[TABLE_2.format("converged")][1]["", "Pong"][0] == "0.60"
+
+
+def test_runs_of_different_seeds_are_not_paired(tmp_path, make_result) -> None:
+    write_results(tmp_path / "a", make_result(seed=0))
+    write_results(tmp_path / "b", make_result("vae", seed=1))
+    write_results(tmp_path / "c", make_result("cpc", seed=0, protocols=("paper",)))
+    write_results(tmp_path / "d", make_result("cpc", seed=1, protocols=("converged",)))
+    page = Page(write(read_record(tmp_path))[0].read_text())
+    _, rows = page.tables["The same features under both protocols"]
+    assert rows["", "CPC"][-1] == "–"
+    assert "is ahead of" not in page.text
+
+
 def test_variants_are_methods_of_their_own(tmp_path, make_result) -> None:
     write_results(tmp_path / "a", make_result())
     write_results(tmp_path / "b", make_result(values=(0.6, 0.6, 0.6), variant="steps=3000"))
