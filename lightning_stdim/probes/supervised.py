@@ -13,7 +13,13 @@ from torch.nn import functional as F
 
 from lightning_stdim.callbacks import PerVariableEarlyStopping, PerVariableReduceLROnPlateau
 from lightning_stdim.datamodules.batches import ProbeBatch, ProbeData
-from lightning_stdim.encoders import DEFAULT_ENCODER, build_encoder
+from lightning_stdim.datamodules.pixels import CHANNELS, Pixels
+from lightning_stdim.encoders import (
+    DEFAULT_ENCODER,
+    build_encoder,
+    frame_stack,
+    with_channels,
+)
 from lightning_stdim.errors import ConfigurationError, EncoderError, TrainingError
 from lightning_stdim.methods.base import check_optimisation
 from lightning_stdim.probes.encode import encode
@@ -43,7 +49,9 @@ class Supervised(LightningModule):
 
     Args:
         encoder: dotted path of the backbone's class.
-        encoder_args: its keyword arguments.
+        encoder_args: its keyword arguments; with RGB frames ``in_channels`` is 3 unless it says
+            otherwise.
+        pixels: of the frames, ``"luma"`` or ``"rgb"``; on the command line those of the data.
         lr: Adam's initial learning rate.
         eps: Adam's epsilon.
         patience: epochs without better validation accuracy before training stops.
@@ -63,6 +71,7 @@ class Supervised(LightningModule):
         *,
         encoder: str | None = None,
         encoder_args: dict[str, Any] | None = None,
+        pixels: Pixels = "luma",
         lr: float = 3e-4,
         eps: float = 1e-5,
         patience: int = 15,
@@ -76,8 +85,11 @@ class Supervised(LightningModule):
         self.patience = patience
         self.per_variable_encoder = per_variable_encoder
         self.hparams["encoder"] = encoder or DEFAULT_ENCODER
+        encoder_args = with_channels(self.hparams["encoder"], encoder_args, pixels)
+        self.hparams["encoder_args"] = encoder_args
         backbone = build_encoder(self.hparams["encoder"], encoder_args)
-        self.frame_stack: int = getattr(backbone, "in_channels", 1)  # for the data module
+        self.pixels: Pixels = pixels  # for the data module, and so is the next
+        self.frame_stack = frame_stack(backbone, CHANNELS[pixels])
         if per_variable_encoder:
             self.encoders = nn.ModuleList([backbone])  # the other ones follow in setup
         else:
