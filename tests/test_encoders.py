@@ -12,6 +12,7 @@ from lightning_stdim.encoders import (
     feature_dim_of,
     frame_stack,
     require_local_map,
+    resolve_encoder,
     with_channels,
 )
 from lightning_stdim.errors import ConfigurationError, EncoderError
@@ -171,6 +172,10 @@ class Plain(nn.Module):
 def test_how_many_frames_a_backbone_takes(in_channels, channels, frames):
     encoder = Plain() if in_channels is None else NatureEncoder(in_channels)
     assert frame_stack(encoder, channels) == frames
+
+
+def test_the_random_encoder_takes_the_frames_that_there_are():
+    assert [resolve_encoder("random", pixels=p).in_channels for p in ("luma", "rgb")] == [1, 3]
 
 
 @pytest.mark.parametrize("in_channels", [1, 4])
