@@ -161,7 +161,12 @@ def probe(
     pixels: Pixels | None = None,
     label_set: LabelSet | None = None,
     preset: str = "laptop",
+    hidden: int | None = None,
+    standardize: bool | None = None,
+    classes: Literal["all", "observed"] | None = None,
     device: str | None = None,
+    method: str | None = None,
+    variant: str = "",
     out: str | None = None,
 ) -> int:
     """Score an encoder on a game, with both probe protocols.
@@ -182,7 +187,15 @@ def probe(
         pixels: of the frames, luma or rgb; by default a checkpoint's, else the preset's.
         label_set: which labels to score; the preset's by default.
         preset: smoke, laptop, paper or a YAML file: data and probe settings.
+        hidden: units of a hidden layer in the paper protocol's probes; the preset's by default,
+            which is none.
+        standardize: shift and scale the features for the paper protocol's probes; the preset's by
+            default, which is false.
+        classes: that the paper protocol's probes can predict: all, or those observed in training;
+            the preset's by default, which is all.
         device: where to compute; a GPU if there is one by default.
+        method: name recorded in the results; by default the encoder's.
+        variant: what differs from the preset, recorded in the results.
         out: folder for results.json; by default runs/<game>-probe-<encoder>-seed<seed>.
 
     Returns:
@@ -235,7 +248,9 @@ def probe(
         "stage": "probe",
     }
     try:
-        settings = PaperSettings(**budget.get("paper", {}))
+        probes = {"hidden": hidden, "standardize": standardize, "classes": classes}
+        changed = {name: value for name, value in probes.items() if value is not None}
+        settings = PaperSettings(**{**budget.get("paper", {}), **changed})
         strengths = budget.get("converged", {}).get("strengths", ConvergedSettings.strengths)
         converged = ConvergedSettings(
             **{**budget.get("converged", {}), "strengths": tuple(strengths)}
@@ -276,15 +291,17 @@ def probe(
         folder,
         {
             "game": data.game,
-            "method": {"random": "random-cnn"}.get(encoder, name),
+            "method": method or {"random": "random-cnn"}.get(encoder, name),
             "preset": budget.get("preset"),
+            "variant": variant,
             "seed": seed,
             "scores": scores,
             "budget": {
-                "pretrain_frames": 0,
+                # Of an encoder that was trained elsewhere nothing is known here.
+                "pretrain_frames": 0 if encoder in ("random", "majority") else None,
                 "probe_frames": data.probe_steps,
-                "epochs": 0,
-                "optimizer_steps": 0,
+                "epochs": 0 if encoder in ("random", "majority") else None,
+                "optimizer_steps": 0 if encoder in ("random", "majority") else None,
                 "seconds": round(time.monotonic() - started, 1),
             },
             "command": f"python -m lightning_stdim probe {shlex.join(_OPTIONS)}",
@@ -304,6 +321,16 @@ def benchmark(
     out: str | None = None,
     root: str = "data",
     jobs: int = 1,
+    launcher: str = "",
+    executor: Literal["local", "ray"] = "local",
+    address: str | None = None,
+    cpus: float = 1.0,
+    gpus: float = 0.0,
+    pretrain_steps: str = "",
+    policies: str = "",
+    probes: str = "linear",
+    classes: str = "all",
+    transfer: bool = False,
     mixed_label_sets: bool = False,
 ) -> int:
     """Run games x methods x seeds, then compare with the published tables.
@@ -312,14 +339,32 @@ def benchmark(
     a failed one does not stop the others, and the same command goes on after an interruption.
 
     Args:
-        games: names, separated by commas.
-        methods: names, separated by commas: majority, random-cnn, st-dim, supervised, or the
-            class of a method of yours, such as my_module.MyMethod.
+        games: names, separated by commas; all: the paper's 22.
+        methods: names, separated by commas; all: every one that ships, but for pretrained-agent,
+            which needs a file. Such as majority, random-cnn, st-dim, supervised, ...; the
+            class of a method of yours, such as my_module.MyMethod; or a YAML file with options of
+            fit, which is called by its stem.
         seeds: how many: 0, 1, ...
         preset: smoke, laptop, paper or a YAML file.
         out: the benchmark's directory; runs/<preset> by default.
         root: folder of the collections, which cells share.
-        jobs: cells that run at the same time.
+        jobs: cells that run at the same time, with cores and GPUs divided between them.
+        launcher: words in front of every cell's command that take it elsewhere, such as Slurm's
+            'srun --gpus 1 --cpus-per-task 8'; with --jobs as many at a time.
+        executor: local, or ray for a Ray cluster, to which --jobs cells at a time are handed.
+        address: of the Ray cluster; by default the one that this machine is part of, or one of
+            this machine alone.
+        cpus: of a cell on Ray, and its number of threads.
+        gpus: of a cell on Ray; 0.25 has four share a GPU.
+        pretrain_steps: numbers of frames to pretrain on in place of the preset's, separated by
+            commas; with as many optimiser steps at most.
+        policies: who plays, separated by commas, as for collect; {game} in a file's name stands
+            for the game. Every encoder is probed on the other policies' frames, too.
+        probes: linear, mlp (one hidden layer on standardised features, under the paper protocol),
+            or both with a comma.
+        classes: that the paper protocol's probes can predict: all, observed (in training), or both
+            with a comma.
+        transfer: probe every encoder on the other games, too.
         mixed_label_sets: compare results of different label sets with each other, and published
             numbers, which are for the label set paper, with those of other label sets; the tables
             then say which is whose. By default the first is refused, and published numbers are
@@ -328,21 +373,34 @@ def benchmark(
     Returns:
         The exit status: 1 if a cell failed.
     """
+    from functools import partial
+
+    from lightning_stdim.benchmark.executors import LocalExecutor
+    from lightning_stdim.benchmark.grid import Axes, grid
+    from lightning_stdim.benchmark.ray_executor import RayExecutor
     from lightning_stdim.benchmark.report import write_report
-    from lightning_stdim.benchmark.runner import run_grid
+    from lightning_stdim.benchmark.runner import run_cells
     from lightning_stdim.errors import ConfigurationError, StoreError
 
     if seeds < 1:
         raise ConfigurationError(f"seeds={seeds} must be at least 1")
     folder = Path(out or Path("runs") / Path(preset).stem)
-    status = run_grid(
-        games=games.split(","),
-        methods=methods.split(","),
-        seeds=range(seeds),
+    axes = Axes.parse(
+        pretrain_steps=pretrain_steps,
+        policies=policies,
+        probes=probes,
+        classes=classes,
+        transfer=transfer,
+    )
+    status = run_cells(
+        grid(games.split(","), methods.split(","), range(seeds), axes=axes, preset=preset),
         preset=preset,
         out=folder,
         root=root,
         jobs=jobs,
+        executor=partial(RayExecutor, address=address, cpus=cpus, gpus=gpus)
+        if executor == "ray"
+        else partial(LocalExecutor, launcher=shlex.split(launcher)),
     )
     if status == 130:
         return status

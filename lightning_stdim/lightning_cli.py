@@ -79,6 +79,12 @@ class StdimCLI(LightningCLI):
             default=None,
             help="name recorded in the results; by default the model's own",
         )
+        parser.add_argument(
+            "--variant",
+            type=str,
+            default="",
+            help="what differs from the preset, recorded in the results",
+        )
         parser.add_class_arguments(PaperSettings, "paper")
         parser.add_class_arguments(ConvergedSettings, "converged")
         parser.set_defaults({"model": "lightning_stdim.methods.STDIM"})
@@ -263,6 +269,7 @@ class StdimCLI(LightningCLI):
             or getattr(self.model, "name", None)
             or type(self.model).__name__,
             "preset": self._get(self.config, "preset"),
+            "variant": self._get(self.config, "variant"),
             "seed": self._get(self.config, "seed_everything"),
             "scores": scores,
             "budget": budget,

@@ -6,59 +6,27 @@ from abc import abstractmethod
 from typing import Any, ClassVar, Literal
 
 import torch
-from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping
+from lightning import Callback, LightningModule
 from torch import Tensor
 
+from lightning_stdim.callbacks import FiniteLoss, StopEarly
 from lightning_stdim.datamodules.batches import ProbeBatch, SequenceBatch
 from lightning_stdim.datamodules.pixels import CHANNELS, Pixels
-from lightning_stdim.encoders import (
-    DEFAULT_ENCODER,
-    build_encoder,
-    frame_stack,
-    with_channels,
-)
-from lightning_stdim.errors import ConfigurationError, TrainingError
-
-
-class StopEarly(EarlyStopping):
-    """Early stopping that a resumed run remembers: Lightning's trains one epoch more."""
-
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop again what had been stopped."""
-        trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
-
-
-def check_optimisation(*, lr: float, patience: int) -> None:
-    """Refuse values with which nothing can be trained.
-
-    Args:
-        lr: a learning rate.
-        patience: of early stopping, in epochs.
-
-    Raises:
-        ConfigurationError: a value is out of its range.
-    """
-    if not lr > 0 or patience < 1:
-        raise ConfigurationError(
-            f"model.lr={lr} must be positive and model.patience={patience} at least 1 epoch"
-        )
+from lightning_stdim.encoders import DEFAULT_ENCODER, build_encoder, frame_stack, with_channels
+from lightning_stdim.methods.optimisation import check_optimisation
 
 
 class SSLMethod(LightningModule):
     """A self-supervised method: an encoder and a loss over consecutive frames.
 
-    A new method subclasses this, makes its objective in ``__init__`` and overrides :meth:`loss`.
-    Training, logging, checkpoints, resuming, DDP and probing are inherited. Everything logged is
-    a mean over the epoch: ``train/loss``, ``val/loss``, ``test/loss`` and whatever terms
-    :meth:`loss` returns beside it, under the same prefixes.
-
-    Hyperparameters are plain values, so that checkpoints load with ``weights_only=True``.
+    A new method subclasses this, makes its objective in ``__init__`` and overrides :meth:`loss`;
+    all else is inherited. What :meth:`loss` returns is logged as means over the epoch, as
+    ``train/loss``, ``val/loss``, ``test/loss``, and the other terms likewise. Hyperparameters are
+    plain values, so that checkpoints load with ``weights_only=True``.
 
     Args:
         encoder: dotted path of the backbone's class; by default the method's own choice.
-        encoder_args: its keyword arguments; with RGB frames ``in_channels`` is 3 unless it says
-            otherwise.
+        encoder_args: its keyword arguments; ``in_channels`` is 3 by default where frames are RGB.
         pixels: of the frames, ``"luma"`` or ``"rgb"``; on the command line those of the data.
         lr: Adam's learning rate.
         eps: Adam's epsilon.
@@ -80,8 +48,7 @@ class SSLMethod(LightningModule):
     needs_others: bool = False
     """Whether batches hold another observation of each anchor's episode."""
     monitor: ClassVar[str | None] = "val/loss"
-    """The logged value whose minimum decides which checkpoint is the best and when to stop early;
-    None: the last checkpoint, after the last epoch."""
+    """Its minimum decides on best checkpoint and early stopping; None: train to the last epoch."""
 
     def __init__(
         self,
@@ -97,21 +64,17 @@ class SSLMethod(LightningModule):
         check_optimisation(lr=lr, patience=patience)
         self.save_hyperparameters()
         # A checkpoint names what it was made with, whatever the default is by then.
-        self.hparams["encoder"] = encoder or self.default_encoder
-        encoder_args = with_channels(self.hparams["encoder"], encoder_args, pixels)
-        self.hparams["encoder_args"] = encoder_args
-        self.encoder = build_encoder(self.hparams["encoder"], encoder_args)
-        self.pixels: Pixels = pixels
-        self.channels = CHANNELS[pixels]  # of a frame
+        encoder = encoder or self.default_encoder
+        encoder_args = with_channels(encoder, encoder_args, pixels)
+        self.hparams.update(encoder=encoder, encoder_args=encoder_args)
+        self.encoder = build_encoder(encoder, encoder_args)
+        self.pixels, self.channels = pixels, CHANNELS[pixels]  # of a frame
         self.frame_stack = frame_stack(self.encoder, self.channels)
-        self.lr = lr
-        self.eps = eps
-        self.patience = patience
+        self.lr, self.eps, self.patience = lr, eps, patience
 
     def forward(self, frames: Tensor) -> Tensor:
         """Encode observations: uint8 [B, C, 210, 160] -> float [B, D]."""
-        vectors: Tensor = self.encoder(frames)
-        return vectors
+        return self.encoder(frames)  # type: ignore[no-any-return]
 
     @abstractmethod
     def loss(self, batch: SequenceBatch) -> dict[str, Tensor]:
@@ -143,31 +106,15 @@ class SSLMethod(LightningModule):
     def _step(self, stage: str, batch: SequenceBatch) -> Tensor:
         terms = self.loss(batch)
         # Per epoch: logging on every step costs several times the step's own overhead.
-        self.log_dict(
-            {f"{stage}/{name}": value.detach() for name, value in terms.items()},
-            on_step=False,
-            on_epoch=True,
-            batch_size=len(batch[1]),
-            sync_dist=True,
-        )
+        values = {f"{stage}/{name}": value.detach() for name, value in terms.items()}
+        size = len(batch[1])
+        self.log_dict(values, on_step=False, on_epoch=True, sync_dist=True, batch_size=size)
         return terms["loss"]
-
-    def on_train_epoch_end(self) -> None:
-        """Stop when the epoch's loss is not finite (checked once an epoch: no device sync)."""
-        for name in ("train/loss", "val/loss"):
-            loss = self.trainer.callback_metrics.get(name)
-            if loss is not None and not torch.isfinite(loss):
-                raise TrainingError(
-                    f"{name} became {loss.item()} in epoch {self.current_epoch}; checkpoints are "
-                    f"from before it. Try a smaller learning rate than {self.lr}"
-                )
 
     def configure_callbacks(self) -> list[Callback]:
         """Stop early, as the protocol does, unless there is nothing to go by."""
-        if self.monitor is None:
-            return []
-        # Not strict: a run without validation is allowed, and goes on to its last epoch.
-        return [StopEarly(self.monitor, patience=self.patience, check_finite=False, strict=False)]
+        stop = [StopEarly(self.monitor, self.patience)] if self.monitor else []
+        return [FiniteLoss(), *stop]
 
     def configure_optimizers(self) -> torch.optim.Optimizer | None:
         """Make Adam over all parameters that require a gradient; none if there are none."""

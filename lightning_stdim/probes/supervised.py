@@ -11,17 +11,16 @@ from lightning import Callback, LightningModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lightning_stdim.callbacks import PerVariableEarlyStopping, PerVariableReduceLROnPlateau
+from lightning_stdim.callbacks import (
+    FiniteLoss,
+    PerVariableEarlyStopping,
+    PerVariableReduceLROnPlateau,
+)
 from lightning_stdim.datamodules.batches import ProbeBatch, ProbeData
 from lightning_stdim.datamodules.pixels import CHANNELS, Pixels
-from lightning_stdim.encoders import (
-    DEFAULT_ENCODER,
-    build_encoder,
-    frame_stack,
-    with_channels,
-)
-from lightning_stdim.errors import ConfigurationError, EncoderError, TrainingError
-from lightning_stdim.methods.base import check_optimisation
+from lightning_stdim.encoders import DEFAULT_ENCODER, build_encoder, frame_stack, with_channels
+from lightning_stdim.errors import ConfigurationError, EncoderError
+from lightning_stdim.methods.optimisation import check_optimisation
 from lightning_stdim.probes.encode import encode
 from lightning_stdim.probes.heads import LinearHeads
 from lightning_stdim.probes.metrics import PerVariableScores
@@ -49,8 +48,7 @@ class Supervised(LightningModule):
 
     Args:
         encoder: dotted path of the backbone's class.
-        encoder_args: its keyword arguments; with RGB frames ``in_channels`` is 3 unless it says
-            otherwise.
+        encoder_args: its keyword arguments; ``in_channels`` is 3 by default where frames are RGB.
         pixels: of the frames, ``"luma"`` or ``"rgb"``; on the command line those of the data.
         lr: Adam's initial learning rate.
         eps: Adam's epsilon.
@@ -84,11 +82,11 @@ class Supervised(LightningModule):
         self.eps = eps
         self.patience = patience
         self.per_variable_encoder = per_variable_encoder
-        self.hparams["encoder"] = encoder or DEFAULT_ENCODER
-        encoder_args = with_channels(self.hparams["encoder"], encoder_args, pixels)
-        self.hparams["encoder_args"] = encoder_args
-        backbone = build_encoder(self.hparams["encoder"], encoder_args)
-        self.pixels: Pixels = pixels  # for the data module, and so is the next
+        encoder = encoder or DEFAULT_ENCODER
+        encoder_args = with_channels(encoder, encoder_args, pixels)
+        self.hparams.update(encoder=encoder, encoder_args=encoder_args)
+        backbone = build_encoder(encoder, encoder_args)
+        self.pixels = pixels  # for the data module, and so is the next
         self.frame_stack = frame_stack(backbone, CHANNELS[pixels])
         if per_variable_encoder:
             self.encoders = nn.ModuleList([backbone])  # the other ones follow in setup
@@ -168,7 +166,11 @@ class Supervised(LightningModule):
 
     def configure_callbacks(self) -> list[Callback]:
         """Make early stopping and learning-rate schedule, unless the trainer has its own."""
-        own = [PerVariableReduceLROnPlateau(), PerVariableEarlyStopping(patience=self.patience)]
+        own = [
+            FiniteLoss(),
+            PerVariableReduceLROnPlateau(),
+            PerVariableEarlyStopping(patience=self.patience),
+        ]
         given = {type(callback) for callback in self.trainer.callbacks}  # type: ignore[attr-defined]
         return [callback for callback in own if type(callback) not in given]
 
@@ -216,15 +218,6 @@ class Supervised(LightningModule):
         """Encode a batch: the shared encoder's vectors, or all encoders' side by side."""
         encoders = self.encoders if self.per_variable_encoder else [self.encoder]
         return torch.cat([encoder(batch.frames) for encoder in encoders], dim=1)
-
-    def on_train_epoch_end(self) -> None:
-        """Stop when the epoch's loss is not finite (checked once an epoch: no device sync)."""
-        loss = self.trainer.callback_metrics.get("train/loss")
-        if loss is not None and not torch.isfinite(loss):
-            raise TrainingError(
-                f"the training loss became {loss.item()} in epoch {self.current_epoch}; the best "
-                f"checkpoint is from before it. Try a smaller learning rate than {self.lr}"
-            )
 
     def on_validation_epoch_end(self) -> None:
         """Log the scores and hand each unit its own."""
