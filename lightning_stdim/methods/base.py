@@ -11,7 +11,8 @@ from torch import Tensor
 
 from lightning_stdim.callbacks import FiniteLoss, StopEarly
 from lightning_stdim.datamodules.batches import ProbeBatch, SequenceBatch
-from lightning_stdim.encoders import DEFAULT_ENCODER, build_encoder
+from lightning_stdim.datamodules.pixels import CHANNELS, Pixels
+from lightning_stdim.encoders import DEFAULT_ENCODER, build_encoder, frame_stack, with_channels
 from lightning_stdim.methods.optimisation import check_optimisation
 
 
@@ -25,7 +26,8 @@ class SSLMethod(LightningModule):
 
     Args:
         encoder: dotted path of the backbone's class; by default the method's own choice.
-        encoder_args: its keyword arguments.
+        encoder_args: its keyword arguments; ``in_channels`` is 3 by default where frames are RGB.
+        pixels: of the frames, ``"luma"`` or ``"rgb"``; on the command line those of the data.
         lr: Adam's learning rate.
         eps: Adam's epsilon.
         patience: epochs without a better :attr:`monitor` after which training stops.
@@ -53,6 +55,7 @@ class SSLMethod(LightningModule):
         *,
         encoder: str | None = None,
         encoder_args: dict[str, Any] | None = None,
+        pixels: Pixels = "luma",
         lr: float = 3e-4,
         eps: float = 1e-5,
         patience: int = 15,
@@ -61,9 +64,12 @@ class SSLMethod(LightningModule):
         check_optimisation(lr=lr, patience=patience)
         self.save_hyperparameters()
         # A checkpoint names what it was made with, whatever the default is by then.
-        self.hparams["encoder"] = encoder or self.default_encoder
-        self.encoder = build_encoder(self.hparams["encoder"], encoder_args)
-        self.frame_stack: int = getattr(self.encoder, "in_channels", 1)
+        encoder = encoder or self.default_encoder
+        encoder_args = with_channels(encoder, encoder_args, pixels)
+        self.hparams.update(encoder=encoder, encoder_args=encoder_args)
+        self.encoder = build_encoder(encoder, encoder_args)
+        self.pixels, self.channels = pixels, CHANNELS[pixels]  # of a frame
+        self.frame_stack = frame_stack(self.encoder, self.channels)
         self.lr, self.eps, self.patience = lr, eps, patience
 
     def forward(self, frames: Tensor) -> Tensor:
