@@ -20,9 +20,8 @@ class SSLMethod(LightningModule):
     """A self-supervised method: an encoder and a loss over consecutive frames.
 
     A new method subclasses this, makes its objective in ``__init__`` and overrides :meth:`loss`;
-    all else is inherited. What :meth:`loss` returns is logged as means over the epoch, as
-    ``train/loss``, ``val/loss``, ``test/loss``, and the other terms likewise. Hyperparameters are
-    plain values, so that checkpoints load with ``weights_only=True``.
+    all else is inherited. What :meth:`loss` returns is logged as means over the epoch, under
+    ``train/``, ``val/`` and ``test/``. Hyperparameters are plain, for ``weights_only=True``.
 
     Args:
         encoder: dotted path of the backbone's class; by default the method's own choice.
@@ -63,8 +62,7 @@ class SSLMethod(LightningModule):
         super().__init__()
         check_optimisation(lr=lr, patience=patience)
         self.save_hyperparameters()
-        # A checkpoint names what it was made with, whatever the default is by then.
-        encoder = encoder or self.default_encoder
+        encoder = encoder or self.default_encoder  # a checkpoint names what it was made with
         encoder_args = with_channels(encoder, encoder_args, pixels)
         self.hparams.update(encoder=encoder, encoder_args=encoder_args)
         self.encoder = build_encoder(encoder, encoder_args)
@@ -106,9 +104,8 @@ class SSLMethod(LightningModule):
     def _step(self, stage: str, batch: SequenceBatch) -> Tensor:
         terms = self.loss(batch)
         # Per epoch: logging on every step costs several times the step's own overhead.
-        values = {f"{stage}/{name}": value.detach() for name, value in terms.items()}
-        size = len(batch[1])
-        self.log_dict(values, on_step=False, on_epoch=True, sync_dist=True, batch_size=size)
+        logs = {f"{stage}/{name}": value.detach() for name, value in terms.items()}
+        self.log_dict(logs, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch[1]))
         return terms["loss"]
 
     def configure_callbacks(self) -> list[Callback]:
