@@ -13,6 +13,7 @@ from typing import Any, Literal
 from jsonargparse import ArgumentParser, auto_cli
 
 LabelSet = Literal["paper", "upstream"]
+Pixels = Literal["luma", "rgb"]
 
 
 def collect(
@@ -25,6 +26,7 @@ def collect(
     policy: str = "random",
     epsilon: float = 0.0,
     greedy: bool = False,
+    pixels: Pixels = "luma",
     label_set: LabelSet | None = None,
 ) -> int:
     """Play a game and store frames, RAM and labels in one HDF5 file.
@@ -43,6 +45,7 @@ def collect(
         epsilon: probability that an action is replaced by a uniform one; the protocol's PPO agent
             has 0.2.
         greedy: an agent's most probable action instead of a drawn one.
+        pixels: of the frames: luma, the protocol's grey, or rgb.
         label_set: of the stored labels; by default the paper's, if it has the game.
 
     Returns:
@@ -64,6 +67,7 @@ def collect(
         policy=policy,
         epsilon=epsilon,
         greedy=greedy,
+        pixels=pixels,
         label_set=label_set,
     )
     if path.stat().st_mtime < started:
@@ -154,6 +158,7 @@ def probe(
     policy: str | None = None,
     epsilon: float | None = None,
     greedy: bool | None = None,
+    pixels: Pixels | None = None,
     label_set: LabelSet | None = None,
     controls: bool = True,
     preset: str = "laptop",
@@ -170,8 +175,8 @@ def probe(
     Args:
         encoder: a checkpoint; 'random' for the encoder at its initialisation; 'majority' for the
             most frequent label; or module:callable that returns a torch.nn.Module which takes
-            uint8 [B, 1, 210, 160] and returns [B, D]. Modules are looked up in the current folder
-            first.
+            uint8 [B, 1, 210, 160] (3 channels with --pixels rgb) and returns [B, D]. Modules are
+            looked up in the current folder first.
         game: any spelling, such as pong, MsPacman or ALE/Pong-v5.
         steps: frames to probe on; the preset's by default.
         seed: of the frames, the splits and the probes.
@@ -180,6 +185,7 @@ def probe(
         policy: who plays, as for collect; the preset's by default.
         epsilon: share of actions replaced by uniform ones; the preset's by default.
         greedy: an agent's most probable action instead of a drawn one; the preset's by default.
+        pixels: of the frames, luma or rgb; by default a checkpoint's, else the preset's.
         label_set: which labels to score; the preset's by default.
         controls: also probe with shuffled labels; a third of the converged protocol's time.
         preset: smoke, laptop, paper or a YAML file: data and probe settings.
@@ -213,6 +219,7 @@ def probe(
 
     import torch
 
+    from lightning_stdim.checkpoints import encoder_pixels
     from lightning_stdim.datamodules.atari import AtariDataModule
     from lightning_stdim.devices import check_device
     from lightning_stdim.encoders import resolve_encoder
@@ -223,6 +230,13 @@ def probe(
         majority,
     )
 
+    if encoder not in ("random", "majority") and Path(encoder).exists():
+        trained_on = encoder_pixels(encoder)
+        if pixels not in (None, trained_on):
+            raise ConfigurationError(
+                f"{encoder} was trained on {trained_on} frames, not {pixels}: leave out --pixels"
+            )
+        pixels = trained_on
     given = {
         "game": game,
         "probe_steps": steps,
@@ -232,6 +246,7 @@ def probe(
         "policy": policy,
         "epsilon": epsilon,
         "greedy": greedy,
+        "pixels": pixels,
         "label_set": label_set,
         "stage": "probe",
     }
@@ -250,7 +265,9 @@ def probe(
         raise ConfigurationError(f"preset {preset}: {error}") from error
     there = device or ("cuda" if torch.cuda.is_available() else "cpu")
     check_device(there)
-    module = None if encoder == "majority" else resolve_encoder(encoder, seed=seed)
+    module = None
+    if encoder != "majority":
+        module = resolve_encoder(encoder, seed=seed, pixels=data.pixels)
     # A run's own name says more than best.ckpt.
     path = Path(encoder)
     named = path.parent.parent.name if path.parent.name == CHECKPOINTS else path.stem

@@ -131,6 +131,14 @@ class StdimCLI(LightningCLI):
             self.resume_step = found["global_step"]
         super()._parse_ckpt_path()
 
+    def before_instantiate_classes(self) -> None:
+        """Tell the model the data's pixels, so that ``--data.pixels`` alone says them."""
+        settings = self.config[self.subcommand]
+        arguments = settings["model"].get("init_args", {})
+        # No link of jsonargparse's: it would overrule a --model.pixels without a word.
+        if "pixels" in arguments and settings["data"]["pixels"] == "rgb":
+            arguments["pixels"] = "rgb"
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Give the trainer the run's directory, loggers and checkpoints."""
         trainer = self._get(self.config_init, "trainer")
@@ -291,6 +299,7 @@ class StdimCLI(LightningCLI):
                 self.folder / "encoder",
                 path=self.model.hparams["encoder"],
                 args=self.model.hparams["encoder_args"],
+                pixels=self.datamodule.pixels,
                 results=results,
             )
         path = write_results(self.folder, results)  # last: it says that the run is finished

@@ -37,7 +37,7 @@ class Predictions:
         labels: uint8 [n, V].
         predicted: for each protocol uint8 [n, V].
         shown: int64 [k], positions in `rows` of the frames that are kept as pictures.
-        frames: uint8 [k, 210, 160], these frames.
+        frames: uint8 [k, 210, 160], or [k, 3, 210, 160] in colour, these frames.
     """
 
     variables: tuple[str, ...]

@@ -106,13 +106,14 @@ def data_uri(frame: NDArray[np.uint8]) -> str:
     """Write a frame so that a page can hold it.
 
     Args:
-        frame: uint8 [210, 160].
+        frame: uint8 [210, 160], or [3, 210, 160] in colour.
 
     Returns:
         A ``data:`` address of a PNG.
     """
     png = BytesIO()
-    Image.fromarray(frame).save(png, "PNG", optimize=True)
+    pixels = frame if frame.ndim == 2 else np.moveaxis(frame, 0, -1)
+    Image.fromarray(pixels).save(png, "PNG", optimize=True)
     return f"data:image/png;base64,{b64encode(png.getvalue()).decode()}"
 
 
