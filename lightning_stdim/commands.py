@@ -331,6 +331,7 @@ def benchmark(
     probes: str = "linear",
     classes: str = "all",
     transfer: bool = False,
+    estimate: bool = False,
     mixed_label_sets: bool = False,
 ) -> int:
     """Run games x methods x seeds, then compare with the published tables.
@@ -365,6 +366,8 @@ def benchmark(
         classes: that the paper protocol's probes can predict: all, observed (in training), or both
             with a comma.
         transfer: probe every encoder on the other games, too.
+        estimate: say how long it will take, and what disk and memory it needs, after a minute of
+            calibration; run nothing.
         mixed_label_sets: compare results of different label sets with each other, and published
             numbers, which are for the label set paper, with those of other label sets; the tables
             then say which is whose. By default the first is refused, and published numbers are
@@ -392,8 +395,14 @@ def benchmark(
         classes=classes,
         transfer=transfer,
     )
+    cells = grid(games.split(","), methods.split(","), range(seeds), axes=axes, preset=preset)
+    if estimate:
+        from lightning_stdim.benchmark.estimate import estimate as calibrate
+
+        calibrate(cells, preset=preset, root=root, out=folder, jobs=jobs).print()
+        return 0
     status = run_cells(
-        grid(games.split(","), methods.split(","), range(seeds), axes=axes, preset=preset),
+        cells,
         preset=preset,
         out=folder,
         root=root,
