@@ -176,7 +176,7 @@ def probe(
         epsilon: share of actions replaced by uniform ones; the preset's by default.
         greedy: an agent's most probable action instead of a drawn one; the preset's by default.
         label_set: which labels to score; the preset's by default.
-        controls: also probe with shuffled labels; a third of the converged protocol's time.
+        controls: also probe with shuffled labels; two fifths of the converged protocol's time.
         preset: smoke, laptop, paper or a YAML file: data and probe settings.
         device: where to compute; a GPU if there is one by default.
         out: folder for results.json; by default runs/<game>-probe-<encoder>-seed<seed>.

@@ -83,7 +83,7 @@ class StdimCLI(LightningCLI):
             "--controls",
             type=bool,
             default=True,
-            help="also probe with shuffled labels; a third of the converged protocol's time",
+            help="also probe with shuffled labels; two fifths of the converged protocol's time",
         )
         parser.add_class_arguments(PaperSettings, "paper")
         parser.add_class_arguments(ConvergedSettings, "converged")
