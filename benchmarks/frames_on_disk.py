@@ -35,7 +35,7 @@ def main() -> None:
     collection = store.read(path)
     ways: dict[str, Frames] = {
         "in memory": torch.from_numpy(collection.frames),
-        "on disk": FramesOnDisk(path, len(collection)),
+        "on disk": FramesOnDisk(path, collection.frames.shape),
     }
     episodes = np.stack([collection.episode_start, collection.episode_length], axis=1)
     batches = iter(

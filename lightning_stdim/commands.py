@@ -13,6 +13,7 @@ from typing import Any, Literal
 from jsonargparse import ArgumentParser, auto_cli
 
 LabelSet = Literal["paper", "upstream"]
+Pixels = Literal["luma", "rgb"]
 
 
 def collect(
@@ -25,6 +26,7 @@ def collect(
     policy: str = "random",
     epsilon: float = 0.0,
     greedy: bool = False,
+    pixels: Pixels = "luma",
     label_set: LabelSet | None = None,
 ) -> int:
     """Play a game and store frames, RAM and labels in one HDF5 file.
@@ -43,6 +45,7 @@ def collect(
         epsilon: probability that an action is replaced by a uniform one; the protocol's PPO agent
             has 0.2.
         greedy: an agent's most probable action instead of a drawn one.
+        pixels: of the frames: luma, the protocol's grey, or rgb.
         label_set: of the stored labels; by default the paper's, if it has the game.
 
     Returns:
@@ -64,6 +67,7 @@ def collect(
         policy=policy,
         epsilon=epsilon,
         greedy=greedy,
+        pixels=pixels,
         label_set=label_set,
     )
     if path.stat().st_mtime < started:
@@ -154,10 +158,16 @@ def probe(
     policy: str | None = None,
     epsilon: float | None = None,
     greedy: bool | None = None,
+    pixels: Pixels | None = None,
     label_set: LabelSet | None = None,
     controls: bool = True,
     preset: str = "laptop",
+    hidden: int | None = None,
+    standardize: bool | None = None,
+    classes: Literal["all", "observed"] | None = None,
     device: str | None = None,
+    method: str | None = None,
+    variant: str = "",
     out: str | None = None,
 ) -> int:
     """Score an encoder on a game, with both probe protocols.
@@ -165,8 +175,8 @@ def probe(
     Args:
         encoder: a checkpoint; 'random' for the encoder at its initialisation; 'majority' for the
             most frequent label; or module:callable that returns a torch.nn.Module which takes
-            uint8 [B, 1, 210, 160] and returns [B, D]. Modules are looked up in the current folder
-            first.
+            uint8 [B, 1, 210, 160] (3 channels with --pixels rgb) and returns [B, D]. Modules are
+            looked up in the current folder first.
         game: any spelling, such as pong, MsPacman or ALE/Pong-v5.
         steps: frames to probe on; the preset's by default.
         seed: of the frames, the splits and the probes.
@@ -175,10 +185,19 @@ def probe(
         policy: who plays, as for collect; the preset's by default.
         epsilon: share of actions replaced by uniform ones; the preset's by default.
         greedy: an agent's most probable action instead of a drawn one; the preset's by default.
+        pixels: of the frames, luma or rgb; by default a checkpoint's, else the preset's.
         label_set: which labels to score; the preset's by default.
         controls: also probe with shuffled labels; two fifths of the converged protocol's time.
         preset: smoke, laptop, paper or a YAML file: data and probe settings.
+        hidden: units of a hidden layer in the paper protocol's probes; the preset's by default,
+            which is none.
+        standardize: shift and scale the features for the paper protocol's probes; the preset's by
+            default, which is false.
+        classes: that the paper protocol's probes can predict: all, or those observed in training;
+            the preset's by default, which is all.
         device: where to compute; a GPU if there is one by default.
+        method: name recorded in the results; by default the encoder's.
+        variant: what differs from the preset, recorded in the results.
         out: folder for results.json; by default runs/<game>-probe-<encoder>-seed<seed>.
 
     Returns:
@@ -199,6 +218,7 @@ def probe(
 
     import torch
 
+    from lightning_stdim.checkpoints import encoder_pixels
     from lightning_stdim.datamodules.atari import AtariDataModule
     from lightning_stdim.devices import check_device
     from lightning_stdim.encoders import resolve_encoder
@@ -209,6 +229,13 @@ def probe(
         majority,
     )
 
+    if encoder not in ("random", "majority") and Path(encoder).exists():
+        trained_on = encoder_pixels(encoder)
+        if pixels not in (None, trained_on):
+            raise ConfigurationError(
+                f"{encoder} was trained on {trained_on} frames, not {pixels}: leave out --pixels"
+            )
+        pixels = trained_on
     given = {
         "game": game,
         "probe_steps": steps,
@@ -218,11 +245,14 @@ def probe(
         "policy": policy,
         "epsilon": epsilon,
         "greedy": greedy,
+        "pixels": pixels,
         "label_set": label_set,
         "stage": "probe",
     }
     try:
-        settings = PaperSettings(**budget.get("paper", {}))
+        probes = {"hidden": hidden, "standardize": standardize, "classes": classes}
+        changed = {name: value for name, value in probes.items() if value is not None}
+        settings = PaperSettings(**{**budget.get("paper", {}), **changed})
         strengths = budget.get("converged", {}).get("strengths", ConvergedSettings.strengths)
         converged = ConvergedSettings(
             **{**budget.get("converged", {}), "strengths": tuple(strengths)}
@@ -234,7 +264,9 @@ def probe(
         raise ConfigurationError(f"preset {preset}: {error}") from error
     there = device or ("cuda" if torch.cuda.is_available() else "cpu")
     check_device(there)
-    module = None if encoder == "majority" else resolve_encoder(encoder, seed=seed)
+    module = None
+    if encoder != "majority":
+        module = resolve_encoder(encoder, seed=seed, pixels=data.pixels)
     # A run's own name says more than best.ckpt.
     path = Path(encoder)
     named = path.parent.parent.name if path.parent.name == CHECKPOINTS else path.stem
@@ -262,15 +294,17 @@ def probe(
         folder,
         {
             "game": data.game,
-            "method": {"random": "random-cnn"}.get(encoder, name),
+            "method": method or {"random": "random-cnn"}.get(encoder, name),
             "preset": budget.get("preset"),
+            "variant": variant,
             "seed": seed,
             "scores": scores,
             "budget": {
-                "pretrain_frames": 0,
+                # Of an encoder that was trained elsewhere nothing is known here.
+                "pretrain_frames": 0 if encoder in ("random", "majority") else None,
                 "probe_frames": data.probe_steps,
-                "epochs": 0,
-                "optimizer_steps": 0,
+                "epochs": 0 if encoder in ("random", "majority") else None,
+                "optimizer_steps": 0 if encoder in ("random", "majority") else None,
                 "seconds": round(time.monotonic() - started, 1),
             },
             "command": f"python -m lightning_stdim probe {shlex.join(_OPTIONS)}",
@@ -290,6 +324,16 @@ def benchmark(
     out: str | None = None,
     root: str = "data",
     jobs: int = 1,
+    launcher: str = "",
+    executor: Literal["local", "ray"] = "local",
+    address: str | None = None,
+    cpus: float = 1.0,
+    gpus: float = 0.0,
+    pretrain_steps: str = "",
+    policies: str = "",
+    probes: str = "linear",
+    classes: str = "all",
+    transfer: bool = False,
     mixed_label_sets: bool = False,
 ) -> int:
     """Run games x methods x seeds, then compare with the published tables.
@@ -298,15 +342,32 @@ def benchmark(
     a failed one does not stop the others, and the same command goes on after an interruption.
 
     Args:
-        games: names, separated by commas.
-        methods: names, separated by commas: majority, random-cnn, st-dim, supervised, ...; the
+        games: names, separated by commas; all: the paper's 22.
+        methods: names, separated by commas; all: every one that ships, but for pretrained-agent,
+            which needs a file. Such as majority, random-cnn, st-dim, supervised, ...; the
             class of a method of yours, such as my_module.MyMethod; or a YAML file with options of
             fit, which is called by its stem.
         seeds: how many: 0, 1, ...
         preset: smoke, laptop, paper or a YAML file.
         out: the benchmark's directory; runs/<preset> by default.
         root: folder of the collections, which cells share.
-        jobs: cells that run at the same time.
+        jobs: cells that run at the same time, with cores and GPUs divided between them.
+        launcher: words in front of every cell's command that take it elsewhere, such as Slurm's
+            'srun --gpus 1 --cpus-per-task 8'; with --jobs as many at a time.
+        executor: local, or ray for a Ray cluster, to which --jobs cells at a time are handed.
+        address: of the Ray cluster; by default the one that this machine is part of, or one of
+            this machine alone.
+        cpus: of a cell on Ray, and its number of threads.
+        gpus: of a cell on Ray; 0.25 has four share a GPU.
+        pretrain_steps: numbers of frames to pretrain on in place of the preset's, separated by
+            commas; with as many optimiser steps at most.
+        policies: who plays, separated by commas, as for collect; {game} in a file's name stands
+            for the game. Every encoder is probed on the other policies' frames, too.
+        probes: linear, mlp (one hidden layer on standardised features, under the paper protocol),
+            or both with a comma.
+        classes: that the paper protocol's probes can predict: all, observed (in training), or both
+            with a comma.
+        transfer: probe every encoder on the other games, too.
         mixed_label_sets: compare results of different label sets with each other, and published
             numbers, which are for the label set paper, with those of other label sets; the tables
             then say which is whose. By default the first is refused, and published numbers are
@@ -315,21 +376,34 @@ def benchmark(
     Returns:
         The exit status: 1 if a cell failed.
     """
+    from functools import partial
+
+    from lightning_stdim.benchmark.executors import LocalExecutor
+    from lightning_stdim.benchmark.grid import Axes, grid
+    from lightning_stdim.benchmark.ray_executor import RayExecutor
     from lightning_stdim.benchmark.report import write_report
-    from lightning_stdim.benchmark.runner import run_grid
+    from lightning_stdim.benchmark.runner import run_cells
     from lightning_stdim.errors import ConfigurationError, StoreError
 
     if seeds < 1:
         raise ConfigurationError(f"seeds={seeds} must be at least 1")
     folder = Path(out or Path("runs") / Path(preset).stem)
-    status = run_grid(
-        games=games.split(","),
-        methods=methods.split(","),
-        seeds=range(seeds),
+    axes = Axes.parse(
+        pretrain_steps=pretrain_steps,
+        policies=policies,
+        probes=probes,
+        classes=classes,
+        transfer=transfer,
+    )
+    status = run_cells(
+        grid(games.split(","), methods.split(","), range(seeds), axes=axes, preset=preset),
         preset=preset,
         out=folder,
         root=root,
         jobs=jobs,
+        executor=partial(RayExecutor, address=address, cpus=cpus, gpus=gpus)
+        if executor == "ray"
+        else partial(LocalExecutor, launcher=shlex.split(launcher)),
     )
     if status == 130:
         return status

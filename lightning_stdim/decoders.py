@@ -26,7 +26,7 @@ class MirrorDecoder(nn.Module):
         encoder: its layers must be convolutions, ReLU, flattening and linear layers, one after the
             other, as in :class:`~lightning_stdim.encoders.NatureEncoder`. No weights are shared.
         input_dim: size I of the vectors; by default that of the encoder's own.
-        out_channels: C, frames per observation to make; by default as many as the encoder takes.
+        out_channels: C, channels to make; by default as many as the encoder takes.
 
     Raises:
         EncoderError: the encoder has other layers.

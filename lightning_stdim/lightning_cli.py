@@ -85,6 +85,12 @@ class StdimCLI(LightningCLI):
             default=True,
             help="also probe with shuffled labels; two fifths of the converged protocol's time",
         )
+        parser.add_argument(
+            "--variant",
+            type=str,
+            default="",
+            help="what differs from the preset, recorded in the results",
+        )
         parser.add_class_arguments(PaperSettings, "paper")
         parser.add_class_arguments(ConvergedSettings, "converged")
         parser.set_defaults({"model": "lightning_stdim.methods.STDIM"})
@@ -123,6 +129,14 @@ class StdimCLI(LightningCLI):
                 raise EncoderError(f"{checkpoint} is not a checkpoint of a run of this package")
             self.resume_step = found["global_step"]
         super()._parse_ckpt_path()
+
+    def before_instantiate_classes(self) -> None:
+        """Tell the model the data's pixels, so that ``--data.pixels`` alone says them."""
+        settings = self.config[self.subcommand]
+        arguments = settings["model"].get("init_args", {})
+        # No link of jsonargparse's: it would overrule a --model.pixels without a word.
+        if "pixels" in arguments and settings["data"]["pixels"] == "rgb":
+            arguments["pixels"] = "rgb"
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Give the trainer the run's directory, loggers and checkpoints."""
@@ -262,6 +276,7 @@ class StdimCLI(LightningCLI):
             or getattr(self.model, "name", None)
             or type(self.model).__name__,
             "preset": self._get(self.config, "preset"),
+            "variant": self._get(self.config, "variant"),
             "seed": self._get(self.config, "seed_everything"),
             "scores": scores,
             "budget": budget,
@@ -276,6 +291,7 @@ class StdimCLI(LightningCLI):
                 self.folder / "encoder",
                 path=self.model.hparams["encoder"],
                 args=self.model.hparams["encoder_args"],
+                pixels=self.datamodule.pixels,
                 results=results,
             )
         path = write_results(self.folder, results)  # last: it says that the run is finished

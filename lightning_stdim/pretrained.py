@@ -7,7 +7,8 @@ a ``README.md`` with the scores as its metadata. Neither writing nor reading nee
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,16 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from lightning_stdim import __version__
+from lightning_stdim.datamodules.pixels import Pixels
 from lightning_stdim.encoders import build_encoder
 from lightning_stdim.errors import EncoderError, StoreError
 from lightning_stdim.files import atomically
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+LAYOUT: dict[Pixels, str] = {
+    "luma": "luma of successive frames, the newest last",
+    "rgb": "red, green and blue of successive frames, the newest last",
+}
 
 
 def save_pretrained(
@@ -30,6 +36,7 @@ def save_pretrained(
     *,
     path: str,
     args: Mapping[str, Any] | None = None,
+    pixels: Pixels = "luma",
     results: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write an encoder that :func:`load_pretrained` rebuilds.
@@ -39,6 +46,7 @@ def save_pretrained(
         folder: where to; made if it is missing, files that are there are replaced.
         path: dotted path of its class.
         args: the class's keyword arguments, as plain data.
+        pixels: of the frames that it takes.
         results: content of the run's ``results.json``, for its scores and where they come from.
 
     Returns:
@@ -56,6 +64,8 @@ def save_pretrained(
         "encoder": path,
         "encoder_args": dict(args or {}),
         "input": "uint8 [B, in_channels, 210, 160], values 0 to 255",
+        "pixels": pixels,
+        "channels": LAYOUT[pixels],
         **about,
     }
     with atomically(folder / WEIGHTS) as temporary:
@@ -63,7 +73,7 @@ def save_pretrained(
     with atomically(folder / CONFIG) as temporary:
         temporary.write_text(json.dumps(config, indent=1) + "\n", "utf-8")
     with atomically(folder / CARD) as temporary:
-        temporary.write_text(_card(about), "utf-8")
+        temporary.write_text(_card(about, pixels), "utf-8")
     return folder
 
 
@@ -82,21 +92,46 @@ def load_pretrained(folder: str | Path) -> nn.Module:
         EncoderError: its class is not a module, or the weights do not fit it.
     """
     folder = Path(folder)
-    try:
+    with _reading(folder):
         config = json.loads((folder / CONFIG).read_text("utf-8"))
         path, args = config["encoder"], config["encoder_args"]
         weights = load_file(folder / WEIGHTS)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise StoreError(
-            f"{folder} holds no encoder, or a damaged one: {WEIGHTS} and {CONFIG} must be there "
-            f"and whole ({type(error).__name__}: {error})"
-        ) from error
     encoder = build_encoder(path, args)
     try:
         encoder.load_state_dict(weights)
     except RuntimeError as error:
         raise EncoderError(f"the weights in {folder} do not fit {path}: {error}") from error
     return encoder.eval()
+
+
+def pretrained_pixels(folder: str | Path) -> Pixels:
+    """Tell which frames an encoder that :func:`save_pretrained` wrote takes.
+
+    Args:
+        folder: its folder.
+
+    Returns:
+        What their pixels are.
+
+    Raises:
+        StoreError: a file is missing or damaged.
+    """
+    with _reading(folder):
+        config = json.loads((Path(folder) / CONFIG).read_text("utf-8"))
+        pixels: Pixels = config.get("pixels", "luma")  # as all were before there were others
+    return pixels
+
+
+@contextmanager
+def _reading(folder: str | Path) -> Iterator[None]:
+    """Make one error of what can be wrong with a folder."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, AttributeError, SafetensorError) as error:
+        raise StoreError(
+            f"{folder} holds no encoder, or a damaged one: {WEIGHTS} and {CONFIG} must be there "
+            f"and whole ({type(error).__name__}: {error})"
+        ) from error
 
 
 def _about(results: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,7 +156,7 @@ def _about(results: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _card(about: Mapping[str, Any]) -> str:
+def _card(about: Mapping[str, Any], pixels: Pixels) -> str:
     """Write the hub's description: metadata in YAML, then text."""
     metadata: dict[str, Any] = {
         "library_name": "lightning_stdim",
@@ -131,7 +166,8 @@ def _card(about: Mapping[str, Any]) -> str:
         "# An encoder of Atari frames",
         "",
         "Rebuild it with `lightning_stdim.load_encoder(folder)`: a `torch.nn.Module` from uint8",
-        "frames `[B, in_channels, 210, 160]` to vectors.",
+        "frames `[B, in_channels, 210, 160]` to vectors. The channels are the",
+        f"{LAYOUT[pixels]}.",
     ]
     if about:
         name = f"{about['method']} on {about['game']}"

@@ -104,6 +104,7 @@ def _facts(part: Description) -> dict[str, str]:
         "greedy": {None: "–", True: "yes", False: "no"}[part.greedy],
         "seed": str(part.seed),
         "label set": part.label_set,
+        "pixels": part.pixels,
         "frames": str(part.frames),
         "unique frames": f"{part.unique_frames} ({part.unique_share:.1%})",
         "test frames seen before": (

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from matplotlib.image import imread
 
 import lightning_stdim.lightning_cli  # noqa: F401  Lightning's logger keeps the stderr it finds
 from lightning_stdim.cli import main
@@ -245,6 +246,37 @@ def test_probe_a_module_of_the_user(small, tmp_path, monkeypatch):
     assert "controls" not in found
     assert main(probe(small, "mine:Flat")) == 2
     assert main(probe(small, "mine:number")) == 2
+
+
+def test_colour_from_frames_to_scores(shrunk, small, tmp_path, capsys):
+    """One option has everything in colour: data, encoder, decoder, pictures and probes."""
+    colour = [*shrunk, "--data.game=breakout", "--data.steps=1500", "--data.probe_steps=3000"]
+    words = [*colour, "--data.pixels=rgb", "--model=VAE", "--out=run"]
+    small_encoder = {"resize": [84, 84], "feature_dim": 8}
+    assert main(["fit", *words, f"--model.encoder_args={json.dumps(small_encoder)}"]) == 0
+    run = tmp_path / "run"
+    found = results(run)
+    assert found["scores"]["provenance"]["collection"]["pixels"] == "rgb"
+    config = json.loads((run / "encoder" / "config.json").read_text())
+    assert (config["pixels"], config["encoder_args"]) == (
+        "rgb",
+        {"in_channels": 3, **small_encoder},
+    )
+    picture = imread(run / "reconstructions" / "epoch-001.png")
+    assert np.ptp(picture[:84, :, :3], axis=2).max() > 0.5  # Breakout's bricks
+    assert main(["validate", "--ckpt_path=run/checkpoints/best.ckpt"]) == 0
+    there = ["--game=breakout", "--steps=3000", "--out=probed"]
+    assert main([*probe(small, "run/encoder"), *there]) == 0  # it says what it takes
+    again = results(tmp_path / "probed")["scores"]["protocols"]["converged"]
+    assert again.keys() == found["scores"]["protocols"]["converged"].keys()
+    capsys.readouterr()
+    for wrong, message in (
+        ([*probe(small, "run/encoder"), "--pixels=luma"], "trained on rgb frames, not luma"),
+        (["fit", *shrunk, "--model.pixels=rgb"], "--data.pixels alone"),
+        (["fit", *colour, "--data.pixels=rgb", "--model.encoder_args.in_channels=4"], "takes 4"),
+    ):
+        assert main(wrong) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_probe_random_and_majority(small, tmp_path):

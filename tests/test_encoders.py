@@ -10,7 +10,10 @@ from lightning_stdim.encoders import (
     NatureEncoder,
     build_encoder,
     feature_dim_of,
+    frame_stack,
     require_local_map,
+    resolve_encoder,
+    with_channels,
 )
 from lightning_stdim.errors import ConfigurationError, EncoderError
 
@@ -163,10 +166,45 @@ class Plain(nn.Module):
         return frames.flatten(1)[:, : self.size].float()
 
 
+@pytest.mark.parametrize(
+    ("in_channels", "channels", "frames"), [(None, 1, 1), (None, 3, 1), (4, 1, 4), (6, 3, 2)]
+)
+def test_how_many_frames_a_backbone_takes(in_channels, channels, frames):
+    encoder = Plain() if in_channels is None else NatureEncoder(in_channels)
+    assert frame_stack(encoder, channels) == frames
+
+
+def test_the_random_encoder_takes_the_frames_that_there_are():
+    assert [resolve_encoder("random", pixels=p).in_channels for p in ("luma", "rgb")] == [1, 3]
+
+
+@pytest.mark.parametrize("in_channels", [1, 4])
+def test_no_number_of_colour_frames_fits(in_channels):
+    with pytest.raises(ConfigurationError, match=f"takes {in_channels} channels, and a colour"):
+        frame_stack(NatureEncoder(in_channels), 3)
+
+
+NATURE = "lightning_stdim.encoders.NatureEncoder"
+
+
+@pytest.mark.parametrize(
+    ("path", "args", "pixels", "expected"),
+    [
+        (NATURE, {"resize": [84, 84]}, "luma", {"resize": [84, 84]}),
+        (NATURE, None, "rgb", {"in_channels": 3}),
+        (NATURE, {"in_channels": 6}, "rgb", {"in_channels": 6}),
+        (f"{__name__}.Plain", {"size": 2}, "rgb", {"size": 2}),  # has no such argument
+    ],
+)
+def test_in_colour_an_encoder_has_three_channels(path, args, pixels, expected):
+    assert with_channels(path, args, pixels) == expected
+
+
 def test_the_size_of_any_backbone_s_vector():
     assert feature_dim_of(NatureEncoder(feature_dim=9)) == 9
     plain = Plain().train()
     assert feature_dim_of(plain) == 3
+    assert feature_dim_of(Plain(3 * 210 * 160), channels=3) == 3 * 210 * 160
     assert plain.training
     with pytest.raises(EncoderError, match="Linear failed on uint8 frames"):
         feature_dim_of(nn.Linear(2, 2))

@@ -13,6 +13,34 @@ from lightning_stdim.presets import method_names, method_path, preset_path
 METHODS = ("majority", "random-cnn", "st-dim", "supervised")
 """Those that are compared unless others are named; ``"majority"`` is probed without a model."""
 
+NEEDS_FILE = ("pretrained-agent",)
+"""Methods that no name alone configures: a YAML file has to say which agent."""
+
+
+Option = tuple[str, str]
+"""A change of what the preset says: a name from FIT or PROBE, and the value."""
+
+FIT = {
+    "steps": "--data.steps",
+    "max_epochs": "--trainer.max_epochs",
+    "policy": "--data.policy",
+}
+"""What may be changed for a run that trains, and the option of ``fit`` for it."""
+
+PROBE = {
+    "policy": "--policy",
+    "hidden": "--hidden",
+    "standardize": "--standardize",
+    "classes": "--classes",
+}
+"""The same for a run that only probes."""
+
+UNSAID = ("max_epochs", "standardize")
+"""Options that follow from another one, and do not make a name longer."""
+
+ENCODER = "encoder"
+"""The folder of a run that holds its encoder."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -23,19 +51,40 @@ class Cell:
         method: ``"majority"``, a name from ``presets.method_names``, the class of a method such as
             ``"my_module.MyMethod"``, or a YAML file with the options of ``fit`` that make it.
         seed: seeds the collections, the splits, the initialisation and the training.
+        options: what differs from the preset.
+        source: the run whose encoder this one probes, in another way or on another game; None for
+            a run that trains its own.
     """
 
     game: str
     method: str
     seed: int
+    options: tuple[Option, ...] = ()
+    source: Cell | None = None
 
     def __str__(self) -> str:
-        return f"{self.game} {self.name} seed {self.seed}"
+        return f"{self.game} {' '.join(filter(None, (self.name, self.variant)))} seed {self.seed}"
 
     @property
     def name(self) -> str:
         """What results and directories call the method; of a file its stem."""
         return Path(self.method).stem if _is_file(self.method) else self.method
+
+    @property
+    def variant(self) -> str:
+        """What differs from the preset, in words: ``"steps=3000"``; empty if nothing does.
+
+        Of a run that only probes: what its encoder was trained with, and then, after ``probe.``,
+        what differs in the probe; ``from=`` the game that it was trained on, if it is another.
+        """
+        prefix = "probe." if self.source else ""
+        words = [self.source.variant] if self.source else []
+        if self.source and self.source.game != self.game:
+            words.append(f"from={self.source.game}")
+        for key, value in self.options:
+            if key not in UNSAID:
+                words.append(f"{prefix}{key}={_short(value) if key == 'policy' else value}")
+        return ",".join(filter(None, words))
 
     def folder(self, out: Path) -> Path:
         """Name the run's directory.
@@ -44,9 +93,10 @@ class Cell:
             out: the benchmark's directory.
 
         Returns:
-            ``out/<game>/<name>/seed<seed>``.
+            ``out/<game>/<name>/seed<seed>``, with the variant after the name.
         """
-        return out / self.game / self.name / f"seed{self.seed}"
+        name = ",".join(filter(None, (self.name, self.variant)))
+        return out / self.game / name / f"seed{self.seed}"
 
     def arguments(self, *, preset: str, root: str | Path, out: Path) -> list[str]:
         """Spell out the command that makes this run, after ``python -m lightning_stdim``.
@@ -63,9 +113,12 @@ class Cell:
             ConfigurationError: there is no such preset.
         """
         folder, seed = self.folder(out), str(self.seed)
-        if self.method == "majority":
-            words = ["probe", "--encoder", "majority", "--preset", preset, "--root", str(root)]
+        if self.source or self.method == "majority":
+            encoder = str(self.source.folder(out) / ENCODER) if self.source else self.method
+            words = ["probe", "--encoder", encoder, "--preset", preset, "--root", str(root)]
             words += ["--game", self.game, "--seed", seed]
+            words += ["--method", self.name] if self.source else []
+            names = PROBE
         else:
             words = ["fit", "--config", _shown(preset_path(preset))]
             if self.method in method_names():
@@ -75,10 +128,20 @@ class Cell:
             else:
                 words += ["--model", self.method]
             words += ["--data.root", str(root), "--data.game", self.game, "--seed_everything", seed]
+            names = FIT
+        for key, value in self.options:
+            words += [names[key], value]
+        words += ["--variant", self.variant] if self.variant else []
         words += ["--out", str(folder)]
         if has_checkpoint(folder):
             words += ["--ckpt_path", "last"]
         return words
+
+
+def _short(policy: str) -> str:
+    """Name an agent by its file; by its folder if the file's name says nothing."""
+    path = Path(policy)
+    return path.parent.name if path.stem == "policy" and path.parent.name else path.stem
 
 
 def _is_file(method: str) -> bool:
@@ -104,6 +167,11 @@ def check_method(name: str) -> str:
         ConfigurationError: it is none of them, or a file that is not there or takes another's name.
     """
     known = ["majority", *method_names()]
+    if name in NEEDS_FILE:
+        raise ConfigurationError(
+            f"{name} needs settings of its own: give a YAML file with them instead of the name "
+            f"(see docs/methods/{name}.md)"
+        )
     if _is_file(name):
         if not Path(name).is_file():
             raise ConfigurationError(f"there is no file {name} to configure a method")

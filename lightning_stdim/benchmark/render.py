@@ -109,11 +109,14 @@ def tidy_csv(tables: Sequence[Table]) -> str:
     Returns:
         Lines of game, metric, kind of row, row, group, method, protocol, value, half_width (of
         the 95 % interval; empty for one run), runs (empty for published numbers), derived (1 if no
-        published table prints the number), label_set (with its version). Numbers are not rounded.
+        published table prints the number), label_set (with its version), variant (in what our
+        runs differ from their preset). Numbers are not rounded.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    head = "game metric kind row group method protocol value half_width runs derived label_set"
+    head = (
+        "game metric kind row group method protocol value half_width runs derived label_set variant"
+    )
     writer.writerow(head.split())
     for table in tables:
         for row, cells in zip(table.rows, table.cells, strict=True):
@@ -122,7 +125,7 @@ def tidy_csv(tables: Sequence[Table]) -> str:
                     where = (table.game, table.metric, row.kind, row.name)
                     whose = (column.group, column.method, column.protocol)
                     what = (cell.value, cell.half_width, cell.runs, int(cell.derived))
-                    writer.writerow((*where, *whose, *what, column.labels))
+                    writer.writerow((*where, *whose, *what, column.labels, column.variant))
     return text.getvalue()
 
 

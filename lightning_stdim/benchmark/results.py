@@ -69,12 +69,17 @@ class Budget(TypedDict, total=False):
 
 
 class Results(TypedDict):
-    """The content of ``results.json``."""
+    """The content of ``results.json``.
+
+    ``variant`` says in what a run differs from its preset, such as ``"steps=3000"``; absent or
+    empty if in nothing.
+    """
 
     schema: int
     game: str
     method: str
     preset: str | None
+    variant: NotRequired[str]
     seed: int
     scores: Scores
     budget: Budget

@@ -128,6 +128,7 @@ class Column:
         protocol: such as ``"converged"``; empty for published numbers.
         labels: the label set and its version, such as ``"paper 1"``.
         budget: text by BUDGET_ROWS, what the numbers cost; an entry not known is absent.
+        variant: in what our runs differ from their preset; may be empty.
     """
 
     group: Group
@@ -135,11 +136,13 @@ class Column:
     protocol: str = ""
     labels: str = PUBLISHED_LABELS
     budget: dict[str, str] = field(default_factory=dict)
+    variant: str = ""
 
     @property
     def title(self) -> str:
-        """The method's display name."""
-        return METHODS.get(self.method, self.method)
+        """The method's display name, and the variant."""
+        name = METHODS.get(self.method, self.method)
+        return f"{name} ({self.variant})" if self.variant else name
 
     @property
     def subtitle(self) -> str:
@@ -242,14 +245,17 @@ class _Source:
 
 def _ours(runs: Sequence[Results], metric: Metric) -> Iterator[_Source]:
     rank = _rank(METHODS)
-    kinds = {(run["method"], _labels(run)) for run in runs}
-    for method, labels in sorted(kinds, key=lambda kind: (rank(kind[0]), kind[1])):
-        of_kind = [run for run in runs if (run["method"], _labels(run)) == (method, labels)]
+    kinds: dict[tuple[str, str, str], list[Results]] = defaultdict(list)
+    for run in runs:
+        kinds[run["method"], run.get("variant", ""), _labels(run)].append(run)
+    for kind in sorted(kinds, key=lambda kind: (rank(kind[0]), *kind[1:])):
+        method, variant, labels = kind
+        of_kind = kinds[kind]
         protocols = {name for run in of_kind for name in run["scores"]["protocols"]}
         for protocol in sorted(protocols, key=_rank(PROTOCOLS)):
             having = [run for run in of_kind if protocol in run["scores"]["protocols"]]
             budget = _budget([run["budget"] for run in having])
-            column = Column("ours", method, protocol, labels, budget)
+            column = Column("ours", method, protocol, labels, budget, variant)
             yield _Source(column, [run["scores"]["protocols"][protocol][metric] for run in having])
 
 

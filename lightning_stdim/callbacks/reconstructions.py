@@ -94,7 +94,8 @@ class Reconstructions(Callback):
 
         assert isinstance(pl_module, Reconstructs)
         shown = SequenceBatch(batch.frames[:, : self.samples], batch.anchors[: self.samples])
-        picture = _picture(*pl_module.reconstruct(shown))
+        channels = getattr(pl_module, "channels", 1)
+        picture = _picture(*pl_module.reconstruct(shown), channels)
         folder = Path(trainer.default_root_dir) / "reconstructions"
         with atomically(folder / f"epoch-{epoch:03}.png", durable=False) as temporary:
             imsave(temporary, picture, format="png")
@@ -105,9 +106,9 @@ class Reconstructions(Callback):
                 )
 
 
-def _picture(target: Tensor, made: Tensor) -> np.ndarray:
+def _picture(target: Tensor, made: Tensor, channels: int) -> np.ndarray:
     """Lay out frames, the target above what was made: uint8 [height, width, 3]."""
-    rows = torch.stack([target, made])[:, :, -1].float().cpu()  # [2, B, H, W]
+    rows = torch.stack([target, made])[:, :, -channels:].float().cpu()  # [2, B, 1 or 3, H, W]
     rows = F.pad((255 * rows).round(), (0, GAP, 0, GAP), value=255)
-    grey = rows.permute(0, 2, 1, 3).flatten(0, 1).flatten(1)[:-GAP, :-GAP]
-    return grey.byte().unsqueeze(2).expand(-1, -1, 3).numpy()
+    colours = rows.permute(0, 3, 1, 4, 2).flatten(0, 1).flatten(1, 2)[:-GAP, :-GAP]
+    return colours.byte().expand(-1, -1, 3).numpy()

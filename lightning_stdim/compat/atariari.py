@@ -54,7 +54,7 @@ summary_key_dict: dict[str, list[str]] = {
 """For every score category the variables that count in it, of all games."""
 
 Episodes = list[list[Tensor]]
-"""Episodes of frames, each uint8 [1, 210, 160]."""
+"""Episodes of frames, each uint8 [1, 210, 160], or [3, 210, 160] in colour."""
 Labels = list[list[dict[str, int]]]
 """For every frame of every episode its labels by the variables' names."""
 
@@ -163,7 +163,7 @@ def get_episodes(
         num_processes: processes that collect; they do not change the frames.
         num_frame_stack: 1 only.
         downsample: False only.
-        color: False only.
+        color: RGB frames.
         entropy_threshold: variables of a lower label entropy, in nats, are left out.
         collect_mode: ``"random_agent"`` only.
         train_mode: ``"probe"`` or ``"train_encoder"``.
@@ -180,7 +180,6 @@ def get_episodes(
     """
     _only("num_frame_stack", num_frame_stack, 1, "stack the frames of an episode yourself")
     _only("downsample", downsample, False, "labels are for whole frames")
-    _only("color", color, False, "frames are stored as luma")
     _only(
         "collect_mode",
         collect_mode,
@@ -198,6 +197,7 @@ def get_episodes(
         seed=seed,
         workers=num_processes,
         root=root,
+        pixels="rgb" if color else "luma",
         label_set=LABEL_SET,
         entropy_threshold=entropy_threshold,
         min_episode_length=min_episode_length + 2,  # ours have the state that ends them, too
@@ -211,7 +211,7 @@ def get_episodes(
         seed=seed,
         min_length=module.min_episode_length,
     )
-    frames = torch.from_numpy(collection.frames).unsqueeze(1)
+    frames = _with_channels(torch.from_numpy(collection.frames))
     episodes = torch.split(frames, collection.episode_length.tolist())
     return [list(episodes[e]) for e in split["train"]], [list(episodes[e]) for e in split["val"]]
 
@@ -227,12 +227,17 @@ def _probe_episodes(
         lengths = torch.unique_consecutive(number, return_counts=True)[1].tolist()
         # Without duplicates a test episode can have one frame left: the reference drops it then.
         episodes = [part for part in torch.split(positions, lengths) if len(part) > 1]
-        frames = [list(data.frames[part].unsqueeze(1)) for part in episodes]
+        frames = [list(_with_channels(data.frames[part])) for part in episodes]
         rows = [data.labels[part].tolist() for part in episodes]
         return frames, [[dict(zip(data.variables, v, strict=True)) for v in row] for row in rows]
 
     (train, train_labels), (val, val_labels), (test, test_labels) = map(of, data.splits)
     return train, val, train_labels, val_labels, test, test_labels
+
+
+def _with_channels(frames: Tensor) -> Tensor:
+    """Give luma frames a channel, too: uint8 [n, C, 210, 160]."""
+    return frames.unsqueeze(1) if frames.ndim == 3 else frames
 
 
 class ProbeTrainer:
@@ -242,7 +247,7 @@ class ProbeTrainer:
     reference encodes for every probe, in whatever mode the encoder is, and keeps the last ones.
 
     Args:
-        encoder: takes float frames [B, 1, 210, 160] in [0, 1] and returns float [B, D].
+        encoder: takes float frames [B, C, 210, 160] in [0, 1] and returns float [B, D].
         method_name: kept as the attribute ``method``.
         wandb: None only.
         patience: epochs without better validation accuracy before a probe stops.
@@ -428,15 +433,13 @@ def _probe_data(
                 f"{split}: {len(frames) - start} frames and {len(labels) - start} labels: there "
                 "must be as many, and some"
             )
-    if frames[0].shape[0] != 1:
-        raise ConfigurationError(f"frames are {list(frames[0].shape)}: expected [1, 210, 160]")
     return ProbeData(
         game="",
         label_set=LABEL_SET,
         variables=variables,
         categories={name: _CATEGORIES.get(name, ()) for name in variables},
         dropped={},
-        frames=torch.cat(frames),
+        frames=torch.stack(frames),
         labels=torch.tensor(labels),
         splits=positions,
     )

@@ -24,6 +24,7 @@ from lightning_stdim.datamodules.labels import (
     canonical_game,
     default_label_set,
 )
+from lightning_stdim.datamodules.pixels import Pixels, frame_shape
 from lightning_stdim.datamodules.policies import PolicySettings
 from lightning_stdim.datamodules.probe_data import load_probe_data
 from lightning_stdim.datamodules.samplers import (
@@ -34,7 +35,7 @@ from lightning_stdim.datamodules.samplers import (
     other_frames,
 )
 from lightning_stdim.datamodules.splits import Int64, SplitOrder, frames_of, split_episodes
-from lightning_stdim.datamodules.stacking import stacked
+from lightning_stdim.datamodules.stacking import observations
 from lightning_stdim.errors import ConfigurationError
 
 PROBE_SEED_OFFSET = 1_000_000
@@ -53,7 +54,8 @@ class AtariDataModule(LightningDataModule):
 
     What the batches are like is what the LightningModule asks for by its attributes ``data_stage``,
     ``sequence_length`` (2), ``batch_size`` (64), ``frame_stack`` (1) and ``needs_others`` (False);
-    the first three can be given here instead.
+    the first three can be given here instead. Its ``pixels``, if it has any, must be those of the
+    frames.
 
     Frames that do not fit in memory stay compressed on disk, and every batch reads its own: slower,
     with the same numbers.
@@ -76,6 +78,7 @@ class AtariDataModule(LightningDataModule):
         epsilon: probability that an action is replaced by a uniform one; the protocol's PPO agent
             has 0.2.
         greedy: an agent's most probable action instead of a drawn one.
+        pixels: of the frames: ``"luma"``, the protocol's, or ``"rgb"``, three channels a frame.
         label_set: ``"paper"``, the 308 labels that the paper scored, or ``"upstream"``, today's;
             by default the paper's where it has the game.
         entropy_threshold: variables whose labels have a lower entropy over the probe collection,
@@ -110,9 +113,10 @@ class AtariDataModule(LightningDataModule):
         batch_size: int | None = None,
         root: str = "data",
         workers: int | None = None,
-        policy: str = "random",
+        policy: str | os.PathLike[str] = "random",
         epsilon: float = 0.0,
         greedy: bool = False,
+        pixels: Pixels = "luma",
         label_set: LabelSet | None = None,
         entropy_threshold: float = 0.6,
         sampling: Sampling = "frames",
@@ -128,6 +132,7 @@ class AtariDataModule(LightningDataModule):
         super().__init__()
         if seed is None:
             seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
+        policy = os.fspath(policy) if isinstance(policy, os.PathLike) else policy  # plain data
         for name, value in (
             ("steps", steps),
             ("probe_steps", probe_steps),
@@ -140,6 +145,7 @@ class AtariDataModule(LightningDataModule):
                 raise ConfigurationError(f"data.{name}={value} must be at least 1")
         if not 0 <= seed < PROBE_SEED_OFFSET:
             raise ConfigurationError(f"data.seed={seed} must lie in 0..{PROBE_SEED_OFFSET - 1}")
+        frame_shape(pixels)  # fails early for what is neither
         self.game = canonical_game(game)
         label_set = label_set or default_label_set(self.game)
         annotation(self.game, label_set)  # fails early for a game without labels in this set
@@ -151,6 +157,7 @@ class AtariDataModule(LightningDataModule):
         self.root = Path(root)
         self.workers = workers or os.cpu_count() or 1
         self.policy = PolicySettings(policy=policy, epsilon=epsilon, greedy=greedy)
+        self.pixels: Pixels = pixels
         self.label_set: LabelSet = label_set
         self.entropy_threshold = entropy_threshold
         self.sampling = sampling
@@ -213,6 +220,7 @@ class AtariDataModule(LightningDataModule):
             seed=self.seed + (PROBE_SEED_OFFSET if which == "probe" else 0),
             workers=self.workers,
             root=self.root,
+            pixels=self.pixels,
             **asdict(self.policy),
         )
 
@@ -221,7 +229,15 @@ class AtariDataModule(LightningDataModule):
 
         The probe collection comes first and always: a run ends with probes, and fails at its
         beginning if they cannot be made.
+
+        Raises:
+            ConfigurationError: the LightningModule takes other pixels.
         """
+        if (asked := self._asked("pixels", self.pixels)) != self.pixels:
+            raise ConfigurationError(
+                f"the model takes {asked} frames and data.pixels={self.pixels}: give both the same "
+                "pixels (on the command line --data.pixels alone), or take another model"
+            )
         self._load_probe(with_frames=False)
         if self.stage == "pretrain":
             self.collect("pretrain")
@@ -238,7 +254,8 @@ class AtariDataModule(LightningDataModule):
     def _load(self, which: Stage, fractions: dict[str, float]) -> None:
         path = self.collect(which)
         collection = store.read(path, with_frames=False)
-        self._frames = load_frames(path, len(collection), processes=self._processes)
+        shape = (len(collection), *collection.frames.shape[1:])
+        self._frames = load_frames(path, shape, processes=self._processes)
         split = split_episodes(
             collection.episode_length,
             fractions=fractions,
@@ -285,17 +302,17 @@ class AtariDataModule(LightningDataModule):
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Give what a checkpoint keeps of the data: whose frames they are."""
-        return {"policy_sha256": self.policy.attributes()["policy_sha256"]}
+        """Give what a checkpoint keeps of the data: whose frames they are, and of which pixels."""
+        return {"policy_sha256": self.policy.attributes()["policy_sha256"], "pixels": self.pixels}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Refuse to go on with another agent's frames.
+        """Refuse to go on with another agent's frames, or with other pixels.
 
         Args:
             state_dict: what :meth:`state_dict` gave.
 
         Raises:
-            ConfigurationError: the policy's file is not what it was.
+            ConfigurationError: the policy's file or the pixels are not what they were.
         """
         now = self.state_dict()["policy_sha256"]
         if (then := state_dict.get("policy_sha256", now)) != now:
@@ -303,6 +320,11 @@ class AtariDataModule(LightningDataModule):
                 f"policy {self.policy.policy!r} has changed: the checkpoint's run had its file "
                 f"with SHA-256 {then[:8]}..., now it is {now[:8]}...: put the old file back, or "
                 "start another run"
+            )
+        if (pixels := state_dict.get("pixels", "luma")) != self.pixels:
+            raise ConfigurationError(
+                f"data.pixels={self.pixels}, but the checkpoint's run had {pixels}: leave it out, "
+                "or start another run"
             )
 
     def teardown(self, stage: str) -> None:
@@ -384,19 +406,19 @@ class AtariDataModule(LightningDataModule):
         if labels is not None:
             starts = self.probe_data().episode_start
             assert starts is not None
-            observations = frames[stacked(index, starts.to(index.device), size)]
-            return ProbeBatch(observations.to(device), labels[index.to(labels.device)].to(device))
+            seen = observations(frames, index, starts.to(index.device), size).to(device)
+            return ProbeBatch(seen, labels[index.to(labels.device)].to(device))
         start, length = self._bounds.to(index.device)
         offsets = torch.arange(1 - self.sequence_length, 1, device=frames.device)
         times = offsets[:, None] + index  # [T, B]
         episode = torch.bucketize(index, start, right=True) - 1
         if self.wrap_episodes:
             times = start[episode] + (times - start[episode]) % length[episode]
-        sequences = frames[stacked(times, start, size)].to(device)  # [T, B, C, 210, 160]
+        sequences = observations(frames, times, start, size).to(device)  # [T, B, C, 210, 160]
         others = None
         if self._asked("needs_others", False):
             chosen = other_frames(index, start[episode], length[episode], self._chance(index))
-            others = frames[stacked(chosen, start, size)].to(device)
+            others = observations(frames, chosen, start, size).to(device)
         return SequenceBatch(sequences, index.to(device), others)
 
     def _chance(self, positions: Tensor) -> Tensor:

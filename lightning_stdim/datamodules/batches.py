@@ -30,8 +30,9 @@ class SequenceBatch(NamedTuple):
 
     Attributes:
         frames: uint8 [T, B, C, 210, 160], values 0 to 255. ``frames[k]`` are the observations at
-            time ``t - (T - 1) + k`` where t is the anchor's time; T is 2 for a pair. C is 1, or the
-            number of successive frames per observation that the encoder takes, the newest last.
+            time ``t - (T - 1) + k`` where t is the anchor's time; T is 2 for a pair. C is the
+            channels of a frame, 1 or in colour 3, times the number of successive frames per
+            observation that the encoder takes, the newest last.
         anchors: int64 [B], the last frames' positions in the collection.
         others: uint8 [B, C, 210, 160], for each anchor another observation of its episode, drawn
             uniformly; None for methods that do not ask for it.
@@ -95,8 +96,8 @@ class ProbeData:
         categories: for each scored variable the score categories that it counts in (none, one or
             two).
         dropped: for each variable that is not scored, the reason in words.
-        frames: uint8 [N, 210, 160], every frame of the collection: a tensor, or what is indexed
-            like one where they do not fit in memory.
+        frames: uint8 [N, 210, 160], or [N, 3, 210, 160] in colour, every frame of the collection:
+            a tensor, or what is indexed like one where they do not fit in memory.
         labels: int64 [N, V], values 0 to 255.
         splits: for ``"train"``, ``"val"`` and ``"test"`` the int64 [n] positions of their frames
             in ``frames``, ascending, without the test frames that duplicate another split's.

@@ -27,6 +27,7 @@ from lightning_stdim.datamodules.labels import (
     default_label_set,
 )
 from lightning_stdim.datamodules.partial import Partial, has_pieces
+from lightning_stdim.datamodules.pixels import Pixels, frame_shape
 from lightning_stdim.datamodules.policies import PolicySettings
 from lightning_stdim.datamodules.seeds import game_seed
 from lightning_stdim.datamodules.worker import Crew
@@ -47,6 +48,7 @@ def collect(
     policy: str | os.PathLike[str] = "random",
     epsilon: float = 0.0,
     greedy: bool = False,
+    pixels: Pixels = "luma",
     label_set: LabelSet | None = None,
     progress: bool = True,
 ) -> Path:
@@ -68,6 +70,8 @@ def collect(
         epsilon: probability that an action is replaced by a uniform one, 0 to 1; the protocol's
             PPO agent has 0.2.
         greedy: an agent's most probable action instead of a drawn one.
+        pixels: ``"luma"``, the protocol's grey frames, or ``"rgb"``. The games are the same: an
+            agent sees luma in either case.
         label_set: which variables to label; by default the paper's where it has the game, else the
             upstream ones.
         progress: show a progress bar, and a line when waiting for another process, on the standard
@@ -91,7 +95,14 @@ def collect(
     default = default_label_set(game)
     labels = annotation(game, label_set or default)
     labels.check_bytes()
-    suffix = "" if labels.label_set == default else f"-{labels.label_set}"
+    frame_shape(pixels)  # checks it
+    # What path and command do not tell is the default.
+    choices = {
+        "pixels": "" if pixels == "luma" else pixels,
+        "label_set": "" if labels.label_set == default else labels.label_set,
+    }
+    chosen = {name: choice for name, choice in choices.items() if choice}
+    suffix = "".join(f"-{choice}" for choice in chosen.values())
     path = Path(root) / f"{game}-{who.label()}-seed{seed}-{steps}{suffix}.h5"
     folder = path.with_name(f"{path.name}.partial")
     # os.path.exists is false for what may not be looked at; writing it then says why.
@@ -105,14 +116,14 @@ def collect(
             "label_set_version": labels.version,
             "command": f"python -m lightning_stdim collect --game {game} --steps {steps} "
             f"--seed {seed}{who.options()}"
-            + (f" --label_set {labels.label_set}" if suffix else ""),
+            + "".join(f" --{name} {choice}" for name, choice in chosen.items()),
             "lightning_stdim": __version__,
             "schema": store.SCHEMA,
         }
         with _alone(path, progress):
             try:
                 if not path.exists():
-                    _collect(folder, attributes, who, workers, progress).replace(path)
+                    _collect(folder, attributes, who, pixels, workers, progress).replace(path)
             finally:
                 if path.exists() or not has_pieces(folder):
                     shutil.rmtree(folder, ignore_errors=True)
@@ -132,17 +143,29 @@ def _integer(name: str, value: SupportsIndex, *, least: int) -> int:
 
 
 def _collect(
-    folder: Path, attributes: dict[str, Any], who: PolicySettings, workers: int, progress: bool
+    folder: Path,
+    attributes: dict[str, Any],
+    who: PolicySettings,
+    pixels: Pixels,
+    workers: int,
+    progress: bool,
 ) -> Path:
     """Collect what is missing; give the whole file, which is still in the folder of the pieces."""
     game, steps, seed = (attributes[name] for name in ("game", "steps", "seed"))
-    orders = {"game": game, "policy": asdict(who), "seed": seed, "folder": str(folder)}
-    with Crew(workers, {**orders, "size": PIECE_ROWS}) as crew:
+    orders = {
+        "game": game,
+        "policy": asdict(who),
+        "pixels": pixels,
+        "seed": seed,
+        "folder": str(folder),
+        "size": PIECE_ROWS,
+    }
+    with Crew(workers, orders) as crew:
         attributes = attributes | crew.settings()
         partial = Partial(folder, {**attributes, "piece_rows": PIECE_ROWS})
         with progress_bar(f"collecting {game}", steps, enabled=progress) as update:
             pieces = _play(partial, crew, workers, steps, _with_rate(update, steps))
-            return _assemble(partial, attributes, pieces)
+            return _assemble(partial, attributes, pixels, pieces)
 
 
 def _play(
@@ -169,7 +192,10 @@ def _play(
 
 
 def _assemble(
-    partial: Partial, attributes: dict[str, Any], pieces: Iterator[tuple[int, Path]]
+    partial: Partial,
+    attributes: dict[str, Any],
+    pixels: Pixels,
+    pieces: Iterator[tuple[int, Path]],
 ) -> Path:
     """Put the pieces together while they come, cut after the last step."""
     steps = attributes["steps"]
@@ -190,7 +216,7 @@ def _assemble(
             firsts.append(row)
             returns[game] += float(columns["rewards"].sum())
             row += len(columns["actions"])
-            yield from recording.frames(columns)
+            yield from recording.frames(columns, frame_shape(pixels))
 
     def states(rows: slice) -> store.Columns:
         nonlocal over
@@ -224,6 +250,7 @@ def _assemble(
             states,
             finish,
             variables=labels.variables,
+            pixels=pixels,
         )
     except (StoreError, KeyboardInterrupt) as error:
         reason = str(error) or "interrupted"

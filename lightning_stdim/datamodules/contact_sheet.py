@@ -119,9 +119,10 @@ class _Page:
 
     def frame(self, x: float, y: float, frame: NDArray[np.uint8]) -> None:
         """Draw a frame, its upper left corner at (x, y)."""
-        pixels = frame.repeat(ZOOM, axis=0).repeat(ZOOM, axis=1)
-        grey = np.stack([pixels] * 3, axis=-1)  # a colour map would change some by one
-        self.figure.figimage(grey, round(x), self.height - round(y) - HEIGHT)
+        pixels = frame.repeat(ZOOM, axis=-2).repeat(ZOOM, axis=-1)
+        # Grey as RGB, too: a colour map would change some by one.
+        rgb = np.broadcast_to(pixels, (3, HEIGHT, WIDTH)).transpose(1, 2, 0)
+        self.figure.figimage(rgb, round(x), self.height - round(y) - HEIGHT)
 
     def text(self, x: float, y: float, text: str, *, size: float = SIZE, **style: Any) -> None:
         """Write to the right of and below (x, y)."""

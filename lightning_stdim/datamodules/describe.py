@@ -17,6 +17,7 @@ from lightning_stdim.datamodules.labels import (
     probed_in_paper,
     ram2label,
 )
+from lightning_stdim.datamodules.pixels import Pixels
 from lightning_stdim.datamodules.policies import POLICIES
 from lightning_stdim.datamodules.splits import (
     PROBE_FRACTIONS,
@@ -67,6 +68,7 @@ class Description:
         greedy: whether an agent's most probable actions were taken, if the file says so.
         seed: the collection's.
         label_set: of `variables`.
+        pixels: of the frames.
         frames: number N of rows.
         unique_frames: number of different frames, 1 to N.
         unique_share: the same as a share of N.
@@ -89,6 +91,7 @@ class Description:
     greedy: bool | None
     seed: int
     label_set: LabelSet
+    pixels: Pixels
     frames: int
     unique_frames: int
     unique_share: float
@@ -133,6 +136,7 @@ def describe(collection: Collection, *, label_set: LabelSet | None = None) -> De
         greedy=attributes.get("greedy"),
         seed=int(attributes["seed"]),
         label_set=label_set,
+        pixels=collection.pixels,
         frames=len(collection),
         unique_frames=unique,
         unique_share=unique / len(collection),

@@ -28,7 +28,8 @@ from ale_py import ALEInterface, LoggerMode, roms
 from numpy.typing import NDArray
 
 from lightning_stdim.datamodules.labels import canonical_game
-from lightning_stdim.datamodules.luma import PALETTE, WORDS, LumaOfMaximum
+from lightning_stdim.datamodules.pixels import Pixels
+from lightning_stdim.datamodules.screens import PALETTE, WORDS, MaximumOfScreens
 from lightning_stdim.errors import ConfigurationError
 
 FRAME_SKIP = 4
@@ -47,10 +48,12 @@ class Emulator:
         game: canonical name.
         settings: what the recorded frames depend on, as plain data (version, ROM, wrappers).
         n_actions: size of the minimal action set; action 0 is NOOP.
-        frame: uint8 [210, 160], luma of the maximum of the last two screens; overwritten by the
-            next call.
-        changed: intp [k], positions of the words of eight pixels where `frame` may differ from the
-            one before the last call; all of them when an episode begins.
+        frame: uint8 [210, 160], luma of the maximum of the last two screens, or [3, 210, 160], the
+            maximum itself; overwritten by the next call.
+        luma: uint8 [210, 160], the luma in either case: what policies see, so that a game does not
+            depend on what is recorded of it.
+        changed: intp [k], positions of the words of eight pixels where a plane of `frame` may
+            differ from the one before the last call; all of them when an episode begins.
         ram: uint8 [128]; overwritten by the next call.
         lives: lives left, 0 in games without lives.
         terminated: a life was lost or the game is over.
@@ -58,13 +61,14 @@ class Emulator:
 
     Args:
         game: any spelling that :func:`~lightning_stdim.datamodules.labels.canonical_game` knows.
+        pixels: of `frame`.
 
     Raises:
         ConfigurationError: the game is unknown, or the installed ale-py shows it in colours that
-            this package's greyscale table does not know.
+            this package's palette does not have.
     """
 
-    def __init__(self, game: str) -> None:
+    def __init__(self, game: str, pixels: Pixels = "luma") -> None:
         self.game = canonical_game(game)
         rom = next(r for r in roms.get_all_rom_ids() if r.replace("_", "") == self.game)
         path = roms.get_rom_path(rom)
@@ -94,11 +98,16 @@ class Emulator:
             "life_loss_ends_episode": True,
             "start_actions": " ".join(names[action] for action in self._start_actions),
             "max_game_frames": MAX_GAME_FRAMES,
-            "greyscale": "luma of the RGB maximum of the last two screens (OpenCV RGB2GRAY)",
         }
+        if pixels == "luma":  # as files had it before there were others
+            how = "luma of the RGB maximum of the last two screens (OpenCV RGB2GRAY)"
+            self.settings["greyscale"] = how
+        else:
+            self.settings["pixels"] = pixels
 
-        self._observation = LumaOfMaximum()
+        self._observation = MaximumOfScreens(pixels)
         self.frame = self._observation.frame
+        self.luma = self._observation.luma
         self.changed = WORDS
         # Where the screens of a step go: in turn, so that the last two of the game are always
         # there, also if it ends within a step.
@@ -190,5 +199,5 @@ class Emulator:
         if not np.array_equal(self._ale.getScreenRGB(), PALETTE[self._ale.getScreen()]):
             raise ConfigurationError(
                 f"ale-py {ale_py.__version__} shows {self.game} in other colours than ale-py 0.12 "
-                "does, and the greyscale table would be wrong: install that version"
+                "does, and the frames would be wrong: install that version"
             )

@@ -102,7 +102,7 @@ def _minari(path: Path, out: Path) -> None:
     data.mkdir(parents=True)
     storage = storages.MinariStorage.new(
         data,
-        observation_space=spaces.Box(0, 255, (210, 160), np.uint8),
+        observation_space=spaces.Box(0, 255, collection.frames.shape[1:], np.uint8),
         action_space=spaces.Discrete(len(attributes["actions"].split())),
         data_format="hdf5",
         jpeg_encoding=False,

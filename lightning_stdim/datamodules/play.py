@@ -37,7 +37,7 @@ def moments(emulator: Emulator, policy: MakePolicy, seed: int) -> Iterator[tuple
         first = True
         yield 0, 0.0
         while not (emulator.terminated or emulator.truncated):
-            action = choose(emulator.frame, first)
+            action = choose(emulator.luma, first)
             first = False
             yield action, emulator.step(action)
         playing = emulator.next_episode()

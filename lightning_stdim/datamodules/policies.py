@@ -23,8 +23,8 @@ from lightning_stdim.errors import ConfigurationError, StoreError
 from lightning_stdim.imports import import_from, source_file, what_failed
 
 Policy = Callable[[NDArray[np.uint8], bool], int]
-"""Takes the current frame (uint8 [210, 160]) and whether an episode begins with it; returns an
-index into the minimal action set."""
+"""Takes the current frame's luma (uint8 [210, 160]) and whether an episode begins with it; returns
+an index into the minimal action set."""
 
 MakePolicy = Callable[[int, np.random.Generator], Policy]
 """Makes a game's policy from the size of the minimal action set and the game's generator."""

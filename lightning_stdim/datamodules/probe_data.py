@@ -95,7 +95,8 @@ def load_probe_data(
     before = len(splits["test"])
     frames: Frames = torch.from_numpy(collection.frames)
     if with_frames:
-        frames = load_frames(Path(path), len(collection), processes=processes)
+        shape = (len(collection), *collection.frames.shape[1:])
+        frames = load_frames(Path(path), shape, processes=processes)
         if deduplicate:
             seen = np.concatenate([splits["train"], splits["val"]])
             splits["test"] = without_duplicates(splits["test"], seen, frame_digests(frames))

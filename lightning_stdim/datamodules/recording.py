@@ -1,6 +1,6 @@
 """Recording a game: the states as they are, of the frames only what changes.
 
-From one row to the next a few hundred of a frame's 33 600 pixels change. Keeping those alone is
+From one row to the next a few hundred of a plane's 33 600 pixels change. Keeping those alone is
 quicker than copying and compressing whole frames, and keeps a worker's memory small.
 """
 
@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_stdim.datamodules.luma import WORDS
+from lightning_stdim.datamodules.screens import WORDS
 from lightning_stdim.datamodules.store import Columns, States
 
 if TYPE_CHECKING:  # frames are put together again where there is no emulator
     from lightning_stdim.datamodules.emulator import Emulator
+
+PLANE = 210 * 160
+"""Pixels of a plane."""
 
 
 class Recorder:
@@ -57,7 +60,8 @@ class Recorder:
         # A piece's first frame is whole, so that a piece can be read by itself.
         where = emulator.changed if row else WORDS
         self._where.append(where)
-        self._words.append(emulator.frame.view(np.uint64).take(where))
+        planes = emulator.frame.reshape(-1, PLANE).view(np.uint64)  # [C, 4200]
+        self._words.append(planes.take(where, axis=1).ravel())
 
     def take(self) -> Columns:
         """Hand out what was recorded, and begin a new piece.
@@ -65,8 +69,9 @@ class Recorder:
         Returns:
             The columns of :class:`~lightning_stdim.datamodules.store.States`, n rows each, and
             those that :func:`frames` needs: `changes` uint16 [n], how many words of eight pixels
-            may have changed since the row before (all of them in row 0); `where` uint16 and
-            `words` uint64, these words' positions and values, one row after the other.
+            may have changed in each plane since the row before (all of them in row 0); `where`
+            uint16 and `words` uint64, these words' positions, and their values in the first plane,
+            then in the next, one row after the other.
         """
         columns = {
             **self._states[: len(self._where)].columns(),
@@ -79,19 +84,22 @@ class Recorder:
         return columns
 
 
-def frames(columns: Columns) -> Iterator[NDArray[np.uint8]]:
+def frames(columns: Columns, shape: tuple[int, ...]) -> Iterator[NDArray[np.uint8]]:
     """Put the frames of a piece together again, one after the other.
 
     Args:
         columns: what :meth:`Recorder.take` handed out.
+        shape: of a frame, [210, 160] or [3, 210, 160].
 
     Yields:
-        uint8 [210, 160], overwritten by the next.
+        uint8, of that shape, overwritten by the next.
     """
     changes, where, words = (columns[name] for name in ("changes", "where", "words"))
-    frame = np.zeros(len(WORDS), np.uint64)
+    frame = np.zeros(shape, np.uint8)
+    planes = frame.reshape(-1, PLANE).view(np.uint64)  # [C, 4200]
     end = 0
     for count in changes.tolist():
         start, end = end, end + count
-        frame[where[start:end]] = words[start:end]
-        yield frame.view(np.uint8).reshape(210, 160)
+        values = words[len(planes) * start : len(planes) * end]
+        planes[:, where[start:end]] = values.reshape(len(planes), count)
+        yield frame

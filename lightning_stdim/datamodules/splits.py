@@ -120,7 +120,7 @@ def frame_digests(frames: Frames | npt.NDArray[np.uint8]) -> npt.NDArray[np.void
     """Hash every frame.
 
     Args:
-        frames: uint8 [N, H, W], not on a GPU.
+        frames: uint8 [N, ...], not on a GPU.
 
     Returns:
         [N] 16-byte BLAKE2b digests as void scalars, which compare like bytes.

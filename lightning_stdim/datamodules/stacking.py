@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lightning_stdim.datamodules.frames_on_disk import Frames
+
 
 def stacked(positions: Tensor, starts: Tensor, size: int) -> Tensor:
     """List the frames that make up observations.
@@ -22,3 +24,19 @@ def stacked(positions: Tensor, starts: Tensor, size: int) -> Tensor:
     back = torch.arange(1 - size, 1, device=positions.device)
     episode = torch.bucketize(positions, starts, right=True) - 1
     return torch.maximum(positions[..., None] + back, starts[episode][..., None])
+
+
+def observations(frames: Frames, positions: Tensor, starts: Tensor, size: int) -> Tensor:
+    """Stack frames as channels.
+
+    Args:
+        frames: uint8 [N, H, W], or [N, 3, H, W] in colour.
+        positions: int64 [...], as for :func:`stacked`.
+        starts: int64 [E], as for :func:`stacked`.
+        size: frames per observation, at least 1.
+
+    Returns:
+        uint8 [..., C, H, W] with C = `size`, or 3 x `size` in colour: red, green and blue of the
+        oldest frame first.
+    """
+    return frames[stacked(positions, starts, size)].flatten(positions.ndim, -3)

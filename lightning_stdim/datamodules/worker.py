@@ -26,6 +26,7 @@ from lightning_stdim.errors import ConfigurationError, LightningStdimError, Stor
 from lightning_stdim.imports import what_failed
 
 if TYPE_CHECKING:
+    from lightning_stdim.datamodules.pixels import Pixels
     from lightning_stdim.datamodules.store import Columns
 
 _MODULE = "lightning_stdim.datamodules.worker"
@@ -167,6 +168,7 @@ def _play(
     *,
     game: str,
     policy: dict[str, Any],
+    pixels: Pixels,
     seed: int,
     folder: str,
     size: int,
@@ -183,7 +185,7 @@ def _play(
 
     del sys.modules["gymnasium"]  # a policy may want it
     make_policy = PolicySettings(**policy).load()
-    emulator = Emulator(game)
+    emulator = Emulator(game, pixels)
     recorder = Recorder(size)
     print(json.dumps({"settings": emulator.settings}), file=reports, flush=True)
     while True:

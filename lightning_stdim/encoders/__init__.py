@@ -5,8 +5,18 @@ themselves, so that whoever holds the frames can keep them as bytes until they a
 """
 
 from lightning_stdim.encoders.agent import AgentEncoder
-from lightning_stdim.encoders.base import LocalGlobalEncoder, feature_dim_of, require_local_map
-from lightning_stdim.encoders.build import DEFAULT_ENCODER, build_encoder, resolve_encoder
+from lightning_stdim.encoders.base import (
+    LocalGlobalEncoder,
+    feature_dim_of,
+    frame_stack,
+    require_local_map,
+)
+from lightning_stdim.encoders.build import (
+    DEFAULT_ENCODER,
+    build_encoder,
+    resolve_encoder,
+    with_channels,
+)
 from lightning_stdim.encoders.impala import ImpalaEncoder
 from lightning_stdim.encoders.nature import NatureEncoder
 from lightning_stdim.encoders.union import UnionEncoder
@@ -20,6 +30,8 @@ __all__ = [
     "UnionEncoder",
     "build_encoder",
     "feature_dim_of",
+    "frame_stack",
     "require_local_map",
     "resolve_encoder",
+    "with_channels",
 ]

@@ -20,9 +20,9 @@ class LocalGlobalEncoder(nn.Module):
     fastest on CPU (``benchmarks/step.py``) and what tensor cores want; results do not depend on it.
 
     Args:
-        in_channels: successive frames per observation, stacked as channels, the newest last. The
-            data module and the probes stack as many as the encoder takes; an episode's first frame
-            stands in for those before it.
+        in_channels: channels of an observation: successive frames, the newest last, of one channel
+            each, or of three in colour. The data module and the probes stack as many frames as the
+            encoder takes; an episode's first frame stands in for those before it.
         feature_dim: size D of the global vector.
         resize: height and width that frames are reduced to, by averaging over areas, before
             anything else; by default they are taken as they are, 210 x 160.
@@ -183,12 +183,36 @@ def require_local_map(encoder: nn.Module, method: str) -> LocalGlobalEncoder:
     return encoder
 
 
-def feature_dim_of(encoder: nn.Module) -> int:
+def frame_stack(encoder: nn.Module, channels: int) -> int:
+    """Find out how many frames make up what a backbone takes.
+
+    Args:
+        encoder: any backbone; without an attribute ``in_channels`` it takes one frame.
+        channels: of a frame: 1, or 3 in colour.
+
+    Returns:
+        Successive frames per observation.
+
+    Raises:
+        ConfigurationError: no number of frames has as many channels.
+    """
+    size, rest = divmod(getattr(encoder, "in_channels", channels), channels)
+    if rest or size < 1:
+        raise ConfigurationError(
+            f"{type(encoder).__name__} takes {encoder.in_channels} channels, and a colour frame "
+            f"has {channels}: take an encoder with in_channels={channels} or a multiple of it, or "
+            "luma frames (pixels=luma)"
+        )
+    return size
+
+
+def feature_dim_of(encoder: nn.Module, channels: int = 1) -> int:
     """Find out the size of a backbone's vector.
 
     Args:
-        encoder: takes uint8 [B, in_channels, 210, 160] (``in_channels`` is 1 if it has no such
-            attribute) and returns float [B, D].
+        encoder: takes uint8 [B, in_channels, 210, 160] and returns float [B, D]; without an
+            attribute ``in_channels`` it takes one frame.
+        channels: of a frame: 1, or 3 in colour.
 
     Returns:
         D: its attribute ``feature_dim``, or else the size of what it makes of a black frame.
@@ -199,7 +223,7 @@ def feature_dim_of(encoder: nn.Module) -> int:
     known = getattr(encoder, "feature_dim", None)
     if isinstance(known, int):
         return known
-    channels = getattr(encoder, "in_channels", 1)
+    channels = getattr(encoder, "in_channels", channels)
     black = torch.zeros(2, channels, FRAME_HEIGHT, FRAME_WIDTH, dtype=torch.uint8)
     training = encoder.training
     try:

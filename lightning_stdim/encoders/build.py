@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from lightning_stdim.datamodules.pixels import CHANNELS, Pixels, frame_shape
 from lightning_stdim.encoders.nature import NatureEncoder
 from lightning_stdim.errors import ConfigurationError, EncoderError
 from lightning_stdim.imports import import_from
@@ -32,17 +34,44 @@ def build_encoder(path: str, args: dict[str, Any] | None = None) -> nn.Module:
         ConfigurationError: if the path cannot be imported or the arguments do not fit.
         EncoderError: if the path does not name a subclass of ``nn.Module``.
     """
-    found = import_from(path)
-    # A path can come from a checkpoint: nothing but a module class is ever called.
-    if not (isinstance(found, type) and issubclass(found, nn.Module)):
-        raise EncoderError(f"encoder {path!r} is not a subclass of torch.nn.Module")
+    encoder = _encoder_class(path)
     try:
-        return found(**(args or {}))
+        return encoder(**(args or {}))
     except TypeError as error:
         raise ConfigurationError(f"encoder {path!r} does not take {args}: {error}") from error
 
 
-def resolve_encoder(name: str, *, seed: int = 0) -> nn.Module:
+def with_channels(path: str, args: dict[str, Any] | None, pixels: Pixels) -> dict[str, Any] | None:
+    """Have an encoder take colour frames, where its arguments can say so and do not yet.
+
+    Args:
+        path: as for :func:`build_encoder`.
+        args: as for :func:`build_encoder`.
+        pixels: of the frames that the encoder is for.
+
+    Returns:
+        The arguments, with ``in_channels`` 3 where frames are RGB, the encoder takes such an
+        argument and `args` has none.
+
+    Raises:
+        ConfigurationError: if the path cannot be imported, or the pixels are neither luma nor RGB.
+        EncoderError: if the path does not name a subclass of ``nn.Module``.
+    """
+    frame_shape(pixels)  # checks them
+    if pixels == "luma" or "in_channels" not in signature(_encoder_class(path)).parameters:
+        return args
+    return {"in_channels": CHANNELS[pixels], **(args or {})}
+
+
+def _encoder_class(path: str) -> type[nn.Module]:
+    found = import_from(path)
+    # A path can come from a checkpoint: nothing but a module class is ever called.
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise EncoderError(f"encoder {path!r} is not a subclass of torch.nn.Module")
+    return found
+
+
+def resolve_encoder(name: str, *, seed: int = 0, pixels: Pixels = "luma") -> nn.Module:
     """Make an encoder from what a command line can say.
 
     Args:
@@ -51,6 +80,7 @@ def resolve_encoder(name: str, *, seed: int = 0) -> nn.Module:
             function without arguments that returns an ``nn.Module``. The current folder is searched
             first.
         seed: of the initialisation.
+        pixels: of the frames that ``"random"`` is to take.
 
     Returns:
         The encoder.
@@ -62,7 +92,7 @@ def resolve_encoder(name: str, *, seed: int = 0) -> nn.Module:
     """
     torch.manual_seed(seed)
     if name == "random":
-        return NatureEncoder()
+        return NatureEncoder(in_channels=CHANNELS[pixels])
     if Path(name).exists() or name.endswith(".ckpt"):
         from lightning_stdim.checkpoints import load_encoder
 

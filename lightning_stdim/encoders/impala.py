@@ -21,7 +21,7 @@ class ImpalaEncoder(LocalGlobalEncoder):
     frames and a ReLU at the end. On whole frames the fourth block keeps the linear layer small.
 
     Args:
-        in_channels: successive luma frames per observation.
+        in_channels: channels of an observation: of one luma frame 1, of one RGB frame 3.
         feature_dim: size D of the global vector.
         resize: height and width that frames are reduced to first; by default they stay 210 x 160.
         channels: of the four blocks.

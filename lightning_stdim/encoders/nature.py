@@ -22,7 +22,7 @@ class NatureEncoder(LocalGlobalEncoder):
     fourth convolutions and the missing final ReLU.
 
     Args:
-        in_channels: successive luma frames per observation.
+        in_channels: channels of an observation: of one luma frame 1, of one RGB frame 3.
         feature_dim: size D of the global vector.
         resize: height and width that frames are reduced to first, at least 76 each; by default
             they stay 210 x 160.

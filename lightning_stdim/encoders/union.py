@@ -20,7 +20,7 @@ class UnionEncoder(LocalGlobalEncoder):
     Source: Meng et al. 2024 (arXiv 2305.10267); eight charts of 256 are its code's default.
 
     Args:
-        in_channels: successive luma frames per observation.
+        in_channels: channels of an observation: of one luma frame 1, of one RGB frame 3.
         feature_dim: size D of every chart.
         resize: height and width that frames are reduced to first; by default they stay 210 x 160.
         charts: their number n, at least 1.

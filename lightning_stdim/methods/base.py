@@ -11,7 +11,8 @@ from torch import Tensor
 
 from lightning_stdim.callbacks import FiniteLoss, StopEarly
 from lightning_stdim.datamodules.batches import ProbeBatch, SequenceBatch
-from lightning_stdim.encoders import DEFAULT_ENCODER, build_encoder
+from lightning_stdim.datamodules.pixels import CHANNELS, Pixels
+from lightning_stdim.encoders import DEFAULT_ENCODER, build_encoder, frame_stack, with_channels
 from lightning_stdim.methods.optimisation import check_optimisation
 
 
@@ -19,13 +20,13 @@ class SSLMethod(LightningModule):
     """A self-supervised method: an encoder and a loss over consecutive frames.
 
     A new method subclasses this, makes its objective in ``__init__`` and overrides :meth:`loss`;
-    all else is inherited. What :meth:`loss` returns is logged as means over the epoch, as
-    ``train/loss``, ``val/loss``, ``test/loss``, and the other terms likewise. Hyperparameters are
-    plain values, so that checkpoints load with ``weights_only=True``.
+    all else is inherited. What :meth:`loss` returns is logged as means over the epoch, under
+    ``train/``, ``val/`` and ``test/``. Hyperparameters are plain, for ``weights_only=True``.
 
     Args:
         encoder: dotted path of the backbone's class; by default the method's own choice.
-        encoder_args: its keyword arguments.
+        encoder_args: its keyword arguments; ``in_channels`` is 3 by default where frames are RGB.
+        pixels: of the frames, ``"luma"`` or ``"rgb"``; on the command line those of the data.
         lr: Adam's learning rate.
         eps: Adam's epsilon.
         patience: epochs without a better :attr:`monitor` after which training stops.
@@ -53,6 +54,7 @@ class SSLMethod(LightningModule):
         *,
         encoder: str | None = None,
         encoder_args: dict[str, Any] | None = None,
+        pixels: Pixels = "luma",
         lr: float = 3e-4,
         eps: float = 1e-5,
         patience: int = 15,
@@ -60,10 +62,12 @@ class SSLMethod(LightningModule):
         super().__init__()
         check_optimisation(lr=lr, patience=patience)
         self.save_hyperparameters()
-        # A checkpoint names what it was made with, whatever the default is by then.
-        self.hparams["encoder"] = encoder or self.default_encoder
-        self.encoder = build_encoder(self.hparams["encoder"], encoder_args)
-        self.frame_stack: int = getattr(self.encoder, "in_channels", 1)
+        encoder = encoder or self.default_encoder  # a checkpoint names what it was made with
+        encoder_args = with_channels(encoder, encoder_args, pixels)
+        self.hparams.update(encoder=encoder, encoder_args=encoder_args)
+        self.encoder = build_encoder(encoder, encoder_args)
+        self.pixels, self.channels = pixels, CHANNELS[pixels]  # of a frame
+        self.frame_stack = frame_stack(self.encoder, self.channels)
         self.lr, self.eps, self.patience = lr, eps, patience
 
     def forward(self, frames: Tensor) -> Tensor:
@@ -100,9 +104,8 @@ class SSLMethod(LightningModule):
     def _step(self, stage: str, batch: SequenceBatch) -> Tensor:
         terms = self.loss(batch)
         # Per epoch: logging on every step costs several times the step's own overhead.
-        values = {f"{stage}/{name}": value.detach() for name, value in terms.items()}
-        size = len(batch[1])
-        self.log_dict(values, on_step=False, on_epoch=True, sync_dist=True, batch_size=size)
+        logs = {f"{stage}/{name}": value.detach() for name, value in terms.items()}
+        self.log_dict(logs, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch[1]))
         return terms["loss"]
 
     def configure_callbacks(self) -> list[Callback]:

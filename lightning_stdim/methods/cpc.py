@@ -56,7 +56,7 @@ class CPC(SSLMethod):
             )
         self.sequence_length = sequence_length
         self.steps = range(1, sequence_length, steps_between)
-        feature_dim = feature_dim_of(self.encoder)
+        feature_dim = feature_dim_of(self.encoder, self.channels)
         self.context = nn.GRU(feature_dim, CONTEXT_DIM, RECURRENT_LAYERS, batch_first=True)
         # One layer for all steps: one matrix product.
         self.predict = nn.Linear(CONTEXT_DIM, len(self.steps) * feature_dim)

@@ -9,6 +9,7 @@ from lightning import Callback
 from torch import Tensor
 
 from lightning_stdim.datamodules.batches import SequenceBatch
+from lightning_stdim.datamodules.pixels import Pixels
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.methods.base import SSLMethod
 
@@ -21,6 +22,7 @@ class FrozenMethod(SSLMethod):
     Args:
         encoder: dotted path of the backbone's class; by default the method's own choice.
         encoder_args: its keyword arguments.
+        pixels: as for :class:`SSLMethod`.
     """
 
     data_stage = "probe"  # no pair is ever drawn, so none need be collected
@@ -31,8 +33,9 @@ class FrozenMethod(SSLMethod):
         *,
         encoder: str | None = None,
         encoder_args: dict[str, Any] | None = None,
+        pixels: Pixels = "luma",
     ) -> None:
-        super().__init__(encoder=encoder, encoder_args=encoder_args)
+        super().__init__(encoder=encoder, encoder_args=encoder_args, pixels=pixels)
         self.requires_grad_(False)
 
     def setup(self, stage: str) -> None:

@@ -25,7 +25,7 @@ class GlobalTDIM(SSLMethod):
 
     def __init__(self, **base: Any) -> None:
         super().__init__(**base)
-        self.global_global = GlobalGlobalInfoNCE(feature_dim_of(self.encoder))
+        self.global_global = GlobalGlobalInfoNCE(feature_dim_of(self.encoder, self.channels))
 
     def loss(self, batch: SequenceBatch) -> dict[str, Tensor]:
         """Compute the objective; see :meth:`SSLMethod.loss`.

@@ -44,7 +44,7 @@ class LatentPrediction(WithTarget):
             raise ConfigurationError(f"model.steps={steps} must be at least 1")
         self.steps = steps
         self.sequence_length = steps + 1
-        dim = feature_dim_of(self.encoder)
+        dim = feature_dim_of(self.encoder, self.channels)
         self.transition = nn.Sequential(
             nn.LayerNorm(dim),
             nn.Linear(dim, 2 * dim),

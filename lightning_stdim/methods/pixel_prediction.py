@@ -53,7 +53,7 @@ class PixelPrediction(SSLMethod):
         self.predict = nn.Sequential(
             nn.Linear(size, hidden),
             nn.Identity() if reference_head else nn.ReLU(),
-            MirrorDecoder(self.encoder, hidden, out_channels=1),
+            MirrorDecoder(self.encoder, hidden, out_channels=self.channels),
         )
 
     def loss(self, batch: SequenceBatch) -> dict[str, Tensor]:
@@ -78,9 +78,10 @@ class PixelPrediction(SSLMethod):
             batch: pairs of observations.
 
         Returns:
-            The newest frames and their predictions, float [B, 1, height, width] each, values 0 to
-            1.
+            The newest frames and their predictions, float [B, 1, height, width] each (3 for
+            RGB), values 0 to 1.
         """
         present, following = batch.pair()
-        newest = self.encoder.scaled(following)[:, -1:]  # the others of a stack are known already
+        # The others of a stack are known already.
+        newest = self.encoder.scaled(following)[:, -self.channels :]
         return newest, self.predict(self.encoder(present))

@@ -49,7 +49,8 @@ class WithTarget(SSLMethod):
         super().__init__(**base)
         if not 0 <= decay < 1:
             raise ConfigurationError(f"model.decay={decay} must be at least 0 and less than 1")
-        self.projector = MLP(feature_dim_of(self.encoder), hidden_dim, projection_dim)
+        feature_dim = feature_dim_of(self.encoder, self.channels)
+        self.projector = MLP(feature_dim, hidden_dim, projection_dim)
         self.predictor = MLP(projection_dim, hidden_dim, projection_dim)
         average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
         self.target = AveragedModel(self._online(), multi_avg_fn=average)

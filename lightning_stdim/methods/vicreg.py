@@ -62,7 +62,7 @@ class VICReg(SSLMethod):
         }
         if min(self.weights.values()) < 0:
             raise ConfigurationError(f"the weights of VICReg's terms are negative: {self.weights}")
-        feature_dim = feature_dim_of(self.encoder)
+        feature_dim = feature_dim_of(self.encoder, self.channels)
         width = 4 * feature_dim if expanded_dim is None else expanded_dim
         self.expander = MLP(feature_dim, width, width, width)
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from lightning_stdim.datamodules.frames_on_disk import Frames
-from lightning_stdim.datamodules.stacking import stacked
+from lightning_stdim.datamodules.stacking import observations
+from lightning_stdim.encoders import frame_stack
 from lightning_stdim.errors import EncoderError, LightningStdimError
 from lightning_stdim.progress import progress_bar
 
@@ -30,8 +31,9 @@ def encode(
 
     Args:
         encoder: takes uint8 [B, C, H, W], returns float [B, D]. C is its attribute
-            ``in_channels``, the successive frames that make up an observation, or 1.
-        frames: uint8 [N, H, W], in memory or on disk.
+            ``in_channels``, those of as many successive frames as make up an observation, or
+            those of one frame.
+        frames: uint8 [N, H, W], or [N, 3, H, W] in colour, in memory or on disk.
         positions: int64 [n], which frames; all by default.
         episode_start: int64 [E], ascending: positions of the frames before which nothing is
             stacked; by default the first one's alone.
@@ -45,10 +47,11 @@ def encode(
     Raises:
         EncoderError: if it is not an ``nn.Module``, fails on the frames, or returns anything but a
             finite floating-point tensor [B, D] with the same D for every batch.
+        ConfigurationError: if it takes a number of channels that no number of frames has.
     """
     if not isinstance(encoder, nn.Module):
         raise EncoderError(
-            f"an encoder is a torch.nn.Module from uint8 [B, 1, H, W] to float [B, D], "
+            f"an encoder is a torch.nn.Module from uint8 [B, C, H, W] to float [B, D], "
             f"not {type(encoder).__name__}"
         )
     if positions is None:
@@ -60,7 +63,7 @@ def encode(
     there = home if device is None else torch.device(device)
     if episode_start is None:
         episode_start = torch.zeros(1, dtype=torch.int64)
-    size = getattr(encoder, "in_channels", 1)
+    size = frame_stack(encoder, frames.shape[1:-2].numel())
     features: Tensor | None = None
     done = 0
     with (
@@ -72,8 +75,8 @@ def encode(
             if there != home:
                 encoder.to(there)
             for batch in torch.split(positions, batch_size):
-                observations = frames[stacked(batch, episode_start, size)]  # [B, C, H, W]
-                vectors = _vectors(encoder, observations.to(there))  # [B, D]
+                seen = observations(frames, batch, episode_start, size)  # [B, C, H, W]
+                vectors = _vectors(encoder, seen.to(there))  # [B, D]
                 if features is None:
                     features = vectors.new_empty((len(positions), vectors.shape[1]))
                 if vectors.shape[1] != features.shape[1]:

@@ -47,7 +47,8 @@ def evaluate_encoder(
 
     Args:
         encoder: takes uint8 [B, C, H, W], values 0 to 255, and returns float [B, D]. C is its
-            attribute ``in_channels``, the successive frames that make up an observation, or 1.
+            attribute ``in_channels``, those of as many successive frames as make up an
+            observation, or those of one frame.
         data: labelled and split frames.
         protocols: which ones.
         seed: of the ``paper`` protocol's initialisation and order of frames, and of the control's
@@ -74,7 +75,8 @@ def evaluate_encoder(
 
     Raises:
         EncoderError: if the encoder does not return a finite float tensor [B, D].
-        ConfigurationError: if a protocol is unknown.
+        ConfigurationError: if a protocol is unknown, or the encoder takes a number of channels that
+            no number of the data's frames has.
         TrainingError: if the probes' weights became NaN or infinite.
     """
     unknown = set(protocols) - {"paper", "converged"}
@@ -125,7 +127,7 @@ def encode_splits(
     """Encode the frames that are in any split, once.
 
     Args:
-        encoder: takes uint8 [B, 1, H, W] and returns float [B, D].
+        encoder: takes uint8 [B, C, H, W] and returns float [B, D].
         data: labelled and split frames.
         batch_size: frames that are encoded at a time.
         device: where to compute; by default where the encoder's weights are.
@@ -136,6 +138,7 @@ def encode_splits(
 
     Raises:
         EncoderError: if the encoder does not return a finite float tensor [B, D].
+        ConfigurationError: if it takes a number of channels that no number of frames has.
     """
     splits = data.splits
     needed, positions = torch.unique(torch.cat(list(splits.values())), return_inverse=True)

@@ -1,4 +1,4 @@
-"""One linear classifier per variable, all computed as one matrix product."""
+"""One classifier per variable, all computed as one: linear, or with a hidden layer."""
 
 from __future__ import annotations
 
@@ -25,8 +25,12 @@ class LinearHeads(nn.Module):
         variables: names of the V variables, in column order.
         in_features: D.
         num_classes: K.
+        classes: bool [V, K], the classes that each variable may be predicted to have; all by
+            default. The logits of the others are minus infinity.
         seed: of the initialisation.
     """
+
+    excluded: Tensor | None
 
     def __init__(
         self,
@@ -34,21 +38,28 @@ class LinearHeads(nn.Module):
         in_features: int,
         *,
         num_classes: int = NUM_CLASSES,
+        classes: Tensor | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.variables = tuple(variables)
         self.num_classes = num_classes
+        self.register_buffer("excluded", None if classes is None else ~classes, persistent=False)
         # A list: names of variables may be names of nn.Module's own attributes.
         self.heads = nn.ModuleList()
         for name in self.variables:
-            head = nn.Linear(in_features, num_classes, device="meta").to_empty(device="cpu")
+            head = self._head(in_features).to_empty(device="cpu")
             generator = torch.Generator().manual_seed((seed << 32) + zlib.crc32(name.encode()))
-            with torch.no_grad():
-                for parameter in head.parameters():
-                    bound = in_features**-0.5
-                    parameter.uniform_(-bound, bound, generator=generator)
+            for layer in head.modules():
+                if isinstance(layer, nn.Linear):
+                    bound = layer.in_features**-0.5
+                    nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
+                    nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
             self.heads.append(head)
+
+    def _head(self, in_features: int) -> nn.Module:
+        """Make the layers of one variable, without values."""
+        return nn.Linear(in_features, self.num_classes, device="meta")
 
     def active(self) -> list[int]:
         """List the columns of the heads that still learn: those that require a gradient."""
@@ -65,7 +76,8 @@ class LinearHeads(nn.Module):
             float [B, A, K].
         """
         weight, bias = self._stacked(columns)
-        return F.linear(features, weight, bias).view(len(features), -1, self.num_classes)
+        logits = F.linear(features, weight, bias).view(len(features), -1, self.num_classes)
+        return self._allowed(logits, columns)
 
     @torch.no_grad()
     def set_gradients(self, features: Tensor, labels: Tensor, columns: Sequence[int]) -> None:
@@ -81,15 +93,26 @@ class LinearHeads(nn.Module):
         """
         weight, bias = self._stacked(columns)
         logits = torch.addmm(bias, features, weight.T)
-        errors = logits.view(len(features), -1, self.num_classes).softmax(2)  # [B, A, K]
-        true = labels[:, columns].unsqueeze(2)
-        errors.scatter_add_(2, true, errors.new_full((1, 1, 1), -1.0).expand(true.shape))
-        errors = errors.flatten(1).div_(len(features))  # [B, A * K]
+        errors = self._errors(logits.view(len(features), -1, self.num_classes), labels, columns)
+        errors = errors.flatten(1)  # [B, A * K]
         weight_gradients = torch.split(errors.T @ features, self.num_classes)
         bias_gradients = torch.split(errors.sum(0), self.num_classes)
         for v, weight, bias in zip(columns, weight_gradients, bias_gradients, strict=True):
             self.heads[v].weight.grad = weight
             self.heads[v].bias.grad = bias
+
+    def _errors(self, logits: Tensor, labels: Tensor, columns: Sequence[int]) -> Tensor:
+        """Give the gradient with respect to the logits, [B, A, K]."""
+        errors = self._allowed(logits, columns).softmax(2)
+        true = labels[:, columns].unsqueeze(2)
+        errors.scatter_add_(2, true, errors.new_full((1, 1, 1), -1.0).expand(true.shape))
+        return errors.div_(len(labels))
+
+    def _allowed(self, logits: Tensor, columns: Sequence[int] | None) -> Tensor:
+        if self.excluded is None:
+            return logits
+        excluded = self.excluded if columns is None else self.excluded[columns]
+        return logits.masked_fill(excluded, -torch.inf)
 
     def _stacked(self, columns: Sequence[int] | None) -> tuple[Tensor, Tensor]:
         chosen = range(len(self.heads)) if columns is None else columns
@@ -98,3 +121,83 @@ class LinearHeads(nn.Module):
             torch.cat([head.weight for head in heads]),  # [A * K, D]
             torch.cat([head.bias for head in heads]),  # [A * K]
         )
+
+
+class MLPHeads(LinearHeads):
+    """V networks D -> H -> K with one hidden layer and ReLU, on the same features.
+
+    Otherwise as :class:`LinearHeads`. The reproducibility report on Anand et al. 2019 asks for this
+    probe (its 7.3.2): does a score change if the state need not be linearly readable?
+
+    Args:
+        variables: names of the V variables, in column order.
+        in_features: D.
+        hidden: H.
+        num_classes: K.
+        classes: bool [V, K], as for :class:`LinearHeads`.
+        seed: of the initialisation.
+    """
+
+    def __init__(
+        self,
+        variables: Sequence[str],
+        in_features: int,
+        *,
+        hidden: int,
+        num_classes: int = NUM_CLASSES,
+        classes: Tensor | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.hidden = hidden
+        super().__init__(
+            variables, in_features, num_classes=num_classes, classes=classes, seed=seed
+        )
+
+    def _head(self, in_features: int) -> nn.Module:
+        """Make the layers of one variable, without values."""
+        return nn.Sequential(
+            nn.Linear(in_features, self.hidden, device="meta"),
+            nn.ReLU(),
+            nn.Linear(self.hidden, self.num_classes, device="meta"),
+        )
+
+    def forward(self, features: Tensor, columns: Sequence[int] | None = None) -> Tensor:
+        """Compute the logits.
+
+        Args:
+            features: float [B, D].
+            columns: numbers of the A heads to compute; all V by default.
+
+        Returns:
+            float [B, A, K].
+        """
+        chosen = range(len(self.heads)) if columns is None else columns
+        logits = torch.stack([self.heads[v](features) for v in chosen], dim=1)
+        return self._allowed(logits, columns)
+
+    @torch.no_grad()
+    def set_gradients(self, features: Tensor, labels: Tensor, columns: Sequence[int]) -> None:
+        """Set each head's gradient of its own mean cross-entropy, in closed form.
+
+        Args:
+            features: float [B, D].
+            labels: int64 [B, V].
+            columns: numbers of the A heads to compute; the others' gradients are left alone.
+        """
+        # Each layer of all heads at once: small matrix products cost more than their arithmetic.
+        chosen = [cast(nn.Sequential, self.heads[v]) for v in columns]
+        first = [cast(nn.Linear, head[0]) for head in chosen]
+        last = [cast(nn.Linear, head[2]) for head in chosen]
+        inner = torch.cat([layer.weight for layer in first])  # [A * H, D]
+        outer = torch.stack([layer.weight for layer in last])  # [A, K, H]
+        hidden = F.linear(features, inner, torch.cat([layer.bias for layer in first])).relu_()
+        hidden = hidden.view(len(features), -1, self.hidden).transpose(0, 1)  # [A, B, H]
+        biases = torch.stack([layer.bias for layer in last]).unsqueeze(1)
+        logits = torch.baddbmm(biases, hidden, outer.mT).transpose(0, 1)  # [B, A, K]
+        errors = self._errors(logits, labels, columns).transpose(0, 1)  # [A, B, K]
+        back = torch.bmm(errors, outer).mul_(hidden > 0)  # [A, B, H]
+        inner_gradients = (back.mT @ features, back.sum(1))
+        outer_gradients = (torch.bmm(errors.mT, hidden), errors.sum(1))
+        for layers, gradients in ((first, inner_gradients), (last, outer_gradients)):
+            for layer, weight, bias in zip(layers, *gradients, strict=True):
+                layer.weight.grad, layer.bias.grad = weight, bias

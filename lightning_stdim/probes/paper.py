@@ -18,7 +18,7 @@ from lightning_stdim.callbacks import PerVariableEarlyStopping, PerVariableReduc
 from lightning_stdim.datamodules.batches import Split
 from lightning_stdim.errors import ConfigurationError, TrainingError
 from lightning_stdim.probes.features import ProbeFeatures
-from lightning_stdim.probes.heads import LinearHeads
+from lightning_stdim.probes.heads import NUM_CLASSES, LinearHeads, MLPHeads
 from lightning_stdim.progress import progress_bar
 
 
@@ -45,6 +45,9 @@ class PaperSettings:
         sampling: "frames" takes every frame once an epoch, and once for every score. "episodes" is
             the reference's way for training, validation and test: an episode uniformly, then one
             of its frames, with replacement, and no incomplete batch.
+        hidden: units of a hidden layer with ReLU in each variable's probe; 0 for the published
+            linear one.
+        classes: "all" 256 values of a byte, or for each variable those "observed" in training.
     """
 
     lr: float = 3e-4
@@ -58,11 +61,15 @@ class PaperSettings:
     standardize: bool = False
     restore: Literal["best", "last"] = "best"
     sampling: Literal["frames", "episodes"] = "frames"
+    hidden: int = 0
+    classes: Literal["all", "observed"] = "all"
 
     def __post_init__(self) -> None:
         for name in ("lr", "eps", "batch_size", "max_epochs", "patience"):
             if not getattr(self, name) > 0:
                 raise ConfigurationError(f"paper.{name}={getattr(self, name)} must be positive")
+        if self.hidden < 0:
+            raise ConfigurationError(f"paper.hidden={self.hidden} must be 0 (linear) or positive")
         self.plateau()  # checks its own values
 
     def plateau(self) -> PerVariableReduceLROnPlateau:
@@ -80,7 +87,7 @@ class PaperSettings:
 
 
 class FrozenProbe(LightningModule):
-    """Linear heads on cached features.
+    """One head per variable on cached features.
 
     A training step is one whole epoch: the features lie in memory, so that a "batch" is the
     epoch's order of frames, and the loop over minibatches is the module's own. (Through the
@@ -102,7 +109,18 @@ class FrozenProbe(LightningModule):
         self.data = data
         self.settings = settings
         self.seed = seed
-        self.heads = LinearHeads(data.variables, data.features["train"].shape[1], seed=seed)
+        dim = data.features["train"].shape[1]
+        classes = None
+        if settings.classes == "observed":
+            train = data.labels["train"].T.cpu()
+            classes = torch.zeros(len(train), NUM_CLASSES, dtype=torch.bool).scatter_(
+                1, train, True
+            )
+        self.heads = (
+            MLPHeads(data.variables, dim, hidden=settings.hidden, classes=classes, seed=seed)
+            if settings.hidden
+            else LinearHeads(data.variables, dim, classes=classes, seed=seed)
+        )
         self.units: Mapping[str, nn.Module] = dict(
             zip(data.variables, self.heads.heads, strict=True)
         )

@@ -17,7 +17,8 @@ from lightning_stdim.callbacks import (
     PerVariableReduceLROnPlateau,
 )
 from lightning_stdim.datamodules.batches import ProbeBatch, ProbeData
-from lightning_stdim.encoders import DEFAULT_ENCODER, build_encoder
+from lightning_stdim.datamodules.pixels import CHANNELS, Pixels
+from lightning_stdim.encoders import DEFAULT_ENCODER, build_encoder, frame_stack, with_channels
 from lightning_stdim.errors import ConfigurationError, EncoderError
 from lightning_stdim.methods.optimisation import check_optimisation
 from lightning_stdim.probes.encode import encode
@@ -47,7 +48,8 @@ class Supervised(LightningModule):
 
     Args:
         encoder: dotted path of the backbone's class.
-        encoder_args: its keyword arguments.
+        encoder_args: its keyword arguments; ``in_channels`` is 3 by default where frames are RGB.
+        pixels: of the frames, ``"luma"`` or ``"rgb"``; on the command line those of the data.
         lr: Adam's initial learning rate.
         eps: Adam's epsilon.
         patience: epochs without better validation accuracy before training stops.
@@ -67,6 +69,7 @@ class Supervised(LightningModule):
         *,
         encoder: str | None = None,
         encoder_args: dict[str, Any] | None = None,
+        pixels: Pixels = "luma",
         lr: float = 3e-4,
         eps: float = 1e-5,
         patience: int = 15,
@@ -79,9 +82,12 @@ class Supervised(LightningModule):
         self.eps = eps
         self.patience = patience
         self.per_variable_encoder = per_variable_encoder
-        self.hparams["encoder"] = encoder or DEFAULT_ENCODER
-        backbone = build_encoder(self.hparams["encoder"], encoder_args)
-        self.frame_stack: int = getattr(backbone, "in_channels", 1)  # for the data module
+        encoder = encoder or DEFAULT_ENCODER
+        encoder_args = with_channels(encoder, encoder_args, pixels)
+        self.hparams.update(encoder=encoder, encoder_args=encoder_args)
+        backbone = build_encoder(encoder, encoder_args)
+        self.pixels = pixels  # for the data module, and so is the next
+        self.frame_stack = frame_stack(backbone, CHANNELS[pixels])
         if per_variable_encoder:
             self.encoders = nn.ModuleList([backbone])  # the other ones follow in setup
         else:

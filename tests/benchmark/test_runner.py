@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,9 +18,11 @@ import pytest
 from rich.console import Console
 
 from lightning_stdim.benchmark.cells import Cell
+from lightning_stdim.benchmark.executors import LocalExecutor
+from lightning_stdim.benchmark.grid import grid as cells_of
 from lightning_stdim.benchmark.progress import last_words
 from lightning_stdim.benchmark.results import is_complete, read_results
-from lightning_stdim.benchmark.runner import run_grid
+from lightning_stdim.benchmark.runner import run_cells
 from lightning_stdim.errors import ConfigurationError, StoreError
 
 # Notes its arguments, then does what the environment says for its method: see FAKE_* below.
@@ -73,19 +76,28 @@ class Grid:
         self.calls_file = folder / "calls"
         self.console = Console(file=io.StringIO(), width=200)
 
-    def run(self, methods=METHODS, **arguments) -> int:
+    def run(self, methods=METHODS, games=("pong",), seeds=(0,), **arguments) -> int:
+        return self.run_cells(cells_of(games, methods, seeds), **arguments)
+
+    def run_cells(self, cells, launcher=(), **arguments) -> int:
         arguments = {"preset": "smoke", "out": self.out, "console": self.console, **arguments}
         program = (sys.executable, str(self.fake))
-        return run_grid(methods=methods, program=program, **arguments)
+        executor = partial(LocalExecutor, launcher=launcher, program=program)
+        return run_cells(cells, executor=executor, **arguments)
 
     def start(self, **environment: str) -> subprocess.Popen[str]:
         """The same in a process of its own, until the method that hangs has started."""
         code = (
             # A shell's background job ignores interrupts, and so would its children.
             "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-            "import sys; from lightning_stdim.benchmark.runner import run_grid\n"
-            f"sys.exit(run_grid(methods={METHODS!r}, preset='smoke', out={str(self.out)!r},"
-            f" program=[sys.executable, {str(self.fake)!r}]))"
+            "import sys\n"
+            "from functools import partial\n"
+            "from lightning_stdim.benchmark.executors import LocalExecutor\n"
+            "from lightning_stdim.benchmark.grid import grid\n"
+            "from lightning_stdim.benchmark.runner import run_cells\n"
+            f"executor = partial(LocalExecutor, program=[sys.executable, {str(self.fake)!r}])\n"
+            f"cells = grid(['pong'], {METHODS!r}, [0])\n"
+            f"sys.exit(run_cells(cells, preset='smoke', out={str(self.out)!r}, executor=executor))"
         )
         environment = {**os.environ, "FAKE_HANGS": "random-cnn", **environment}
         process = subprocess.Popen(
@@ -202,6 +214,30 @@ def test_two_at_a_time(grid: Grid, monkeypatch, tmp_path: Path) -> None:
     (tmp_path / "meeting").mkdir()
     monkeypatch.setenv("FAKE_MEETS", str(tmp_path / "meeting"))
     assert grid.run(methods=("random-cnn", "st-dim"), jobs=2) == 0
+
+
+def test_a_launcher_goes_in_front(grid: Grid, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    launcher = ["env", f"LAUNCHED={seen}", "sh", "-c", 'echo "$@" >> $LAUNCHED; exec "$@"', "sh"]
+    assert grid.run(methods=["st-dim"], launcher=launcher) == 0
+    assert seen.read_text().startswith(f"{sys.executable} {grid.fake} fit --config")
+
+
+def test_a_probe_of_an_encoder_waits_for_it(grid: Grid, monkeypatch) -> None:
+    monkeypatch.setenv("FAKE_FAILS", "st-dim")
+    source = Cell("pong", "st-dim", 0)
+    probe = Cell("pong", "st-dim", 0, (("hidden", "256"),), source)
+    other = Cell("pong", "random-cnn", 0)
+    cells = [source, probe, other]
+    assert grid.run_cells(cells, jobs=2) == 1
+    assert len(grid.calls) == 2  # not the probe
+    error = probe.folder(grid.out).with_suffix(".error.txt")
+    assert "no encoder: pong st-dim seed 0 failed" in error.read_text()
+    monkeypatch.delenv("FAKE_FAILS")
+    assert grid.run_cells(cells, jobs=2) == 0
+    assert [call[0] for call in grid.calls[2:]] == ["fit", "probe"]
+    assert str(source.folder(grid.out) / "encoder") in grid.calls[-1]
+    assert not error.exists()
 
 
 def test_interrupted_it_ends_its_runs_and_says_how_to_go_on(grid: Grid) -> None:

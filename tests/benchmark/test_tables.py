@@ -39,6 +39,19 @@ def test_a_hand_computed_table(make_result) -> None:
     assert cell.half_width == pytest.approx(0)
 
 
+def test_a_variant_has_columns_of_its_own(make_result) -> None:
+    results = [
+        make_result(values=(0.2, 0.2, 0.2)),
+        make_result(values=(0.6, 0.6, 0.6), variant="steps=3000"),
+        make_result(values=(0.4, 0.4, 0.4), variant="steps=3000", seed=1),
+    ]
+    table = compare(results, game="pong", metric="f1")
+    ours = [k for k, column in enumerate(table.columns) if column.group == "ours"]
+    assert [table.columns[k].title for k in ours] == ["ST-DIM"] * 2 + ["ST-DIM (steps=3000)"] * 2
+    assert [table.cells[0][k].value for k in ours] == pytest.approx([0.2, 0.2, 0.5, 0.5])
+    assert [table.cells[0][k].runs for k in ours] == [1, 1, 2, 2]
+
+
 def test_rows_and_columns_in_order(make_result) -> None:
     results = [
         make_result("supervised", protocols=("converged", "supervised")),

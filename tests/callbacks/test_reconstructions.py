@@ -38,7 +38,7 @@ def fit(method, callback, small, folder, **settings):
         callbacks=[callback],
         **settings,
     )
-    trainer.fit(method, datamodule=AtariDataModule("pong", batch_size=3, **small))
+    trainer.fit(method, datamodule=AtariDataModule(**{"game": "pong", "batch_size": 3, **small}))
 
 
 def test_targets_are_above_what_was_made_of_them(small, tmp_path):
@@ -56,6 +56,17 @@ def test_targets_are_above_what_was_made_of_them(small, tmp_path):
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     image = events.Images("reconstructions")[-1]
     assert (image.height, image.width) == picture.shape
+
+
+def test_of_stacked_colour_frames_the_newest_is_drawn_in_colour(root, tmp_path):
+    colour = {"game": "breakout", "pixels": "rgb", "steps": 1500, "probe_steps": 3000}
+    colour |= {"root": str(root), "workers": 1}
+    method = Inverting(pixels="rgb", encoder_args={"in_channels": 6})
+    fit(method, Reconstructions(samples=1), colour, tmp_path, max_epochs=1, logger=False)
+    picture = imread(tmp_path / "reconstructions" / "epoch-001.png")[..., :3] * 255
+    newest = method.seen.frames[1, 0, 3:].permute(1, 2, 0).float()
+    torch.testing.assert_close(torch.from_numpy(picture[:210]), newest)
+    torch.testing.assert_close(torch.from_numpy(picture[212:]), 255 - newest)
 
 
 def test_wrong_settings_and_methods_are_named(small, tmp_path):

@@ -8,12 +8,18 @@ from lightning_stdim.datamodules.labels import annotation, ram2label
 from lightning_stdim.datamodules.store import Collection
 
 
-def make(games: list[list[int]], *, game: str = "pong", policy: str = "random") -> Collection:
+def make(
+    games: list[list[int]],
+    *,
+    game: str = "pong",
+    policy: str = "random",
+    shape: tuple[int, ...] = (210, 160),
+) -> Collection:
     """Collect games of given episode lengths; the last one is played to its end."""
     lengths = [length for episodes in games for length in episodes]
     n, ends = sum(lengths), np.cumsum(lengths) - 1
     rng = np.random.default_rng(n)
-    screens = rng.integers(0, 256, (max(2, n // 2), 210, 160), dtype=np.uint8)
+    screens = rng.integers(0, 256, (max(2, n // 2), *shape), dtype=np.uint8)
     ram = rng.integers(0, 256, (n, 128), dtype=np.uint8)
     ram[:, ::3] //= 100  # some variables vary little
     ram[:, ::7] = 5

@@ -103,6 +103,46 @@ def test_the_data_are_what_the_module_asks_for(small):
     assert not torch.equal(first.anchors, second.anchors)
 
 
+def test_colour_batches_are_the_file_s_frames(root):
+    arguments = {"steps": 1500, "probe_steps": 3000, "root": str(root), "workers": 1}
+    data = AtariDataModule("breakout", pixels="rgb", batch_size=8, **arguments)
+    data.setup("fit")
+    collection = store.read(data.collect("pretrain"))
+    for batch in batches(data, data.train_dataloader())[:3]:
+        assert batch.frames.shape == (2, 8, 3, 210, 160)
+        assert np.array_equal(batch.frames[1], collection.frames[batch.anchors])
+        assert np.array_equal(batch.frames[0], collection.frames[batch.anchors - 1])
+    probe = data.probe_data()
+    luma = AtariDataModule("breakout", **arguments).probe_data()
+    assert torch.equal(probe.labels, luma.labels)
+    assert torch.equal(probe.splits["train"], luma.splits["train"])
+    frames = store.read(data.collect("probe")).frames
+    seen = {f.tobytes() for s in ("train", "val") for f in frames[probe.splits[s]]}
+    assert not any(f.tobytes() in seen for f in frames[probe.splits["test"]])
+    with pytest.raises(ConfigurationError, match=r"pixels=rgb, .* run had luma: leave it out"):
+        data.load_state_dict({})
+
+
+class AskingForColour(Asking):
+    pixels = "rgb"
+
+
+def test_model_and_data_must_have_the_same_pixels(small, tmp_path):
+    trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    with pytest.raises(ConfigurationError, match=r"takes rgb frames and data\.pixels=luma"):
+        trainer.fit(AskingForColour(), datamodule=AtariDataModule("pong", **small))
+    with pytest.raises(ConfigurationError, match="pixels='grey'"):
+        AtariDataModule("pong", pixels="grey")
+
+
+def test_a_policy_s_path(tmp_path):
+    agent = tmp_path / "agent.pt"
+    agent.touch()
+    data = AtariDataModule("pong", policy=agent)
+    assert data.policy == AtariDataModule("pong", policy=str(agent)).policy
+    assert data.hparams["policy"] == str(agent)  # what a checkpoint can hold
+
+
 def test_an_epoch_of_long_sequences_shows_every_frame_about_twice(small):
     steps = []
     for arguments in ({"sequence_length": 2}, {"sequence_length": 20}, {"anchor_stride": 1}):

@@ -58,9 +58,15 @@ def collection(truth) -> Collection:
     return read(truth)
 
 
-def test_equals_the_protocol_played_slowly(collection):
+@pytest.fixture(scope="module")
+def colour(truth) -> Path:
+    return collect("breakout", steps=STEPS, pixels="rgb", root=truth.parent, progress=False)
+
+
+def test_equals_the_protocol_played_slowly(collection, colour):
     """Frames, RAM, rewards, ... of every row, from the episodes' seeds and Gymnasium alone."""
     reference = ReferenceGame("BreakoutNoFrameskip-v4")
+    rgb = read(colour).frames
     row = 0
     for seed in dict.fromkeys(collection.episode_seed.tolist()):
         rng = np.random.default_rng(seed)
@@ -68,6 +74,7 @@ def test_equals_the_protocol_played_slowly(collection):
         action = 0
         while row < STEPS:
             np.testing.assert_array_equal(collection.frames[row], seen.frame)
+            np.testing.assert_array_equal(rgb[row].transpose(1, 2, 0), seen.rgb)
             np.testing.assert_array_equal(collection.ram[row], seen.ram)
             assert collection.actions[row] == action
             assert collection.rewards[row] == seen.reward
@@ -136,6 +143,53 @@ def test_the_file_does_not_depend_on_who_plays(truth, tmp_path, monkeypatch, wor
     assert [p for p in tmp_path.iterdir() if not p.name.startswith(".")] == [path]
 
 
+def test_in_colour_everything_but_the_frames_is_the_same(collection, colour):
+    assert colour.name == "breakout-random-seed0-600-rgb.h5"
+    found = read(colour)
+    assert found.frames.shape == (STEPS, 3, 210, 160)
+    assert (found.pixels, collection.pixels) == ("rgb", "luma")
+    names = ("labels", "episode_start", "episode_length", "episode_seed", *collection.columns())
+    for name in names:
+        np.testing.assert_array_equal(getattr(found, name), getattr(collection, name))
+    ours, theirs = found.attributes, collection.attributes
+    assert ours.pop("pixels") == "rgb"
+    assert theirs.pop("greyscale")
+    assert ours.pop("command") == f"{theirs.pop('command')} --pixels rgb"
+    assert ours == theirs
+
+
+def test_an_agent_plays_the_same_games_in_colour(tmp_path, monkeypatch):
+    (tmp_path / "watching.py").write_text(
+        "def make(n_actions, rng):\n    return lambda view: int(view.sum()) % n_actions\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    luma, rgb = (
+        read(collect("pong", steps=60, policy="watching:make", pixels=pixels, progress=False))
+        for pixels in ("luma", "rgb")
+    )
+    assert len(set(luma.actions)) > 2
+    np.testing.assert_array_equal(luma.actions, rgb.actions)
+    np.testing.assert_array_equal(luma.ram, rgb.ram)
+
+
+def test_a_colour_file_does_not_depend_on_who_plays_and_when(colour, tmp_path, monkeypatch):
+    monkeypatch.setattr(collect_module, "PIECE_ROWS", 40)
+    arguments = {"steps": STEPS, "pixels": "rgb", "root": tmp_path, "progress": False}
+
+    def play_some_then_fail(path, n, frames, *_, **__):
+        assert sum(1 for _ in islice(frames, 250)) == 250
+        raise StoreError("the file cannot be written")
+
+    with monkeypatch.context() as context:
+        context.setattr(collect_module.store, "write_stream", play_some_then_fail)
+        with pytest.raises(StoreError, match="what was played is kept"):
+            collect("breakout", workers=2, **arguments)
+    pieces = sorted(tmp_path.glob("*.partial/*-*.npz.zst"))
+    pieces[1].write_bytes(pieces[1].read_bytes()[:-9])
+    path = collect("breakout", workers=1, **arguments)
+    assert path.read_bytes() == colour.read_bytes()
+
+
 def test_a_file_that_is_there_is_not_made_again(truth, monkeypatch):
     monkeypatch.setattr(collect_module, "Crew", None)
     before = truth.stat()
@@ -170,6 +224,11 @@ def test_label_sets_have_files_of_their_own(tmp_path):
     assert "--label_set upstream" in read(upstream).attributes["command"]
     paper = collect("pong", steps=3, root=tmp_path, progress=False)
     assert paper != upstream
+    both = collect(
+        "pong", steps=3, label_set="upstream", pixels="rgb", root=tmp_path, progress=False
+    )
+    assert both.name == "pong-random-seed0-3-rgb-upstream.h5"
+    assert read(both).attributes["command"].endswith("--pixels rgb --label_set upstream")
 
 
 def children(pid: int) -> list[int]:
@@ -284,7 +343,8 @@ def test_a_worker_that_dies_is_one_clear_error(truth, tmp_path, monkeypatch):
 
 def test_a_worker_that_fails_says_why(tmp_path):
     (tmp_path / "file").touch()
-    orders = {"game": "pong", "policy": {}, "seed": 0, "folder": f"{tmp_path}/file", "size": 4}
+    orders = {"game": "pong", "policy": {}, "pixels": "luma", "seed": 0, "size": 4}
+    orders["folder"] = f"{tmp_path}/file"
     with worker.Crew(1, orders) as crew:
         crew.settings()
         crew.play(0, 0, 8)
@@ -313,6 +373,7 @@ def test_workers_do_not_import_torch():
         ({"steps": "10"}, "steps is '10': it must be an integer"),
         ({"policy": print}, "policy is <built-in function print>: give a name"),
         ({"policy": "best"}, "policy 'best' is unknown: choose one of random"),
+        ({"pixels": "grey"}, "pixels='grey': choose 'luma' or 'rgb'"),
         ({"label_set": "mine"}, "label set 'mine' is unknown"),
         ({"game": "battlezone", "label_set": "paper"}, "use label set 'upstream'"),
         ({"root": "/dev/null/data"}, "/dev/null/data cannot be written: Not a directory"),

@@ -173,6 +173,17 @@ def test_the_contact_sheet_shows_frames_as_they_are(game):
         np.testing.assert_array_equal(page[y : y + 420, x : x + 320], twice)
 
 
+def test_the_contact_sheet_shows_colours_as_they_are():
+    collection = make([[4]], shape=(3, 210, 160))
+    assert describe(collection).pixels == "rgb"
+    page = np.array(Image.open(io.BytesIO(png(collection, name="x"))).convert("RGB"))
+    for row in pick(collection, 24):
+        twice = collection.frames[row].repeat(2, 1).repeat(2, 2).transpose(1, 2, 0)
+        differences = cv2.matchTemplate(page, twice, cv2.TM_SQDIFF)
+        y, x = np.unravel_index(differences.argmin(), differences.shape)
+        np.testing.assert_array_equal(page[y : y + 420, x : x + 320], twice)
+
+
 def beside_frames(figure):
     """What stands to the right of each frame: by their first words, the texts' other words."""
     beside = [{} for _ in figure.images]

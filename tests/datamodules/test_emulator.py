@@ -12,7 +12,11 @@ from .wrappers import ReferenceGame, Seen
 
 
 def assert_same(emulator: Emulator, seen: Seen) -> None:
-    np.testing.assert_array_equal(emulator.frame, seen.frame)
+    np.testing.assert_array_equal(emulator.luma, seen.frame)
+    planar = seen.rgb.transpose(2, 0, 1)
+    np.testing.assert_array_equal(
+        emulator.frame, planar if emulator.frame.ndim == 3 else seen.frame
+    )
     np.testing.assert_array_equal(emulator.ram, seen.ram)
     assert emulator.lives == seen.lives
     assert emulator.terminated == seen.terminated
@@ -56,6 +60,11 @@ def test_equals_gymnasium_with_the_protocol_s_wrappers(game, env_id, steps, epis
     assert emulator.settings["actions"].split() == reference.meanings
     for noops in (1, 30) if game == "breakout" else (7,):
         assert play_both(emulator, reference, noops=noops, steps=steps) >= episodes
+
+
+def test_colour_frames_are_the_maximum_of_two_rgb_screens():
+    emulator, reference = Emulator("mspacman", "rgb"), ReferenceGame("MsPacmanNoFrameskip-v4")
+    assert play_both(emulator, reference, noops=3, steps=300) >= 2
 
 
 def test_the_frame_limit_truncates_and_ends_the_game(monkeypatch):

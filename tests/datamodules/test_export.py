@@ -25,12 +25,13 @@ from tests.datamodules.synthetic import make
 FORMATS = ("minari", "npz", "parquet")
 
 
-@pytest.fixture(scope="module", params=["real", "synthetic"])
+@pytest.fixture(scope="module", params=["real", "synthetic", "colour"])
 def file(request, tmp_path_factory):
     root = tmp_path_factory.mktemp(request.param)
     if request.param == "real":
         return collect("breakout", steps=500, root=root, progress=False)
-    store.write(root / "a.h5", make([[40, 3], [2, 33], [1]]))  # the last episode has no step
+    shape = (3, 210, 160) if request.param == "colour" else (210, 160)
+    store.write(root / "a.h5", make([[40, 3], [2, 33], [1]], shape=shape))  # the last: no step
     return root / "a.h5"
 
 

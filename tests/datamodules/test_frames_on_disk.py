@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from lightning_stdim.datamodules import frames_on_disk, store
 from lightning_stdim.datamodules.atari import AtariDataModule
+from lightning_stdim.datamodules.collect import collect
 from lightning_stdim.datamodules.frames_on_disk import FramesOnDisk
 from lightning_stdim.encoders import NatureEncoder
 from lightning_stdim.errors import StoreError
@@ -31,11 +32,11 @@ def no_memory(monkeypatch) -> list[str]:
     return said
 
 
-@pytest.fixture(scope="module")
-def both(small) -> tuple[torch.Tensor, FramesOnDisk]:
-    path = AtariDataModule("pong", **small).collect("pretrain")
+@pytest.fixture(scope="module", params=["luma", "rgb"])
+def both(request, root) -> tuple[torch.Tensor, FramesOnDisk]:
+    path = collect("pong", steps=300, pixels=request.param, root=root, progress=False)
     frames = torch.from_numpy(store.read(path).frames)
-    return frames, FramesOnDisk(path, len(frames))
+    return frames, FramesOnDisk(path, frames.shape)
 
 
 @settings(max_examples=40, deadline=None)
@@ -59,7 +60,7 @@ def test_it_looks_like_the_tensor(both):
 
 
 def batches(**arguments) -> list[list[torch.Tensor]]:
-    data = AtariDataModule("pong", batch_size=16, **arguments)
+    data = AtariDataModule(**{"game": "pong", "batch_size": 16, **arguments})
     data.setup("fit")
     loaders = (data.train_dataloader(), data.val_dataloader())
     return [
@@ -89,6 +90,17 @@ def test_the_message_says_what_is_slower_and_what_would_do(small, no_memory):
     assert no_memory[0].startswith("2500 frames take 0.1 GB and 0.0 GB of memory are available")
     assert "slower by about" in no_memory[0]
     assert "ask for at most 208 steps" in no_memory[0]  # 0.7 * 10 MB / 33 600 bytes
+
+
+def test_colour_frames_stay_on_disk_too(root, monkeypatch, no_memory):
+    small = {"steps": 1500, "probe_steps": 3000, "root": str(root), "workers": 1}
+    arguments = {**small, "game": "breakout", "pixels": "rgb", "sequence_length": 3}
+    on_disk = batches(**arguments)
+    assert "ask for at most 69 steps" in no_memory[0]  # 0.7 * 10 MB / 100 800 bytes
+    monkeypatch.undo()
+    for ours, theirs in zip(on_disk, batches(**arguments), strict=True):
+        assert ours[0].shape[2:] == (3, 210, 160)
+        assert torch.equal(ours[0], theirs[0])
 
 
 def test_training_ends_with_the_same_weights(small, monkeypatch, no_memory):
@@ -126,7 +138,7 @@ def test_probing_finds_the_same_duplicates_and_features(small, monkeypatch, no_m
 
 def test_a_file_that_is_damaged_or_gone_meanwhile_is_not_read(both, tmp_path):
     path = Path(shutil.copy(both[1].path, tmp_path))
-    frames = FramesOnDisk(path, len(both[0]))
+    frames = FramesOnDisk(path, both[0].shape)
     good = path.read_bytes()
     assert torch.equal(frames[:1], both[0][:1])
     path.write_bytes(good[:-1])

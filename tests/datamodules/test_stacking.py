@@ -1,12 +1,13 @@
 """Observations of several frames against a slow loop."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lightning_stdim.datamodules.samplers import other_frames
-from lightning_stdim.datamodules.stacking import stacked
+from lightning_stdim.datamodules.stacking import observations, stacked
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=5), st.integers(1, 5))
@@ -34,3 +35,16 @@ def test_another_frame_of_the_episode_uniformly():
     assert values.tolist() == [10, 12, 13]
     assert counts.tolist() == [100, 100, 100]
     assert chosen[:, 1].unique().tolist() == [30]
+
+
+@pytest.mark.parametrize("channels", [None, 3])
+def test_frames_are_channels_the_newest_last(channels):
+    shape = (6, 4, 5) if channels is None else (6, channels, 4, 5)
+    frames = torch.arange(torch.Size(shape).numel()).reshape(shape)
+    positions, starts = torch.tensor([[0, 1, 2], [3, 4, 5]]), torch.tensor([0, 3])
+    found = observations(frames, positions, starts, 2)
+    for row, column in np.ndindex(2, 3):
+        newest = positions[row, column]
+        pair = [max(newest - 1, starts[row]), newest]
+        expected = [frames[t] if channels else frames[t][None] for t in pair]
+        assert torch.equal(found[row, column], torch.cat(expected))

@@ -20,11 +20,16 @@ from .faults import file_size_limit
 COMMAND = "python -m lightning_stdim collect --game pong --steps 9 --seed 0"
 
 
-def make(lengths: list[int], variables: tuple[str, ...] = ("x", "y"), seed: int = 0) -> Collection:
+def make(
+    lengths: list[int],
+    variables: tuple[str, ...] = ("x", "y"),
+    seed: int = 0,
+    shape: tuple[int, ...] = (210, 160),
+) -> Collection:
     rng = np.random.default_rng(seed)
     n = sum(lengths)
     return Collection(
-        frames=rng.integers(0, 256, (n, 210, 160), dtype=np.uint8) * (rng.random((n, 1, 1)) < 0.2),
+        frames=rng.integers(0, 256, (n, *shape), dtype=np.uint8) * (rng.random((n, *shape)) < 0.2),
         ram=rng.integers(0, 256, (n, 128), dtype=np.uint8),
         labels=rng.integers(0, 256, (n, len(variables)), dtype=np.uint8),
         actions=rng.integers(0, 18, n, dtype=np.uint8),
@@ -72,7 +77,8 @@ def collections(draw: st.DrawFn) -> Collection:
     lengths = draw(st.lists(st.integers(1, 70), min_size=1, max_size=4))
     names = st.text("abc_0", min_size=1, max_size=40)
     variables = tuple(draw(st.lists(names, unique=True, min_size=1, max_size=3)))
-    made = make(lengths, variables, draw(st.integers(0, 1000)))
+    shape = draw(st.sampled_from([(210, 160), (3, 210, 160)]))
+    made = make(lengths, variables, draw(st.integers(0, 1000)), shape)
     for name in ("ram", "labels", "actions", "rewards", "lives", "terminated", "truncated"):
         column = getattr(made, name)
         setattr(made, name, draw(arrays(column.dtype, column.shape)))
@@ -98,12 +104,20 @@ def test_what_is_written_is_read(tmp_path_factory, collection):
     np.testing.assert_array_equal(store.read_frames(path, rows), collection.frames[rows])
 
 
-@pytest.mark.parametrize("n", [1, 31, 32, 33, 4096, 4097])
-def test_lengths_around_those_of_chunks(tmp_path, n):
+@pytest.mark.parametrize(
+    ("n", "shape"),
+    [
+        *((n, (210, 160)) for n in (1, 31, 32, 33, 4096, 4097)),
+        *((n, (3, 210, 160)) for n in (1, 32, 33)),
+    ],
+)
+def test_lengths_around_those_of_chunks(tmp_path, n, shape):
     collection = make([1])
     for name, column in {**collection.columns(), "labels": collection.labels}.items():
         setattr(collection, name, np.resize(column, (n, *column.shape[1:])))
-    frames = np.broadcast_to(np.arange(n, dtype=np.uint8)[:, None, None], (n, 210, 160))
+    channels = shape[:-2]
+    values = np.arange(n * np.prod(channels, dtype=int)).astype(np.uint8)
+    frames = np.broadcast_to(values.reshape(n, *channels, 1, 1), (n, *shape))
     collection.frames, collection.episode_length = frames, np.array([n])
     write(tmp_path / "a.h5", collection)
     assert_equal(read(tmp_path / "a.h5"), collection)

@@ -15,6 +15,7 @@ gymnasium.register_envs(ale_py)
 @dataclass
 class Seen:
     frame: np.ndarray
+    rgb: np.ndarray
     ram: np.ndarray
     lives: int
     reward: float
@@ -76,4 +77,4 @@ class ReferenceGame:
     def _seen(self, rgb: np.ndarray, reward: float, terminated: bool, truncated: bool) -> Seen:
         grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
         lives = self.ale.lives()
-        return Seen(grey, self.ale.getRAM(), lives, reward, terminated, truncated)
+        return Seen(grey, rgb, self.ale.getRAM(), lives, reward, terminated, truncated)

@@ -47,6 +47,14 @@ def test_equal_to_a_slow_version_in_value_and_gradient(size, channels, reference
         torch.testing.assert_close(ours, theirs)
 
 
+def test_of_colour_frames_the_newest_is_predicted_in_colour():
+    method = PixelPrediction(encoder_args={**SMALL, "in_channels": 6}, pixels="rgb")
+    batch = batch_of(2, channels=6)
+    newest, predicted = method.reconstruct(batch)
+    assert predicted.shape == (2, 3, 76, 81)
+    torch.testing.assert_close(newest, method.encoder.scaled(batch.frames[1])[:, 3:])
+
+
 def test_wrong_input_is_named():
     with pytest.raises(ConfigurationError, match=r"takes sequences of 2 frames, not of 3"):
         PixelPrediction(encoder_args=SMALL).loss(batch_of(2, length=3))

@@ -36,7 +36,7 @@ def test_is_frozen_and_asks_for_four_frames(agent):
 
 
 def test_fit_probes_the_features_and_a_checkpoint_needs_no_agent(
-    agent, small, tmp_path, monkeypatch
+    agent, small, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
     words = [
@@ -53,6 +53,10 @@ def test_fit_probes_the_features_and_a_checkpoint_needs_no_agent(
     assert found["method"] == "pretrained-agent"
     assert found["budget"]["optimizer_steps"] == 0
     assert found["scores"]["protocols"]["converged"]["f1"]["mean_over_variables"] > 0
+
+    colour = ["--data.pixels=rgb", "--model.agent=actor.pt", "--out=colour"]
+    assert main(["fit", *configs, *words, *colour]) == 2
+    assert "the model takes luma frames and data.pixels=rgb" in capsys.readouterr().err
 
     expected = AgentEncoder(str(agent))
     agent.unlink()

@@ -1,4 +1,6 @@
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -8,7 +10,7 @@ from torch.nn import functional as F
 
 from lightning_stdim.errors import ConfigurationError, TrainingError
 from lightning_stdim.probes.features import ProbeFeatures
-from lightning_stdim.probes.heads import LinearHeads
+from lightning_stdim.probes.heads import LinearHeads, MLPHeads
 from lightning_stdim.probes.paper import FrozenProbe, PaperSettings, train_paper
 
 SETTINGS = PaperSettings(
@@ -43,9 +45,22 @@ def one_at_a_time(data: ProbeFeatures, v: int, settings: PaperSettings) -> dict[
     """The protocol for one head with PyTorch's own parts."""
     # Initialisation and order of frames are the module's; everything after that is not.
     probe = FrozenProbe(data, settings=settings)
-    head = nn.Linear(data.features["train"].shape[1], 256)
-    head.load_state_dict(probe.heads.heads[v].state_dict())
-    optimizer = torch.optim.Adam(head.parameters(), lr=settings.lr, eps=settings.eps)
+    dim = data.features["train"].shape[1]
+    layers: nn.Module = nn.Linear(dim, 256)
+    if settings.hidden:
+        layers = nn.Sequential(
+            nn.Linear(dim, settings.hidden), nn.ReLU(), nn.Linear(settings.hidden, 256)
+        )
+    never = sorted(set(range(256)) - set(data.labels["train"][:, v].tolist()))
+
+    def head(x: Tensor) -> Tensor:
+        logits = layers(x)
+        if settings.classes == "observed":
+            logits[:, never] = -torch.inf
+        return logits
+
+    layers.load_state_dict(probe.heads.heads[v].state_dict())
+    optimizer = torch.optim.Adam(layers.parameters(), lr=settings.lr, eps=settings.eps)
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimizer,
         mode="max",
@@ -53,7 +68,7 @@ def one_at_a_time(data: ProbeFeatures, v: int, settings: PaperSettings) -> dict[
         factor=settings.plateau_factor,
         min_lr=settings.min_lr,
     )
-    best, best_epoch, waited, kept = -1.0, 0, 0, head.state_dict()
+    best, best_epoch, waited, kept = -1.0, 0, 0, layers.state_dict()
     epoch = 0
     for epoch in range(settings.max_epochs):
         order = probe.order("train", epoch)
@@ -71,13 +86,13 @@ def one_at_a_time(data: ProbeFeatures, v: int, settings: PaperSettings) -> dict[
         plateau.step(accuracy)
         if accuracy > best:
             best, best_epoch, waited = accuracy, epoch, 0
-            kept = {key: value.clone() for key, value in head.state_dict().items()}
+            kept = {key: value.clone() for key, value in layers.state_dict().items()}
         else:
             waited += 1
             if waited >= settings.patience:
                 break
     if settings.restore == "best":
-        head.load_state_dict(kept)
+        layers.load_state_dict(kept)
     return {
         "epochs": epoch + 1,
         "best_epoch": best_epoch + 1,
@@ -87,11 +102,22 @@ def one_at_a_time(data: ProbeFeatures, v: int, settings: PaperSettings) -> dict[
     }
 
 
-@pytest.mark.parametrize("restore", ["best", "last"])
-@pytest.mark.parametrize("sampling", ["frames", "episodes"])
-def test_fused_training_equals_one_head_at_a_time(restore: str, sampling: str) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"restore": "last"},
+        {"sampling": "episodes"},
+        {"restore": "last", "sampling": "episodes"},
+        {"hidden": 6},
+        {"classes": "observed"},
+        {"hidden": 6, "classes": "observed"},
+    ],
+    ids=str,
+)
+def test_fused_training_equals_one_head_at_a_time(change: dict[str, Any]) -> None:
     data = features()
-    settings = replace(SETTINGS, restore=restore, sampling=sampling)  # type: ignore[arg-type]
+    settings = replace(SETTINGS, **change)
     predictions, _, details = train_paper(data, settings=settings)
     order = FrozenProbe(data, settings=settings).order("test", 0)
     epochs, rates = set(), set()
@@ -131,9 +157,15 @@ def test_same_seed_same_result_and_another_seed_another() -> None:
     assert torch.equal(first, second)
 
 
-def test_closed_form_gradient_is_that_of_autograd() -> None:
-    heads = LinearHeads(["a", "b", "c"], 5, num_classes=7)
+@pytest.mark.parametrize("restricted", [False, True])
+@pytest.mark.parametrize("kind", [LinearHeads, partial(MLPHeads, hidden=4)])
+def test_closed_form_gradient_is_that_of_autograd(
+    kind: Callable[..., LinearHeads], restricted: bool
+) -> None:
+    classes = torch.tensor([[True] * 7, [True] * 7, [True, False, True, True, False, True, False]])
+    heads = kind(["a", "b", "c"], 5, num_classes=7, classes=classes if restricted else None)
     x, y = torch.randn(11, 5), torch.randint(7, (11, 3))
+    y[:, 2] = torch.tensor([0, 2, 3, 5])[torch.randint(4, (11,))]
     sum(F.cross_entropy(heads(x)[:, v], y[:, v]) for v in (0, 2)).backward()
     expected = [None if p.grad is None else p.grad.clone() for p in heads.parameters()]
     heads.zero_grad()
@@ -153,6 +185,36 @@ def test_heads_start_like_linear_layers() -> None:
         assert parameter.abs().max() <= 0.1
         assert parameter.std().item() == pytest.approx(0.1 / 3**0.5, rel=0.15)
     assert not torch.equal(heads.heads[0].weight, heads.heads[1].weight)
+
+
+def test_a_hidden_layer_reads_what_no_line_separates() -> None:
+    x = torch.randn(900, 2, generator=torch.Generator().manual_seed(0))
+    labels = ((x[:, 0] > 0) ^ (x[:, 1] > 0)).long().unsqueeze(1)
+    parts = {"train": slice(0, 500), "val": slice(500, 700), "test": slice(700, None)}
+    data = ProbeFeatures(
+        variables=("xor",),
+        features={split: x[part] for split, part in parts.items()},  # type: ignore[misc]
+        labels={split: labels[part] for split, part in parts.items()},  # type: ignore[misc]
+    )
+
+    def accuracy(hidden: int) -> float:
+        settings = replace(SETTINGS, hidden=hidden, patience=15)
+        predictions, truth, _ = train_paper(data, settings=settings)
+        return (predictions == truth).double().mean().item()
+
+    assert accuracy(0) < 0.7
+    assert accuracy(16) > 0.9
+
+
+def test_classes_that_never_occurred_are_never_predicted() -> None:
+    data = features()
+    settings = replace(SETTINGS, max_epochs=1, lr=1e-6)  # as good as at its initialisation
+    anything, _, _ = train_paper(data, settings=settings)
+    observed, _, _ = train_paper(data, settings=replace(settings, classes="observed"))
+    for v in range(3):
+        seen = set(data.labels["train"][:, v].tolist())
+        assert not set(anything[:, v].tolist()) <= seen
+        assert set(observed[:, v].tolist()) <= seen
 
 
 def test_standardising_undoes_scale_and_shift() -> None:
@@ -182,6 +244,8 @@ def test_episodes_are_drawn_uniformly() -> None:
 def test_wrong_input() -> None:
     with pytest.raises(ConfigurationError, match="lr=0"):
         PaperSettings(lr=0)
+    with pytest.raises(ConfigurationError, match="hidden=-1"):
+        PaperSettings(hidden=-1)
     data = replace(features(), episodes=None)
     with pytest.raises(ConfigurationError, match="episode_start"):
         train_paper(data, settings=replace(SETTINGS, sampling="episodes"))

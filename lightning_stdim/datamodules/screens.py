@@ -1,14 +1,16 @@
-"""Atari screens as greyscale: the luma of the pixel-wise maximum of two RGB screens.
+"""Atari screens as frames: the pixel-wise maximum of two RGB screens, or its luma.
 
-The emulator's screen holds palette indices, so this is a function of a pair of bytes: one table of
-64 KB gives it in one lookup. It equals OpenCV's ``RGB2GRAY``, which the reference implementation
-uses, bit for bit.
+The emulator's screen holds palette indices, so all of these are functions of a pair of bytes: one
+table of 64 KB gives each in one lookup. Luma equals OpenCV's ``RGB2GRAY``, which the reference
+implementation uses, bit for bit.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lightning_stdim.datamodules.pixels import Pixels
 
 # The emulator's NTSC palette: 16 hues (rows) of 8 brightnesses. The hardware ignores the lowest bit
 # of a colour, so that indices 2k and 2k + 1 are the same one.
@@ -50,39 +52,52 @@ def luma(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return ((weighted + (1 << 14)) >> 15).astype(np.uint8)
 
 
-TABLE: NDArray[np.uint8] = luma(np.maximum(PALETTE[:, None], PALETTE[None])).ravel()
+_MAXIMUM = np.maximum(PALETTE[:, None], PALETTE[None]).reshape(-1, 3)
+
+LUMA: NDArray[np.uint8] = luma(_MAXIMUM)
 """uint8 [65536]: entry ``256 * a + b`` is the luma of the maximum of the colours a and b."""
+
+RGB: NDArray[np.uint8] = np.ascontiguousarray(_MAXIMUM.T)
+"""uint8 [3, 65536]: entry ``256 * a + b`` of each is the maximum's red, green and blue."""
 
 
 WORDS: NDArray[np.intp] = np.arange(210 * 160 // 8)
-"""intp [4200]: the positions of a frame's words, which are groups of eight pixels."""
+"""intp [4200]: the positions of a plane's words, which are groups of eight pixels."""
 
 
-class LumaOfMaximum:
+class MaximumOfScreens:
     """Turns pairs of successive screens into frames.
 
     From one step to the next most of a screen stays as it is, so only the words that changed since
     the previous call are looked up: a third of the time that all of them take.
 
+    Args:
+        pixels: of the frames.
+
     Attributes:
         screens: uint8 [2, 210, 160], palette indices: to be filled by the caller, in either order.
-        frame: uint8 [210, 160], the luma of the maximum of the screens at the last call of
-            :meth:`update`; overwritten by the next.
-        changed: intp [k], ascending positions of the words that this call looked up: all others
-            are as they were.
+        frame: uint8 [210, 160] or [3, 210, 160], the maximum of the screens, or its luma, at the
+            last call of :meth:`update`; overwritten by the next.
+        luma: uint8 [210, 160], the luma in either case; `frame` itself where that is luma.
+        changed: intp [k], ascending positions of the words that this call looked up, in every
+            plane: all others are as they were.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pixels: Pixels = "luma") -> None:
         self.screens: NDArray[np.uint8] = np.zeros((2, 210, 160), np.uint8)
-        self.frame: NDArray[np.uint8] = np.full((210, 160), TABLE[0])
+        tables = [LUMA] if pixels == "luma" else [LUMA, *RGB]
+        planes = np.stack([np.full((210, 160), table[0]) for table in tables])
+        self.luma: NDArray[np.uint8] = planes[0]
+        self.frame = self.luma if pixels == "luma" else planes[1:]
         self.changed = WORDS
         self._words = self.screens.reshape(2, -1).view(np.uint64)
         self._seen = np.zeros_like(self._words)
         self._differs = np.empty(self._words.shape, np.bool_)
-        self._frame_words = self.frame.reshape(-1).view(np.uint64)
+        plane_words = planes.reshape(len(tables), -1).view(np.uint64)
+        self._looked_up = list(zip(tables, plane_words, strict=True))
 
     def update(self) -> None:
-        """Set `frame` from `screens`."""
+        """Set `frame` and `luma` from `screens`."""
         # Every step waits for this: nothing large is allocated, and nothing whole is copied.
         words, seen, differs = self._words, self._seen, self._differs
         np.not_equal(words, seen, out=differs)
@@ -91,5 +106,6 @@ class LumaOfMaximum:
         first, second = words[0].take(changed), words[1].take(changed)  # [k] each
         pairs = np.left_shift(first.view(np.uint8), 8, dtype=np.uint16)  # [8 k]
         pairs += second.view(np.uint8)
-        self._frame_words[changed] = TABLE.take(pairs).view(np.uint64)
+        for table, plane in self._looked_up:
+            plane[changed] = table.take(pairs).view(np.uint64)
         seen[0, changed], seen[1, changed] = first, second

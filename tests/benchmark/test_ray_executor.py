@@ -1,0 +1,126 @@
+"""Runs on a Ray cluster of several nodes, which share this machine but no directory of ours."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import psutil
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+from rich.console import Console
+
+from lightning_stdim.benchmark.cells import Cell
+from lightning_stdim.benchmark.ray_executor import RayExecutor
+from lightning_stdim.benchmark.results import read_results
+from lightning_stdim.benchmark.runner import run_cells
+from lightning_stdim.errors import ConfigurationError
+
+# Writes down where it ran and what it was given; the method "slow" waits to be told to go on.
+FAKE = """
+import json, os, pathlib, sys, time
+words = sys.argv[1:]
+options = dict(zip(words, words[1:]))
+out = pathlib.Path(options["--out"])
+method = out.parent.name
+marks = pathlib.Path(os.environ["MARKS"])
+(marks / f"{method}-{os.getpid()}").write_text(os.environ["OMP_NUM_THREADS"])
+print(f"training {method}")
+root = pathlib.Path(options.get("--data.root", options.get("--root")))
+(root / "frames").write_text("collected")
+for option in ("--config", "--encoder"):
+    path = options.get(option, "majority")
+    assert path == "majority" or pathlib.Path(path).exists(), path
+if method == "vae" and len(list(marks.glob("vae-*"))) == 1:
+    time.sleep(120)  # until its node dies
+if method == "cpc":
+    sys.exit("error: no room")
+out.mkdir(parents=True, exist_ok=True)
+(out / "encoder").mkdir(exist_ok=True)
+(out / "encoder" / "config.json").write_text("{}")
+seed = int(options.get("--seed_everything", options.get("--seed")))
+result = json.load(open(os.environ["RESULT"])) | {"method": method, "seed": seed}
+(out / "results.json").write_text(json.dumps(result))
+"""
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, make_result, monkeypatch) -> Iterator[Cluster]:
+    (tmp_path / "marks").mkdir()
+    (tmp_path / "result").write_text(json.dumps(make_result()))
+    (tmp_path / "fake.py").write_text(FAKE)
+    (tmp_path / "caller").mkdir()
+    monkeypatch.chdir(tmp_path / "caller")
+    # The nodes' processes inherit these.
+    monkeypatch.setenv("MARKS", str(tmp_path / "marks"))
+    monkeypatch.setenv("RESULT", str(tmp_path / "result"))
+    monkeypatch.setenv("RAY_enable_uv_run_runtime_env", "0")
+    monkeypatch.setenv("RAY_health_check_period_ms", "500")
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 80 * 2**20}
+    )
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+
+
+def run(cells: list[Cell], cluster: Cluster, tmp_path: Path, **options) -> tuple[int, str]:
+    console = Console(file=io.StringIO(), width=200)
+    program = (sys.executable, str(tmp_path / "fake.py"))
+    executor = partial(RayExecutor, address=cluster.address, program=program, **options)
+    status = run_cells(
+        cells, preset="smoke", out="runs/mine", jobs=4, console=console, executor=executor
+    )
+    return status, console.file.getvalue()
+
+
+def test_a_grid_survives_the_death_of_a_node(cluster: Cluster, tmp_path: Path) -> None:
+    marks = tmp_path / "marks"
+    nodes = [cluster.add_node(num_cpus=2, object_store_memory=80 * 2**20) for _ in range(2)]
+    source = Cell("pong", "st-dim", 0)
+    cells = [
+        Cell("pong", "vae", 0),
+        source,
+        Cell("pong", "cpc", 0),
+        Cell("pong", "majority", 1),
+        Cell("pong", "st-dim", 0, (("hidden", "256"),), source),
+    ]
+
+    def kill() -> None:
+        """Kill the node that has the run which waits for that."""
+        deadline = time.monotonic() + 120
+        while not (started := list(marks.glob("vae-*"))):
+            assert time.monotonic() < deadline, "it never started"
+            time.sleep(0.05)
+        above = {parent.pid for parent in psutil.Process(int(started[0].name[4:])).parents()}
+        (node,) = (n for n in nodes if n.all_processes["raylet"][0].process.pid in above)
+        cluster.remove_node(node, allow_graceful=False)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    status, said = run(cells, cluster, tmp_path, cpus=1)
+    killer.join()
+    assert status == 1  # cpc's, which is not tried again
+    assert len(list(marks.glob("vae-*"))) == 2
+    assert len(list(marks.glob("cpc-*"))) == 1
+    out = Path("runs/mine")
+    for cell in (cells[0], cells[1], cells[3], cells[4]):
+        assert read_results(cell.folder(out))["seed"] == cell.seed, said
+    assert (source.folder(out) / "encoder" / "config.json").is_file()
+    assert "training st-dim" in source.folder(out).with_suffix(".log").read_text()
+    assert "error: no room" in (out / "pong" / "cpc" / "seed0.error.txt").read_text()
+    assert (tmp_path / "caller" / "data" / "frames").read_text() == "collected"
+    assert {mark.read_text() for mark in marks.iterdir()} == {"1"}
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere"])
+def test_no_cluster_is_a_clear_error(address: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"no Ray cluster at {address}"):
+        RayExecutor(1, address=address)
