@@ -246,6 +246,7 @@ def probe(data: ProbeData) -> dict[str, Any]:
         thin,
         paper=PaperSettings(max_epochs=5),
         converged=ConvergedSettings(strengths=(1e-1,)),
+        controls=False,
         progress=False,
     )
     return {name: table["f1"] for name, table in scores["protocols"].items()}

@@ -160,6 +160,7 @@ def probe(
     greedy: bool | None = None,
     pixels: Pixels | None = None,
     label_set: LabelSet | None = None,
+    controls: bool = True,
     preset: str = "laptop",
     hidden: int | None = None,
     standardize: bool | None = None,
@@ -186,6 +187,7 @@ def probe(
         greedy: an agent's most probable action instead of a drawn one; the preset's by default.
         pixels: of the frames, luma or rgb; by default a checkpoint's, else the preset's.
         label_set: which labels to score; the preset's by default.
+        controls: also probe with shuffled labels; two fifths of the converged protocol's time.
         preset: smoke, laptop, paper or a YAML file: data and probe settings.
         hidden: units of a hidden layer in the paper protocol's probes; the preset's by default,
             which is none.
@@ -284,6 +286,7 @@ def probe(
             seed=seed,
             paper=settings,
             converged=converged,
+            controls=controls,
             device=there,
         )
     print_scores(scores)

@@ -80,6 +80,12 @@ class StdimCLI(LightningCLI):
             help="name recorded in the results; by default the model's own",
         )
         parser.add_argument(
+            "--controls",
+            type=bool,
+            default=True,
+            help="also probe with shuffled labels; two fifths of the converged protocol's time",
+        )
+        parser.add_argument(
             "--variant",
             type=str,
             default="",
@@ -257,6 +263,7 @@ class StdimCLI(LightningCLI):
             seed=self._get(self.config, "seed_everything"),
             paper=self._get(self.config_init, "paper"),
             converged=self._get(self.config_init, "converged"),
+            controls=self._get(self.config, "controls"),
         )
         if end_to_end is not None:
             scores["protocols"] = end_to_end["protocols"] | scores["protocols"]

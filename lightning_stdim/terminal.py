@@ -41,6 +41,7 @@ def print_scores(scores: Mapping[str, Any], console: Console | None = None) -> N
     table.add_section()
     row("mean over categories", [column["mean_over_categories"] for column in columns])
     row("mean over variables", [column["mean_over_variables"] for column in columns])
+    row("mean weighted by entropy", [column["mean_weighted_by_entropy"] for column in columns])
     table.add_section()
     for variable in columns[0]["variables"]:
         row(variable, [column["variables"][variable] for column in columns])

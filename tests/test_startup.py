@@ -14,7 +14,7 @@ from lightning_stdim.datamodules.collect import collect
 collect("pong", steps=5, root=sys.argv[1], progress=False)
 print([m for m in ("ale_py", "gymnasium", "torch") if m in sys.modules])
 """
-HEAVY = ("torch", "lightning", "matplotlib", "h5py")
+HEAVY = ("torch", "lightning", "matplotlib", "h5py", "scipy")
 
 
 @pytest.mark.parametrize(

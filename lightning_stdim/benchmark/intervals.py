@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import fmean, variance
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,8 @@ class Estimate:
 
     Attributes:
         mean: the arithmetic mean.
-        half_width: half the width of the interval ``mean +- half_width``; None for a single run.
+        half_width: half the width of the interval ``mean +- half_width``; None where a single run
+            leaves it unknown.
         runs: how many runs the mean is over.
     """
 
@@ -35,56 +36,45 @@ def estimate(values: Sequence[float], *, level: float = 0.95) -> Estimate:
         level: coverage, in (0, 1).
 
     Returns:
-        The mean and the interval's half-width.
+        The mean and the interval's half-width, None for a single run.
 
     Raises:
         ValueError: there are no values.
     """
-    if not values:
-        raise ValueError("no values to average")
-    n = len(values)
-    if n == 1:
-        return Estimate(mean=values[0], half_width=None, runs=1)
-    quantile = student_quantile(0.5 + level / 2, n - 1)
-    return Estimate(fmean(values), quantile * stdev(values) / math.sqrt(n), n)
+    return stratified_estimate([values], level=level)
 
 
-def student_quantile(probability: float, degrees: int) -> float:
-    """Invert Student's t distribution for whole degrees of freedom.
+def stratified_estimate(strata: Sequence[Sequence[float]], *, level: float = 0.95) -> Estimate:
+    """Estimate the mean over games of the means over seeds, from a few runs of each game.
 
-    SciPy has this; it would be a dependency for one number.
+    With n_g runs of variance s_g^2 in game g, the mean's variance is the sum over the G games of
+    v_g = s_g^2 / (n_g G^2), and the interval is Student's with (sum v_g)^2 / sum(v_g^2 / (n_g - 1))
+    degrees of freedom (Satterthwaite, Biometrics Bulletin 2, 1946). For one game it is
+    :func:`estimate`'s.
 
     Args:
-        probability: in [0.5, 1).
-        degrees: degrees of freedom, at least 1.
+        strata: for each game one score per seed, at least one; games may differ in their number.
+        level: coverage, in (0, 1).
 
     Returns:
-        The t below which a variate falls with that probability.
+        The mean and the interval's half-width, None if a game has a single run.
 
     Raises:
-        ValueError: an argument is out of its range.
+        ValueError: there are no games, or one has no values.
     """
-    if not 0.5 <= probability < 1 or degrees < 1:
-        raise ValueError(f"no quantile for probability {probability}, degrees {degrees}")
-    # Bisection over the angle, atan(t / sqrt(degrees)): bounded, and the series is in its cosine.
-    low, high = 0.0, math.pi / 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        if 0.5 + _within(middle, degrees) / 2 < probability:
-            low = middle
-        else:
-            high = middle
-    return math.tan(low) * math.sqrt(degrees)
+    if not strata or not all(strata):
+        raise ValueError("no values to average")
+    mean, runs = fmean(map(fmean, strata)), sum(map(len, strata))
+    if min(map(len, strata)) == 1:
+        return Estimate(mean, None, runs)
+    parts = [variance(values) / len(values) / len(strata) ** 2 for values in strata]
+    total = sum(parts)
+    if total == 0:
+        return Estimate(mean, 0.0, runs)
+    from scipy.special import stdtrit  # slower to import than all else here
 
-
-def _within(angle: float, degrees: int) -> float:
-    """P(|T| < sqrt(degrees) tan(angle)), in closed form (Abramowitz and Stegun 26.7.3, 26.7.4)."""
-    sine, cosine = math.sin(angle), math.cos(angle)
-    odd = degrees % 2
-    term = total = cosine if odd else 1.0
-    for k in range(2 + odd, degrees, 2):
-        term *= cosine * cosine * (k - 1) / k
-        total += term
-    if not odd:
-        return sine * total
-    return 2 / math.pi * (angle + (sine * total if degrees > 1 else 0.0))
+    shares = [part / total for part in parts]  # their squares do not underflow
+    degrees = 1 / sum(
+        share**2 / (len(values) - 1) for share, values in zip(shares, strata, strict=True)
+    )
+    return Estimate(mean, float(stdtrit(degrees, 0.5 + level / 2)) * math.sqrt(total), runs)

@@ -18,26 +18,37 @@ Metric = Literal["f1", "accuracy"]
 
 
 class MetricScores(TypedDict):
-    """One metric of one encoder under one protocol, 0 to 1; None where it is undefined."""
+    """One metric of one encoder under one protocol, 0 to 1; None where it is undefined.
+
+    Results from before there was a mean weighted by entropy lack it.
+    """
 
     variables: dict[str, float | None]
     categories: dict[str, float | None]
     mean_over_categories: float | None
     mean_over_variables: float | None
+    mean_weighted_by_entropy: NotRequired[float | None]
+
+
+REQUIRED = set(MetricScores.__annotations__) - {"mean_weighted_by_entropy"}
 
 
 class Scores(TypedDict):
     """What ``evaluate_encoder`` returns: metrics by protocol, and how they came about.
 
     ``protocols`` maps ``"paper"``, ``"converged"``, ``"supervised"`` or ``"majority"`` to metrics
-    (``"f1"``, ``"accuracy"``, ...); ``dropped`` maps a variable that is not scored to the reason.
-    Results from before label sets had versions are of version 1.
+    (``"f1"``, ``"accuracy"``, ...); ``controls`` does so for ``"majority"`` and ``"shuffled"``;
+    ``entropies`` has each variable's label entropy in nats; ``dropped`` maps a variable that is not
+    scored to the reason. Results from before label sets had versions are of version 1; older ones
+    lack entropies and controls.
     """
 
     game: str
     label_set: str
     label_set_version: NotRequired[int]
     protocols: dict[str, dict[str, MetricScores]]
+    controls: NotRequired[dict[str, dict[str, MetricScores]]]
+    entropies: NotRequired[dict[str, float]]
     dropped: dict[str, str]
     provenance: NotRequired[dict[str, Any]]
     settings: NotRequired[dict[str, Any]]
@@ -192,12 +203,16 @@ def _problems(data: object) -> Iterator[str]:
     scores = data["scores"]
     if not isinstance(scores.get("protocols"), dict) or not scores["protocols"]:
         yield "'scores' names no protocol"
-    for protocol, metrics in scores["protocols"].items():
+    if not isinstance(scores.get("controls", {}), dict):
+        yield "'controls' is no object"
+    named = [(f"protocol {name!r}", found) for name, found in scores["protocols"].items()]
+    named += [(f"control {name!r}", found) for name, found in scores.get("controls", {}).items()]
+    for name, metrics in named:
         for metric in ("f1", "accuracy"):
             if not isinstance(metrics, dict) or not isinstance(metrics.get(metric), dict):
-                yield f"protocol {protocol!r} has no {metric!r}"
-            if missing := set(MetricScores.__annotations__) - set(metrics[metric]):
-                yield f"{metric!r} of protocol {protocol!r} has no {sorted(missing)[0]!r}"
+                yield f"{name} has no {metric!r}"
+            if missing := REQUIRED - set(metrics[metric]):
+                yield f"{metric!r} of {name} has no {sorted(missing)[0]!r}"
 
 
 def _finite(value: Any) -> Any:

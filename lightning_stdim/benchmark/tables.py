@@ -113,7 +113,7 @@ class Row:
         Returns:
             The score, or None if there is none.
         """
-        found: Any = scores[self.part]  # type: ignore[literal-required]
+        found: Any = scores.get(self.part)
         score: float | None = found if self.kind == "mean" else found.get(self.name)
         return score
 
@@ -284,11 +284,13 @@ def _rows(scores: Sequence[MetricScores]) -> tuple[Row, ...]:
         present = (item for one in scores for item in one[part].items())
         return list(dict.fromkeys(name for name, value in present if value is not None))
 
+    weighted = Row("mean", "mean_weighted_by_entropy", "Mean weighted by entropy")
     categories = sorted(named("categories"), key=_rank(CATEGORIES))
     return (
         *(Row("category", name, CATEGORY_LABELS.get(name, name)) for name in categories),
         Row("mean", "mean_over_categories", "Mean over categories"),
         Row("mean", "mean_over_variables", "Mean over variables"),
+        *([weighted] if any(weighted.pick(one) is not None for one in scores) else []),
         *(Row("variable", name, name) for name in named("variables")),
     )
 

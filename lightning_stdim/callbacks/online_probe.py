@@ -69,6 +69,7 @@ class OnlineProbe(Callback):
             pl_module.encoder,  # type: ignore[arg-type]
             _thinned(trainer.datamodule.probe_data(), self.frames),  # type: ignore[attr-defined]
             protocols=("converged",),
+            controls=False,
             progress=False,
         )["protocols"]["converged"]
         return {metric: _mean(scores[metric]) for metric in ("f1", "accuracy")}

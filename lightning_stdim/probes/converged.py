@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -67,6 +68,7 @@ def train_converged(
     data: ProbeFeatures,
     *,
     settings: ConvergedSettings | None = None,
+    strengths: Mapping[str, float] | None = None,
     progress: bool = False,
 ) -> tuple[Tensor, dict[str, Any]]:
     """Run the ``converged`` protocol.
@@ -80,6 +82,7 @@ def train_converged(
     Args:
         data: features and labels of the three splits.
         settings: of the protocol.
+        strengths: each variable's, where they are not to be chosen.
         progress: show a progress bar.
 
     Returns:
@@ -91,14 +94,17 @@ def train_converged(
     settings = settings or ConvergedSettings()
     features = _principal(data, getattr(torch, settings.dtype))
     predictions, details = [], {}
-    steps = len(settings.strengths)
+    candidates = () if strengths else settings.strengths
+    steps = 1 + len(candidates)
     with progress_bar(
         "probing, converged", len(data.variables) * steps, enabled=progress
     ) as update:
         for v, name in enumerate(data.variables):
             labels = {split: values[:, v] for split, values in data.labels.items()}
             search = _Search(features, labels, settings)
-            for k, strength in enumerate(settings.strengths):
+            if strengths:
+                search.chosen = strengths[name]
+            for k, strength in enumerate(candidates):
                 update(v * steps + k, f"{name}, strength {strength:.0e}")
                 search.try_strength(strength)
                 if search.finished:
@@ -146,7 +152,8 @@ class _Search:
         self.settings = settings
         self.classes, train = torch.unique(labels["train"], return_inverse=True)  # ascending
         self.problem = Logistic(features["train"], train, len(self.classes))
-        self.weights = self.previous = self.problem.start()
+        self.weights = self.previous = self.chosen_weights = self.problem.start()
+        self.chosen: float
         self.best: tuple[float, float] | None = None
         self.worse = self.evaluations = self.tried = 0
 

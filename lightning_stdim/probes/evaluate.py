@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from lightning_stdim.datamodules.batches import ProbeData, Split
 from lightning_stdim.errors import ConfigurationError
+from lightning_stdim.probes.controls import shuffled_labels
 from lightning_stdim.probes.converged import ConvergedSettings, train_converged
 from lightning_stdim.probes.encode import encode
 from lightning_stdim.probes.features import ProbeFeatures
+from lightning_stdim.probes.majority import majority
 from lightning_stdim.probes.paper import PaperSettings, train_paper
 from lightning_stdim.probes.scores import Scores, report, score_predictions
 
@@ -29,6 +31,7 @@ def evaluate_encoder(
     batch_size: int = 256,
     paper: PaperSettings | None = None,
     converged: ConvergedSettings | None = None,
+    controls: bool = True,
     device: torch.device | str | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
@@ -48,23 +51,27 @@ def evaluate_encoder(
             observation, or those of one frame.
         data: labelled and split frames.
         protocols: which ones.
-        seed: of the ``paper`` protocol's initialisation and order of frames; ``converged``
-            involves no chance.
+        seed: of the ``paper`` protocol's initialisation and order of frames, and of the control's
+            permutation; ``converged`` involves no chance.
         batch_size: frames that are encoded at a time.
         paper: settings of the ``paper`` protocol; the published ones by default.
         converged: settings of the ``converged`` protocol.
+        controls: also give the scores of the most frequent label and, beside ``converged``, of its
+            probe trained on shuffled labels (:func:`shuffled_labels`).
         device: where to compute; by default where the encoder's weights are.
         progress: show progress bars.
 
     Returns:
         Plain data that JSON can hold: ``"game"``, ``"label_set"`` with its
-        ``"label_set_version"``, ``"protocols"``, ``"dropped"`` (variables that are not scored, with
-        the reason), ``"provenance"`` of the frames and ``"settings"``.
+        ``"label_set_version"``, ``"protocols"``, ``"controls"`` (in the same form, under
+        ``"majority"`` and ``"shuffled"``), ``"entropies"`` of the labels in nats, ``"dropped"``
+        (variables that are not scored, with the reason), ``"provenance"`` of the frames and
+        ``"settings"``.
         ``["protocols"][p][metric]``, for the metrics ``"f1"`` (weighted by support),
         ``"accuracy"``, ``"macro_f1"`` and ``"balanced_accuracy"``, holds ``"variables"``,
-        ``"categories"``, ``"mean_over_categories"`` (the paper's tables) and
-        ``"mean_over_variables"``. ``["settings"][p]`` holds every parameter of the protocol, and
-        under ``"variables"`` what it chose for each variable.
+        ``"categories"``, ``"mean_over_categories"`` (the paper's tables),
+        ``"mean_over_variables"`` and ``"mean_weighted_by_entropy"``. ``["settings"][p]`` holds
+        every parameter of the protocol, and under ``"variables"`` what it chose for each variable.
 
     Raises:
         EncoderError: if the encoder does not return a finite float tensor [B, D].
@@ -81,6 +88,7 @@ def evaluate_encoder(
     converged = converged or ConvergedSettings()
     settings: dict[str, Any] = {"seed": seed}
     scores: dict[str, Scores] = {}
+    control: dict[str, Scores] = majority(data)["protocols"] if controls else {}
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)  # for encoders that sample even in evaluation mode
         features = encode_splits(
@@ -100,7 +108,12 @@ def evaluate_encoder(
                 "strengths": list(converged.strengths),  # JSON has no tuples
                 "variables": details,
             }
-    return report(data, scores, settings)
+            if controls:
+                strengths = {name: chosen["strength"] for name, chosen in details.items()}
+                control["shuffled"] = shuffled_labels(
+                    features, data, strengths, settings=converged, seed=seed, progress=progress
+                )
+    return report(data, scores, settings) | ({"controls": control} if controls else {})
 
 
 def encode_splits(

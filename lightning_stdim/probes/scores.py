@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from lightning_stdim.datamodules.batches import ProbeData
-from lightning_stdim.datamodules.labels import CATEGORIES
+from lightning_stdim.datamodules.labels import CATEGORIES, entropy
 from lightning_stdim.probes.metrics import PerVariableScores
 
 Scores = dict[str, dict[str, Any]]
@@ -17,33 +17,41 @@ Scores = dict[str, dict[str, Any]]
 
 
 def aggregate(
-    values: Mapping[str, float], categories: Mapping[str, tuple[str, ...]]
+    values: Mapping[str, float],
+    categories: Mapping[str, tuple[str, ...]],
+    entropies: Mapping[str, float],
 ) -> dict[str, Any]:
     """Average one metric over variables and categories.
 
     A variable counts in each of its categories (none, one or two). The mean over categories is
     over those that have a variable, each with equal weight: the number of the paper's tables
-    ("across categories"). The mean over variables gives every variable equal weight.
+    ("across categories"). The mean over variables gives every variable equal weight. The mean
+    weighted by entropy, sum_v H_v s_v / sum_v H_v, gives each the weight of what there is to know
+    of it: one that hardly varies, and is easily right, counts little.
 
     Args:
         values: the metric of each variable.
         categories: the categories of each variable.
+        entropies: of each variable's labels, in nats.
 
     Returns:
         ``"variables"``, ``"categories"`` (those with a variable, in the paper's order),
-        ``"mean_over_categories"`` (None if no variable has a category) and
-        ``"mean_over_variables"`` (None without variables).
+        ``"mean_over_categories"`` (None if no variable has a category),
+        ``"mean_over_variables"`` (None without variables) and ``"mean_weighted_by_entropy"`` (None
+        if no variable varies).
     """
     members = {
         category: [value for name, value in values.items() if category in categories[name]]
         for category in CATEGORIES
     }
     means = {category: fmean(found) for category, found in members.items() if found}
+    weights = [entropies[name] for name in values]
     return {
         "variables": dict(values),
         "categories": means,
         "mean_over_categories": fmean(means.values()) if means else None,
         "mean_over_variables": fmean(values.values()) if values else None,
+        "mean_weighted_by_entropy": fmean(values.values(), weights) if any(weights) else None,
     }
 
 
@@ -52,18 +60,34 @@ def score_tables(scores: PerVariableScores, data: ProbeData) -> Scores:
 
     Args:
         scores: the counts over the test split.
-        data: for the variables' names and categories.
+        data: for the variables' names, categories and entropies.
 
     Returns:
         Plain data: ``"f1"`` (weighted by support), ``"accuracy"``, ``"macro_f1"`` and
         ``"balanced_accuracy"``, each as :func:`aggregate` gives it.
     """
+    entropies = label_entropies(data)
     return {
         metric: aggregate(
-            dict(zip(data.variables, values.flatten().tolist(), strict=True)), data.categories
+            dict(zip(data.variables, values.flatten().tolist(), strict=True)),
+            data.categories,
+            entropies,
         )
         for metric, values in scores.compute().items()
     }
+
+
+def label_entropies(data: ProbeData) -> dict[str, float]:
+    """Measure each variable's label entropy over the whole collection, as the filter does.
+
+    Args:
+        data: labelled frames.
+
+    Returns:
+        Nats, by variable.
+    """
+    columns = data.labels.cpu().numpy().T
+    return {name: entropy(labels) for name, labels in zip(data.variables, columns, strict=True)}
 
 
 def score_predictions(predictions: Tensor, labels: Tensor, data: ProbeData) -> Scores:
@@ -72,7 +96,7 @@ def score_predictions(predictions: Tensor, labels: Tensor, data: ProbeData) -> S
     Args:
         predictions: int64 [n, V].
         labels: int64 [n, V], on the same device.
-        data: for the variables' names and categories.
+        data: for the variables' names, categories and entropies.
 
     Returns:
         As :func:`score_tables`.
@@ -101,6 +125,7 @@ def report(
         "label_set": data.label_set,
         "label_set_version": data.label_set_version,
         "protocols": protocols,
+        "entropies": label_entropies(data),
         "dropped": dict(data.dropped),
         "provenance": {k: v for k, v in data.provenance.items() if k != "episode_start"},
         "settings": settings,

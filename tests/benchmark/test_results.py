@@ -13,6 +13,9 @@ import pytest
 
 from lightning_stdim.benchmark.results import is_complete, read_results, write_results
 from lightning_stdim.errors import StoreError
+from tests.benchmark.conftest import scores_of
+
+METRICS = {metric: scores_of({"ball_x": 0.5}) for metric in ("f1", "accuracy")}
 
 
 def test_what_is_written_is_read_again(tmp_path: Path, make_result) -> None:
@@ -53,6 +56,11 @@ def test_a_folder_without_results_is_not_complete(tmp_path: Path) -> None:
             {"scores": {"protocols": {"paper": {"f1": {}, "accuracy": {}}}}},
             "'f1' of protocol 'paper' has no 'categories'",
         ),
+        (
+            {"scores": {"protocols": {"paper": METRICS}, "controls": {"shuffled": {}}}},
+            "control 'shuffled' has no 'f1'",
+        ),
+        ({"scores": {"protocols": {"paper": METRICS}, "controls": []}}, "'controls' is no object"),
     ],
 )
 def test_another_form_is_refused(tmp_path: Path, make_result, changes, message: str) -> None:

@@ -96,6 +96,16 @@ def test_rows_and_columns_in_order(make_result) -> None:
     assert value_of(table, "enemy_y", "ours", "st-dim", "paper") is None
 
 
+def test_the_mean_weighted_by_entropy_has_a_row_where_a_run_has_one(make_result) -> None:
+    old, new = make_result(seed=0), make_result(seed=1)
+    for metrics in new["scores"]["protocols"].values():
+        metrics["f1"]["mean_weighted_by_entropy"] = 0.7
+    table = compare([old, new], game="pong", metric="f1")
+    cell = value_of(table, "mean_weighted_by_entropy", "ours", "st-dim", "paper")
+    assert (cell.value, cell.runs) == (0.7, 1)
+    assert value_of(table, "mean_weighted_by_entropy", "paper", "st-dim") is None
+
+
 def test_published_numbers_stand_beside_ours(make_result) -> None:
     table = compare([make_result()], game="pong", metric="f1")
     assert value_of(table, "mean_over_categories", "report", "random-cnn").value == 0.66

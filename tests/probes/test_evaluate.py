@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from scipy.stats import entropy
 from torch import Tensor, nn
 
 from lightning_stdim.errors import ConfigurationError, EncoderError
@@ -16,7 +17,7 @@ from lightning_stdim.probes import (
 )
 from lightning_stdim.probes.encode import encode
 from lightning_stdim.probes.evaluate import encode_splits
-from tests.probes.games import Shift, game
+from tests.probes.games import WIDTH, Shift, game
 
 QUICK: dict[str, Any] = {
     "paper": PaperSettings(max_epochs=8, lr=1e-2),
@@ -40,6 +41,11 @@ def test_result_is_complete_plain_and_reproducible() -> None:
         assert f1["mean_over_categories"] == pytest.approx(
             (f1["variables"]["x"] + f1["variables"]["y"]) / 2
         )
+    assert first["controls"]["majority"] == majority(data)["protocols"]["majority"]
+    assert set(first["controls"]["shuffled"]) == set(first["protocols"]["converged"])
+    assert first["entropies"] == pytest.approx(
+        {name: entropy(data.labels[:, v].bincount()) for v, name in enumerate(data.variables)}
+    )
     assert first["settings"]["paper"]["lr"] == 1e-2
     assert first["settings"]["converged"]["variables"]["x"]["strength"] in (1e-1, 1e-2)
 
@@ -63,12 +69,32 @@ def test_splits_may_be_every_other_frame() -> None:
         assert torch.equal(found.features[split], expected.features[split])
 
 
-def test_converged_probe_reads_what_is_there() -> None:
-    scores = evaluate_encoder(Pixels(), game(1000), progress=False)["protocols"]["converged"][
-        "accuracy"
-    ]["variables"]
-    assert scores["x"] > 0.95
-    assert scores["keys"] > 0.95
+def test_converged_probe_reads_what_is_there_and_its_control_does_not() -> None:
+    data = game(1000)
+    found = evaluate_encoder(Pixels(), data, protocols=["converged"], progress=False)
+    real, control = (
+        scores["accuracy"]["variables"]
+        for scores in (found["protocols"]["converged"], found["controls"]["shuffled"])
+    )
+    for name, classes in (("x", WIDTH), ("keys", 2)):
+        assert real[name] > 0.95
+        # Four deviations of as many coin tosses as there are test frames.
+        chance = 1 / classes
+        spread = 4 * (chance * (1 - chance) / len(data.splits["test"])) ** 0.5
+        assert abs(control[name] - chance) < spread
+
+
+def test_controls_leave_the_protocols_alone_and_can_be_left_out() -> None:
+    data = game()
+    found = evaluate_encoder(Shift(), data, **QUICK)
+    without = evaluate_encoder(Shift(), data, controls=False, **QUICK)
+    assert "controls" not in without
+    assert without == {key: value for key, value in found.items() if key != "controls"}
+    other = evaluate_encoder(Shift(), data, seed=1, **QUICK)
+    assert other["protocols"]["converged"] == found["protocols"]["converged"]
+    assert other["controls"]["shuffled"] != found["controls"]["shuffled"]
+    paper = evaluate_encoder(Shift(), data, protocols=["paper"], **QUICK)
+    assert set(paper["controls"]) == {"majority"}
 
 
 class Pixels(nn.Module):
