@@ -187,7 +187,7 @@ def probe(
         greedy: an agent's most probable action instead of a drawn one; the preset's by default.
         pixels: of the frames, luma or rgb; by default a checkpoint's, else the preset's.
         label_set: which labels to score; the preset's by default.
-        controls: also probe with shuffled labels; a third of the converged protocol's time.
+        controls: also probe with shuffled labels; two fifths of the converged protocol's time.
         preset: smoke, laptop, paper or a YAML file: data and probe settings.
         hidden: units of a hidden layer in the paper protocol's probes; the preset's by default,
             which is none.
@@ -338,6 +338,7 @@ def benchmark(
     probes: str = "linear",
     classes: str = "all",
     transfer: bool = False,
+    estimate: bool = False,
     mixed_label_sets: bool = False,
 ) -> int:
     """Run games x methods x seeds, then write the report.
@@ -372,6 +373,8 @@ def benchmark(
         classes: that the paper protocol's probes can predict: all, observed (in training), or both
             with a comma.
         transfer: probe every encoder on the other games, too.
+        estimate: say how long it will take, and what disk and memory it needs, after a minute of
+            calibration; run nothing.
         mixed_label_sets: compare results of different label sets with each other, and published
             numbers, which are for the label set paper, with those of other label sets; the tables
             then say which is whose. By default the first is refused, and published numbers are
@@ -398,8 +401,14 @@ def benchmark(
         classes=classes,
         transfer=transfer,
     )
+    cells = grid(games.split(","), methods.split(","), range(seeds), axes=axes, preset=preset)
+    if estimate:
+        from lightning_stdim.benchmark.estimate import estimate as calibrate
+
+        calibrate(cells, preset=preset, root=root, out=folder, jobs=jobs).print()
+        return 0
     status = run_cells(
-        grid(games.split(","), methods.split(","), range(seeds), axes=axes, preset=preset),
+        cells,
         preset=preset,
         out=folder,
         root=root,

@@ -81,16 +81,16 @@ class StdimCLI(LightningCLI):
             help="name recorded in the results; by default the model's own",
         )
         parser.add_argument(
+            "--controls",
+            type=bool,
+            default=True,
+            help="also probe with shuffled labels; two fifths of the converged protocol's time",
+        )
+        parser.add_argument(
             "--variant",
             type=str,
             default="",
             help="what differs from the preset, recorded in the results",
-        )
-        parser.add_argument(
-            "--controls",
-            type=bool,
-            default=True,
-            help="also probe with shuffled labels; a third of the converged protocol's time",
         )
         parser.add_class_arguments(PaperSettings, "paper")
         parser.add_class_arguments(ConvergedSettings, "converged")

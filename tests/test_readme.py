@@ -70,6 +70,22 @@ def test_scores_by_seed_are_those_of_the_recorded_run():
     assert gap["converged"].removeprefix("-") + " behind" in readme
 
 
+def test_controls_are_those_of_the_recorded_run():
+    """The tables of docs/statistics.md about Pong."""
+    text = (ROOT / "docs/statistics.md").read_text()
+    scores = read_results(ROOT / "results/pong-controls")["scores"]
+    tables = [scores["controls"]["majority"], scores["controls"]["shuffled"]]
+    f1 = [table["f1"] for table in (*tables, scores["protocols"]["converged"])]
+    entropies = scores["entropies"]
+    for name, nats in entropies.items():
+        cells = " | ".join(f"{table['variables'][name]:.2f}" for table in f1)
+        assert f"| `{name}` | {nats:.2f} | {cells} |" in text
+        assert f" {100 * nats / sum(entropies.values()):.1f} |" in text
+    for mean in ("mean_over_categories", "mean_over_variables", "mean_weighted_by_entropy"):
+        cells = " | ".join(f"{table[mean]:.2f}" for table in f1)
+        assert f"| {mean.replace('_', ' ')} | | {cells} |" in text
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_lead_somewhere(document):
     for target in re.findall(r"\]\(([^)#]+)", document.read_text()):

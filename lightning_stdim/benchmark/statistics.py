@@ -10,6 +10,7 @@ Source: Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Sta
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -47,7 +48,7 @@ class Interval:
     @property
     def known(self) -> bool:
         """Whether there are bounds."""
-        return self.low == self.low
+        return not math.isnan(self.low)
 
     def __format__(self, spec: str) -> str:
         """Write value and bounds, such as "0.52 [0.41, 0.63]"; the specification is the value's."""

@@ -27,8 +27,7 @@ def aggregate(
     over those that have a variable, each with equal weight: the number of the paper's tables
     ("across categories"). The mean over variables gives every variable equal weight. The mean
     weighted by entropy, sum_v H_v s_v / sum_v H_v, gives each the weight of what there is to know
-    of it: one that hardly varies, and is easily right, counts little, and the weights go smoothly
-    to zero where the entropy filter cuts.
+    of it: one that hardly varies, and is easily right, counts little.
 
     Args:
         values: the metric of each variable.
