@@ -145,7 +145,7 @@ def _scores(table: Table, runs: Sequence[Run]) -> list[Plot]:
             )
             for name in ours
         ]
-        if lines:
+        if any(line.cells for line in lines):
             plots.append(
                 Plot(
                     row.label,
