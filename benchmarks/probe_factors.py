@@ -134,7 +134,8 @@ def score(features: ProbeFeatures, data: ProbeData, factor: Factor, seed: int) -
         labels = features.labels["test"]
     else:
         settings = PaperSettings(**factor.probe)
-        predictions, labels, details = train_paper(features, settings=settings, seed=seed)
+        predictions, counted, details = train_paper(features, settings=settings, seed=seed)
+        predictions, labels = predictions[counted], features.labels["test"][counted]
     tables = score_predictions(predictions, labels, data)
     return {
         "f1": tables["f1"],

@@ -44,8 +44,8 @@ def main() -> None:
     marks = [time.perf_counter()]
     features = encode_splits(encoder, data, device=arguments.device, progress=True)
     marks.append(time.perf_counter())
-    predictions, labels, paper = train_paper(features, seed=arguments.seed, progress=True)
-    scores = {"paper": score_predictions(predictions, labels, data)}
+    predictions, _, paper = train_paper(features, seed=arguments.seed, progress=True)
+    scores = {"paper": score_predictions(predictions, features.labels["test"], data)}
     marks.append(time.perf_counter())
     predictions, converged = train_converged(features, progress=True)
     scores["converged"] = score_predictions(predictions, features.labels["test"], data)

@@ -26,7 +26,8 @@ PLAIN_COMMANDS = {
     "describe": "what is in files of collected frames: amounts, returns, duplicates, labels",
     "export": "write a file of collected frames for Minari, NumPy or Parquet",
     "probe": "score an encoder: a checkpoint, 'random', 'majority' or module:callable",
-    "benchmark": "games x methods x seeds, and the comparison with the published tables",
+    "benchmark": "games x methods x seeds, and the report",
+    "report": "tables, plots and a page of a benchmark's directory, beside what was published",
     "train-policy": "train a PPO agent that collect can have play (needs the extra 'agents')",
 }
 

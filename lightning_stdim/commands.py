@@ -210,6 +210,7 @@ def probe(
     from lightning_stdim.benchmark.results import FILE, write_results
     from lightning_stdim.errors import ConfigurationError
     from lightning_stdim.files import make_directory
+    from lightning_stdim.predictions import Predictions
     from lightning_stdim.presets import read_preset
     from lightning_stdim.runs import CHECKPOINTS, run_directory
     from lightning_stdim.terminal import print_scores
@@ -280,6 +281,7 @@ def probe(
     if module is None:
         scores = majority(labelled)
     else:
+        predictions: dict[str, torch.Tensor] = {}
         scores = evaluate_encoder(
             module,
             labelled,
@@ -288,7 +290,9 @@ def probe(
             converged=converged,
             controls=controls,
             device=there,
+            predictions=predictions,
         )
+        Predictions.of(labelled, predictions).write(folder)
     print_scores(scores)
     path = write_results(
         folder,
@@ -337,7 +341,7 @@ def benchmark(
     estimate: bool = False,
     mixed_label_sets: bool = False,
 ) -> int:
-    """Run games x methods x seeds, then compare with the published tables.
+    """Run games x methods x seeds, then write the report.
 
     Every cell is a run directory OUT/<game>/<method>/seed<seed>. Finished cells are not run again,
     a failed one does not stop the others, and the same command goes on after an interruption.
@@ -384,7 +388,6 @@ def benchmark(
     from lightning_stdim.benchmark.executors import LocalExecutor
     from lightning_stdim.benchmark.grid import Axes, grid
     from lightning_stdim.benchmark.ray_executor import RayExecutor
-    from lightning_stdim.benchmark.report import write_report
     from lightning_stdim.benchmark.runner import run_cells
     from lightning_stdim.errors import ConfigurationError, StoreError
 
@@ -417,12 +420,35 @@ def benchmark(
     if status == 130:
         return status
     try:
-        for path in write_report(folder, mixed_label_sets=mixed_label_sets):
-            print(path)
+        report(str(folder), mixed_label_sets=mixed_label_sets)
     except StoreError:
         if status == 0:  # otherwise the failed cells have been named already
             raise
     return status
+
+
+def report(out: str, *, mixed_label_sets: bool = False) -> int:
+    """Print and write what a benchmark has found so far, beside the published tables.
+
+    Writes report.html, a page that needs no other file, report.md and report.csv, and for every
+    game comparison.md, .csv and .png.
+
+    Args:
+        out: the benchmark's directory.
+        mixed_label_sets: as for benchmark.
+
+    Returns:
+        The exit status.
+    """
+    from lightning_stdim.benchmark.comparison import compare_games, write_comparison
+    from lightning_stdim.benchmark.record import read_record
+    from lightning_stdim.benchmark.report import write_report
+
+    record = read_record(out)
+    games = compare_games(record, mixed_label_sets=mixed_label_sets)
+    for path in [*write_comparison(record.out, games), *write_report(record, games)]:
+        print(path)
+    return 0
 
 
 def train_policy(
@@ -483,6 +509,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "export": export,
     "probe": probe,
     "benchmark": benchmark,
+    "report": report,
     "train-policy": train_policy,
 }
 

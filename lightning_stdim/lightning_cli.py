@@ -34,6 +34,7 @@ from lightning_stdim.errors import (
 )
 from lightning_stdim.files import make_directory
 from lightning_stdim.methods import SSLMethod
+from lightning_stdim.predictions import Predictions
 from lightning_stdim.presets import preset_path
 from lightning_stdim.pretrained import save_pretrained
 from lightning_stdim.probes import (
@@ -210,7 +211,9 @@ class StdimCLI(LightningCLI):
             self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
         if not self.trainer.is_global_zero:
             return
-        scores = self._scores(self._kept())
+        predictions: dict[str, torch.Tensor] = {}
+        scores = self._scores(self._kept(), predictions)
+        Predictions.of(self.datamodule.probe_data(), predictions).write(self.folder)
         pretrained = isinstance(self.model, SSLMethod) and self.model.data_stage == "pretrain"
         budget = {
             "pretrain_frames": self.datamodule.steps if pretrained else 0,
@@ -249,11 +252,15 @@ class StdimCLI(LightningCLI):
         )
         print(f"features of {len(vectors)} frames: {path}")
 
-    def _scores(self, checkpoint: Path | None) -> dict[str, Any]:
+    def _scores(
+        self, checkpoint: Path | None, predictions: dict[str, torch.Tensor] | None = None
+    ) -> dict[str, Any]:
         data = self.datamodule.probe_data()
         end_to_end: dict[str, Any] | None = None
         if isinstance(self.model, Supervised):
             end_to_end = self.model.scores()
+            if predictions is not None:
+                predictions["supervised"] = self.model.predict_labels("test")
             if self.model.per_variable_encoder:  # no one encoder to probe
                 return end_to_end
         encoder = self.model.encoder if checkpoint is None else load_encoder(checkpoint)
@@ -264,6 +271,7 @@ class StdimCLI(LightningCLI):
             paper=self._get(self.config_init, "paper"),
             converged=self._get(self.config_init, "converged"),
             controls=self._get(self.config, "controls"),
+            predictions=predictions,
         )
         if end_to_end is not None:
             scores["protocols"] = end_to_end["protocols"] | scores["protocols"]

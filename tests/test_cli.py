@@ -17,6 +17,7 @@ from matplotlib.image import imread
 
 import lightning_stdim.lightning_cli  # noqa: F401  Lightning's logger keeps the stderr it finds
 from lightning_stdim.cli import main
+from lightning_stdim.predictions import Predictions
 from lightning_stdim.presets import FOLDER
 
 PRESETS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -87,6 +88,9 @@ def test_fit_with_every_preset(preset, shrunk, tmp_path, capsys):
             "player_score",
         }
         assert all(0 <= value <= 1 for value in values.values())
+    predictions = Predictions.read(run)
+    assert set(predictions.predicted) == {"paper", "converged"}
+    assert predictions.variables == tuple(values)
     assert any(row.get("train/loss") for row in metrics(run))
     assert yaml.safe_load((run / "config.yaml").read_text())["data"]["game"] == "pong"
     for name in ("best", "last"):
@@ -133,6 +137,7 @@ def test_the_other_models_and_a_second_run_keeps_the_first(shrunk, tmp_path):
     found = results(tmp_path / "supervised")
     assert found["method"] == "supervised"
     assert "supervised" in found["scores"]["protocols"]
+    assert "supervised" in Predictions.read(tmp_path / "supervised").predicted
 
 
 def test_interrupted_and_resumed_is_the_same_as_uninterrupted(shrunk, tmp_path):

@@ -85,6 +85,29 @@ def paper(
     )
 
 
+def paper_category(category: str, method: str) -> float | None:
+    """Look up the paper's Table 3: F1 by category, random agent, mean over its 22 games.
+
+    Args:
+        category: such as ``"agent_localization"``.
+        method: such as ``"st-dim"``.
+
+    Returns:
+        The score, 0 to 1; None if the table does not have it.
+    """
+    return _cell(_tables()["paper"]["random"]["f1"]["categories"], category, method)
+
+
+def citations() -> dict[str, str]:
+    """Name the two sources.
+
+    Returns:
+        ``"paper"`` and ``"report"``, a line each.
+    """
+    tables = _tables()
+    return {source: tables[source]["citation"] for source in ("paper", "report")}
+
+
 def report(game: str, method: str, *, metric: Metric = "f1") -> Published | None:
     """Look up the reproducibility report's scores: Pong, by category (its Tables 1 and 2).
 

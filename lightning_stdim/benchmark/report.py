@@ -1,74 +1,152 @@
-"""From a directory of finished runs to the comparison tables on the screen and on disk."""
+"""The report: a page that stands alone, the same in Markdown, and every number as CSV."""
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from rich.console import Console
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
-from lightning_stdim.benchmark import picture, render
-from lightning_stdim.benchmark.results import FILE, Results, read_results
-from lightning_stdim.benchmark.tables import METRICS, compare
-from lightning_stdim.errors import StoreError
+from lightning_stdim.benchmark import render
+from lightning_stdim.benchmark.layouts import table_2, table_3
+from lightning_stdim.benchmark.published import citations
+from lightning_stdim.benchmark.record import Record
+from lightning_stdim.benchmark.sections import section
+from lightning_stdim.benchmark.sheets import (
+    Block,
+    Difference,
+    Line,
+    Protocol,
+    Sheet,
+    metric_of,
+)
+from lightning_stdim.benchmark.statistics import Interval
+from lightning_stdim.benchmark.summary import summarise
+from lightning_stdim.benchmark.tables import Cell, Table, made_with
 from lightning_stdim.files import atomically
 
-NAME = "comparison"
+NAME = "report"
+FULL, STRONGEST = 0.5, 0.55  # a difference of FULL has the strongest shade, an opacity
 
 
-def load(out: str | Path) -> list[Results]:
-    """Read every results file of a benchmark.
+def write_report(record: Record, games: dict[str, list[Table]]) -> list[Path]:
+    """Write ``report.html``, ``report.md`` and ``report.csv``.
 
-    Args:
-        out: the benchmark's directory.
-
-    Returns:
-        The results, ordered by path.
-
-    Raises:
-        StoreError: there is none, or one cannot be read.
-    """
-    paths = sorted(Path(out).rglob(FILE))
-    if not paths:
-        raise StoreError(f"{out} holds no {FILE}: no run has finished there")
-    return [read_results(path) for path in paths]
-
-
-def write_report(
-    out: str | Path, console: Console | None = None, *, mixed_label_sets: bool = False
-) -> list[Path]:
-    """Print the tables of every game, and write them as Markdown, CSV and PNG.
+    The page needs no other file and no network.
 
     Args:
-        out: the benchmark's directory; the files are ``<game>/comparison.{md,csv,png}`` in it.
-        console: where to print; standard output by default.
-        mixed_label_sets: compare results of different label sets, and published numbers with
-            results for other label sets than the paper's.
+        record: finished and failed runs; the files go to its directory.
+        games: for each game its comparison of every metric.
 
     Returns:
         The files written.
 
     Raises:
-        ConfigurationError: a game's results are for different label sets, and that was not asked
-            for.
-        StoreError: there are no results, or a file cannot be written.
+        StoreError: a file cannot be written, or what a run has left cannot be read.
     """
-    console = console or Console()
-    results = load(out)
+    context = _context(record, games)
+    templates = _templates()
+    contents = {
+        "html": templates.get_template("report.html").render(context),
+        "md": templates.get_template("report.md").render(context),
+        "csv": render.tidy_csv([table for tables in games.values() for table in tables]),
+    }
     written = []
-    for game in sorted({result["game"] for result in results}):
-        tables = [
-            compare(results, game=game, metric=metric, mixed_label_sets=mixed_label_sets)
-            for metric in METRICS
-        ]
-        console.print(render.terminal(tables, console))
-        contents = {
-            "md": render.markdown(tables).encode(),
-            "csv": render.tidy_csv(tables).encode(),
-            "png": picture.png(tables),
-        }
-        for suffix, content in contents.items():
-            path = Path(out) / game / f"{NAME}.{suffix}"
-            with atomically(path) as temporary:
-                temporary.write_bytes(content)
-            written.append(path)
+    for suffix, content in contents.items():
+        path = record.out / f"{NAME}.{suffix}"
+        with atomically(path) as temporary:
+            temporary.write_text(content, "utf-8")
+        written.append(path)
     return written
+
+
+def _context(record: Record, games: dict[str, list[Table]]) -> dict[str, Any]:
+    """Gather what the templates print."""
+    f1 = {game: metric_of(tables, "f1") for game, tables in games.items()}
+    names = ", ".join(map(str.capitalize, games)) if len(games) < 4 else f"{len(games)} games"
+    protocols: tuple[Protocol, ...] = ("paper", "converged")
+    return {
+        "title": f"State representations of Atari: {names}",
+        "summary": summarise(record),
+        "tables": [table(f1, protocol) for protocol in protocols for table in (table_2, table_3)],
+        "games": [section(record, game, tables) for game, tables in games.items()],
+        "failures": record.failures,
+        "commands": _commands(record),
+        "variants": any(run.get("variant") for run in record.results),
+        "made_with": made_with(record.results),
+        "citations": citations(),
+        "runs": _runs(record),
+    }
+
+
+def _commands(record: Record) -> list[str]:
+    """Spell out what makes the preset's own runs, and this report, again."""
+    plain = [run for run in record.results if not run.get("variant")]
+    presets = sorted({run["preset"] or "laptop" for run in plain})
+    commands = []
+    for preset in presets:
+        runs = [run for run in plain if (run["preset"] or "laptop") == preset]
+        words = [
+            *("--games", ",".join(sorted({run["game"] for run in runs}))),
+            *("--methods", ",".join(dict.fromkeys(run["method"] for run in runs))),
+            *("--seeds", str(max(run["seed"] for run in runs) + 1)),
+            *("--preset", preset, "--out", record.out.name),
+        ]
+        commands.append(f"python -m lightning_stdim benchmark {shlex.join(words)}")
+    return [*commands, f"python -m lightning_stdim report {shlex.quote(record.out.name)}"]
+
+
+def _runs(record: Record) -> Sheet:
+    blocks = []
+    for run in record.runs:
+        found = run.results
+        seconds = found["budget"].get("seconds")
+        cells = ("–" if seconds is None else f"{seconds:.0f} s", found["command"])
+        where = run.folder.relative_to(record.out).as_posix()
+        blocks.append(Block(where, (Line("", cells),)))
+    return Sheet("Runs", ("Time", "Command"), tuple(blocks))
+
+
+def _templates() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("lightning_stdim.benchmark"),
+        autoescape=lambda name: name is None or not name.endswith(".md"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(
+        number=render.number,
+        signed=_signed,
+        shade=_shade,
+        percent=lambda share: f"{share:.0%}",
+        breakable=lambda text: escape(text).replace("/", Markup("/<wbr>")),
+        markdown=_markdown,
+    )
+    for kind in (Difference, Interval):
+        environment.tests[kind.__name__.lower()] = _is(kind)
+    return environment
+
+
+def _is(kind: type) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, kind)
+
+
+def _signed(cell: Cell) -> str:
+    """Write a difference with its sign: ``+0.12``, ``−0.40±.03``."""
+    sign = "−" if round(cell.value, 2) < 0 else "+"
+    return sign + render.number(Cell(abs(cell.value), cell.half_width))
+
+
+def _shade(difference: float) -> str:
+    """Colour a difference: blue above zero and orange below, which the colour-blind tell apart."""
+    colour = "43, 123, 186" if difference > 0 else "217, 115, 13"
+    return f"rgba({colour}, {STRONGEST * min(abs(difference) / FULL, 1):.2f})"
+
+
+def _markdown(text: str) -> str:
+    """Keep text from being read as Markdown or HTML."""
+    return "".join(f"\\{letter}" if letter in "\\`*_[]<>|#" else letter for letter in text)

@@ -41,6 +41,47 @@ METHODS = {
 }
 """Display names, in the order of the columns; methods that are not here come last."""
 
+
+def name_of(method: str, variant: str = "") -> str:
+    """Name runs that are averaged together, as their directories do.
+
+    Args:
+        method: its name.
+        variant: in what the runs differ from their preset; may be empty.
+
+    Returns:
+        Such as ``"st-dim"`` or ``"st-dim,steps=3000"``.
+    """
+    return ",".join(filter(None, (method, variant)))
+
+
+def display(name: str) -> str:
+    """Write a name for people.
+
+    Args:
+        name: from :func:`name_of`.
+
+    Returns:
+        Such as ``"ST-DIM"`` or ``"ST-DIM (steps=3000)"``.
+    """
+    method, _, variant = name.partition(",")
+    title = METHODS.get(method, method)
+    return f"{title} ({variant})" if variant else title
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Put names in the order of the display, each once.
+
+    Args:
+        names: from :func:`name_of`.
+
+    Returns:
+        The same names.
+    """
+    rank = _rank(METHODS)
+    return sorted(set(names), key=lambda name: (rank(name.partition(",")[0]), name))
+
+
 ALWAYS = ("majority", "random-cnn", "st-dim", "supervised")
 """Methods whose published numbers are shown even if nobody ran them; others' beside ours only."""
 
@@ -141,8 +182,12 @@ class Column:
     @property
     def title(self) -> str:
         """The method's display name, and the variant."""
-        name = METHODS.get(self.method, self.method)
-        return f"{name} ({self.variant})" if self.variant else name
+        return display(self.name)
+
+    @property
+    def name(self) -> str:
+        """The method and the variant, as :func:`name_of`."""
+        return name_of(self.method, self.variant)
 
     @property
     def subtitle(self) -> str:
@@ -344,12 +389,19 @@ def _notes(runs: Sequence[Results], *, comparable: bool) -> tuple[str, ...]:
             )
     else:
         notes.append("Published numbers are for the paper's label set, so none are shown here.")
-    notes.append(f"Made with {_made_with(runs)}.")
+    notes.append(f"Made with {made_with(runs)}.")
     return tuple(notes)
 
 
-def _made_with(runs: Sequence[Results]) -> str:
-    """Name software and hardware once if all runs agree, otherwise every combination."""
+def made_with(runs: Sequence[Results]) -> str:
+    """Name software and hardware once if all runs agree, otherwise every combination.
+
+    Args:
+        runs: of any games and methods.
+
+    Returns:
+        The combinations, separated by semicolons.
+    """
     kinds: dict[str, None] = {}  # ordered, once each
     for run in runs:
         known = run["environment"]

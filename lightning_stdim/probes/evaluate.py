@@ -34,6 +34,7 @@ def evaluate_encoder(
     controls: bool = True,
     device: torch.device | str | None = None,
     progress: bool = True,
+    predictions: dict[str, Tensor] | None = None,
 ) -> dict[str, Any]:
     """Score an encoder by how well linear probes read the game's state from its features.
 
@@ -60,6 +61,8 @@ def evaluate_encoder(
             probe trained on shuffled labels (:func:`shuffled_labels`).
         device: where to compute; by default where the encoder's weights are.
         progress: show progress bars.
+        predictions: is given, for each protocol, the labels predicted for the test split, int64
+            [n, V], on the CPU.
 
     Returns:
         Plain data that JSON can hold: ``"game"``, ``"label_set"`` with its
@@ -88,6 +91,7 @@ def evaluate_encoder(
     converged = converged or ConvergedSettings()
     settings: dict[str, Any] = {"seed": seed}
     scores: dict[str, Scores] = {}
+    found: dict[str, Tensor] = {}
     control: dict[str, Scores] = majority(data)["protocols"] if controls else {}
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)  # for encoders that sample even in evaluation mode
@@ -96,14 +100,20 @@ def evaluate_encoder(
         )
         settings["feature_dim"] = features.features["train"].shape[1]
         if "paper" in protocols:
-            predictions, labels, details = train_paper(
+            found["paper"], counted, details = train_paper(
                 features, settings=paper, seed=seed, progress=progress
             )
-            scores["paper"] = score_predictions(predictions, labels, data)
+            scores["paper"] = score_predictions(
+                found["paper"][counted], features.labels["test"][counted], data
+            )
             settings["paper"] = asdict(paper) | {"variables": details}
         if "converged" in protocols:
-            predictions, details = train_converged(features, settings=converged, progress=progress)
-            scores["converged"] = score_predictions(predictions, features.labels["test"], data)
+            found["converged"], details = train_converged(
+                features, settings=converged, progress=progress
+            )
+            scores["converged"] = score_predictions(
+                found["converged"], features.labels["test"], data
+            )
             settings["converged"] = asdict(converged) | {
                 "strengths": list(converged.strengths),  # JSON has no tuples
                 "variables": details,
@@ -113,6 +123,8 @@ def evaluate_encoder(
                 control["shuffled"] = shuffled_labels(
                     features, data, strengths, settings=converged, seed=seed, progress=progress
                 )
+    if predictions is not None:
+        predictions |= {protocol: labels.cpu() for protocol, labels in found.items()}
     return report(data, scores, settings) | ({"controls": control} if controls else {})
 
 

@@ -240,9 +240,9 @@ def train_paper(
         progress: show a progress bar.
 
     Returns:
-        The predictions and the labels of the test frames that count, int64 [n, V] each, and, as
-        plain data, for each variable the epochs it was trained, its best epoch and its validation
-        accuracy there, and its final learning rate.
+        The predictions for the test split, int64 [n, V]; the positions in it of the frames that
+        count, int64 [m]; and, as plain data, for each variable the epochs it was trained, its best
+        epoch and its validation accuracy there, and its final learning rate.
 
     Raises:
         ConfigurationError: if the settings want episodes and the data has none.
@@ -252,8 +252,7 @@ def train_paper(
     if settings.standardize:
         data = data.standardized()
     probe, details = fit_paper(data, settings=settings, seed=seed, progress=progress)
-    order = probe.order("test", 0)
-    return probe.predict("test")[order], data.labels["test"][order], details
+    return probe.predict("test"), probe.order("test", 0), details
 
 
 def fit_paper(

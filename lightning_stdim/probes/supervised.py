@@ -16,7 +16,7 @@ from lightning_stdim.callbacks import (
     PerVariableEarlyStopping,
     PerVariableReduceLROnPlateau,
 )
-from lightning_stdim.datamodules.batches import ProbeBatch, ProbeData
+from lightning_stdim.datamodules.batches import ProbeBatch, ProbeData, Split
 from lightning_stdim.datamodules.pixels import CHANNELS, Pixels
 from lightning_stdim.encoders import DEFAULT_ENCODER, build_encoder, frame_stack, with_channels
 from lightning_stdim.errors import ConfigurationError, EncoderError
@@ -241,6 +241,38 @@ class Supervised(LightningModule):
         means |= {f"{stage}/f1/{name}": value for name, value in each}
         self.log_dict({**means, f"{stage}/error": 1 - means[f"{stage}/accuracy"]}, sync_dist=True)
         return scores
+
+    @torch.no_grad()
+    def predict_labels(self, split: Split) -> Tensor:
+        """Predict the labels of the data module's frames.
+
+        Args:
+            split: of which frames.
+
+        Returns:
+            int64 [n, V], on the CPU.
+
+        Raises:
+            ConfigurationError: if no trainer has set the model up.
+        """
+        if self._data is None:
+            raise ConfigurationError("Supervised has no heads before trainer.fit(...)")
+        units: list[tuple[nn.Module, list[int] | None]]
+        if self.per_variable_encoder:
+            units = [(encoder, [v]) for v, encoder in enumerate(self.encoders)]
+        else:
+            units = [(self.encoder, None)]
+        columns = []
+        for encoder, heads in units:
+            features = encode(
+                encoder,
+                self._data.frames,
+                self._data.splits[split],
+                episode_start=self._data.episode_start,
+            )
+            chunks = torch.split(features, 1024)  # bounds the logits' memory
+            columns.append(torch.cat([self.heads(chunk, heads).argmax(2) for chunk in chunks]))
+        return torch.cat(columns, dim=1).cpu()
 
     def scores(self) -> dict[str, Any]:
         """Give the scores of the last ``trainer.test``.

@@ -29,7 +29,7 @@ def scores_of(variables: dict[str, float | None]) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_result() -> Callable[..., dict[str, Any]]:
     """Results whose F1 is `values` under every protocol, and whose accuracy is half of that."""
 

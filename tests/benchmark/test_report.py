@@ -1,64 +1,252 @@
 from __future__ import annotations
 
+import csv
 import io
+import re
 from pathlib import Path
 
-import matplotlib.image
-import numpy as np
 import pytest
-from rich.console import Console
 
-from lightning_stdim.benchmark import picture
-from lightning_stdim.benchmark.report import load, write_report
+from lightning_stdim.benchmark import published
+from lightning_stdim.benchmark.comparison import compare_games
+from lightning_stdim.benchmark.intervals import estimate
+from lightning_stdim.benchmark.record import Failure, Record, read_record
+from lightning_stdim.benchmark.report import write_report
 from lightning_stdim.benchmark.results import write_results
-from lightning_stdim.benchmark.tables import METRICS, compare
-from lightning_stdim.errors import ConfigurationError, StoreError
+from lightning_stdim.benchmark.tables import METHODS
+from lightning_stdim.cli import main
+from tests.benchmark.pages import HOSTILE, Page, make_tree
+
+GAMES = ("Breakout", "Pong")
+TABLE_2 = "F1 by game, mean over categories, {} protocol"
+TABLE_3 = "F1 by category, mean over games, {} protocol"
 
 
-def test_report_from_a_directory_of_runs(tmp_path: Path, make_result) -> None:
-    for seed in (0, 1):
-        write_results(tmp_path / "pong" / "st-dim" / f"seed{seed}", make_result(seed=seed))
-    console = Console(width=100, file=io.StringIO())
-    written = write_report(tmp_path, console)
-    assert [path.relative_to(tmp_path).as_posix() for path in written] == [
-        "pong/comparison.md",
-        "pong/comparison.csv",
-        "pong/comparison.png",
+def write(record: Record) -> list[Path]:
+    return write_report(record, compare_games(record))
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory, request) -> Record:
+    make_result = request.getfixturevalue("make_result")
+    return read_record(make_tree(tmp_path_factory.mktemp("benchmark") / "mine", make_result))
+
+
+@pytest.fixture(scope="module")
+def source(record) -> str:
+    page, *_ = write(record)
+    return page.read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(source) -> Page:
+    return Page(source)
+
+
+def mean_of(record: Record, game: str, method: str, protocol: str) -> list[float]:
+    return [
+        run["scores"]["protocols"][protocol]["f1"]["mean_over_categories"]
+        for run in record.results
+        if (run["game"], run["method"]) == (game.lower(), method)
     ]
-    assert "ST-DIM" in console.file.getvalue()
-    assert "| **Mean over categories** |" in written[0].read_text()
-    assert [result["seed"] for result in load(tmp_path)] == [0, 1]
-    write_report(tmp_path, console)  # its own files do not get in its way
 
 
-def test_a_mixture_of_label_sets_is_refused_unless_asked_for(tmp_path: Path, make_result) -> None:
+def test_numbers_are_those_of_the_results(record, page) -> None:
+    columns, rows = page.tables[TABLE_2.format("paper")]
+    shown = dict(zip(columns[1:], zip(*rows.values(), strict=True), strict=True))
+    lines = {label: k for k, label in enumerate(rows)}
+    for game in GAMES:
+        for method in ("random-cnn", "st-dim", HOSTILE):
+            values = mean_of(record, game, method, "paper")
+            found = estimate(values)
+            cell = shown[METHODS.get(method, method)][lines[game, "ours"]]
+            assert cell == f"{found.mean:.2f}±{f'{found.half_width:.2f}'.removeprefix('0')}"
+
+
+def test_differences_are_ours_minus_published(record, page) -> None:
+    columns, rows = page.tables[TABLE_2.format("paper")]
+    for game in GAMES:
+        for method in ("majority", "random-cnn", "st-dim"):
+            k = columns.index(METHODS[method]) - 1
+            protocol = method if method == "majority" else "paper"
+            ours = sum(mean_of(record, game, method, protocol)) / 2
+            theirs = published.paper(game.lower(), method).scores["mean_over_categories"]
+            assert rows[game, "paper"][k] == f"{theirs:.2f}"
+            difference = rows[game, "ours − paper"][k].replace("−", "-")
+            assert difference == f"{ours - theirs:+.2f}"
+    # The same colours as the signs: shades are blue above zero, orange below.
+    shades = [a["style"] for tag, a in page.tags if tag == "td" and "difference" in str(a)]
+    assert any("43, 123, 186" in shade for shade in shades)
+    assert any("217, 115, 13" in shade for shade in shades)
+
+
+def test_what_is_missing_is_a_dash(page) -> None:
+    columns, rows = page.tables[TABLE_2.format("paper")]
+    supervised, hostile = columns.index("Supervised") - 1, columns.index(HOSTILE) - 1
+    assert rows["Breakout", "ours"][supervised] == "–"  # its run has failed
+    assert rows["Breakout", "paper"][supervised] == "0.94"
+    assert rows["Breakout", "ours − paper"][supervised] == "–"
+    assert rows["Pong", "ours"][supervised] != "–"
+    assert rows["Mean over games", "ours"][supervised] == "–"
+    assert rows["Pong", "paper"][hostile] == "–"
+
+
+def test_means_over_games(record, page) -> None:
+    columns, rows = page.tables[TABLE_2.format("converged")]
+    k = columns.index("ST-DIM") - 1
+    means = [sum(mean_of(record, game, "st-dim", "converged")) / 2 for game in GAMES]
+    assert rows["", "Mean over games"][k] == f"{sum(means) / 2:.2f}"
+    columns, rows = page.tables[TABLE_3.format("paper")]
+    k = columns.index("ST-DIM") - 1
+    # ball_x 0.2 in both seeds, ball_y 0.4 and 0.6; the same in both games.
+    assert rows["Small object localization", "ours"][k] == "0.35"
+    printed = [
+        published.paper(game.lower(), "st-dim").scores["categories"]["small_object_localization"]
+        for game in GAMES
+    ]
+    theirs = sum(printed) / 2
+    assert rows["Small object localization", "paper"][k] == f"{theirs:.2f}"
+    assert rows["Small object localization", "paper, 22 games"][k] == "0.51"
+
+
+def test_the_reproducibility_reports_tables(page) -> None:
+    columns, rows = page.tables["F1 on Pong by category"]
+    assert columns[1:] == ["Random-CNN", "ST-DIM", "Supervised"]
+    assert rows["Mean over categories", "report"] == ["0.66", "0.65", "0.61"]
+    assert rows["Mean over categories", "paper"] == ["0.17", "0.81", "0.87"]
+    assert "Accuracy on Pong by category" in page.tables
+    assert "F1 on Breakout by category" not in page.tables
+
+
+def test_words(page) -> None:
+    assert "Under the converged protocol ST-DIM leads with" in page.text
+    assert "Not compared over games, since not every game has a run: Supervised." in page.text
+    assert "ST-DIM is ahead of Random-CNN: +0.3" in page.text
+    assert "Not scored: enemy_score (entropy 0.1 nats is under 0.6)." in page.text
+    assert "breakout supervised seed 0: error: <b>no</b> memory left" in page.text
+    assert "--games breakout,pong" in page.text
+    assert "python -m lightning_stdim report mine" in page.text
+
+
+def test_plots_and_pictures(page) -> None:
+    drawn = [a["aria-label"] for tag, a in page.tags if tag == "svg" and a.get("role") == "img"]
+    assert "pong, ball_x: F1 of 4 methods; the highest is 0.50, of Supervised." in drawn
+    assert "pong, ST-DIM: loss, effective rank, F1, validation over the epochs of 2 runs." in drawn
+    assert sum("predicted against true" in label for label in drawn) == 3
+    frames = [label for label in drawn if label.startswith("Frame ")]
+    assert len(frames) == 4
+    assert all("ball at (" in label and "player at (" in label for label in frames)
+    assert "These runs left no predictions.npz" in page.text  # Breakout's
+
+
+def test_nothing_is_loaded_from_anywhere(source, page) -> None:
+    ids = [a["id"] for _, a in page.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    for tag, attributes in page.tags:
+        assert tag not in ("script", "iframe", "object", "embed")
+        assert not [name for name in attributes if name.startswith("on")]
+        for name in ("src", "href", "xlink:href", "srcset", "data", "action", "poster"):
+            address = attributes.get(name)
+            if address is not None:
+                assert address.startswith(("#", "data:")), (tag, address)
+                if address.startswith("#"):
+                    assert address[1:] in ids
+    for reference in re.findall(r"url\(([^)]*)\)", source):
+        assert reference.strip("\"'")[1:] in ids
+    assert "@import" not in source
+
+
+def test_tables_can_be_read_aloud(page) -> None:
+    assert all(a.get("scope") for tag, a in page.tags if tag == "th")
+    assert all("aria-label" in a or "aria-hidden" in a for tag, a in page.tags if tag == "svg")
+    ((_, html),) = [tag for tag in page.tags if tag[0] == "html"]
+    assert html["lang"] == "en"
+
+
+def test_a_hostile_name_is_text_and_no_markup(source, page, record) -> None:
+    assert HOSTILE in page.text
+    assert "<img" not in source
+    assert "<b>no</b>" not in source
+    markdown = (record.out / "report.md").read_text()
+    assert "\\<img src=x" in markdown
+    code = [line for line in markdown.splitlines() if line.startswith("    ")]
+    assert markdown.count("<img") == markdown.count("\\<img") + "".join(code).count("<img")
+
+
+def test_markdown_and_csv_say_the_same(record, page) -> None:
+    markdown = (record.out / "report.md").read_text()
+    for title, (columns, rows) in page.tables.items():
+        if title == "Runs":
+            continue
+        _, _, section = markdown.partition(f"### {title}\n")
+        lines = [line for line in section.split("\n### ")[0].splitlines() if line.startswith("| ")]
+        assert len(lines) == 2 + len(rows), title
+        assert {line.replace("\\|", "").count("|") for line in lines} == {len(columns) + 1}, title
+    rows = list(csv.DictReader(io.StringIO((record.out / "report.csv").read_text())))
+    assert {row["game"] for row in rows} == {"pong", "breakout"}
+    (cell,) = [
+        row
+        for row in rows
+        if (row["game"], row["metric"], row["row"], row["group"], row["method"], row["protocol"])
+        == ("pong", "f1", "mean_over_categories", "ours", "st-dim", "paper")
+    ]
+    values = mean_of(record, "pong", "st-dim", "paper")
+    assert float(cell["value"]) == pytest.approx(sum(values) / 2)
+
+
+def test_failures_are_those_without_results(record, tmp_path) -> None:
+    (failure,) = record.failures
+    assert failure == Failure("breakout supervised seed 0", "error: <b>no</b> memory left")
+
+
+def test_one_game_one_seed_one_method(tmp_path, make_result) -> None:
     write_results(tmp_path / "a", make_result())
-    other = make_result()
-    other["scores"]["label_set"] = "upstream"
-    write_results(tmp_path / "b", other)
-    console = Console(width=100, file=io.StringIO())
-    with pytest.raises(ConfigurationError, match="mixed_label_sets"):
-        write_report(tmp_path, console)
-    markdown, *_ = write_report(tmp_path, console, mixed_label_sets=True)
-    assert "upstream 1" in markdown.read_text()
-    assert "label set" in console.file.getvalue()
+    page = Page(write(read_record(tmp_path))[0].read_text())
+    assert "F1 by category, paper protocol" in page.tables
+    assert "Probability of improvement, converged protocol" not in page.tables
+    assert "No run here was trained." in page.text
+    write_results(tmp_path / "b", make_result("vae"))
+    page = Page(write(read_record(tmp_path))[0].read_text())
+    assert "With a single seed nothing can be said" in page.text
 
 
-def test_nothing_to_report(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="no run has finished"):
-        write_report(tmp_path)
+def test_majority_alone(tmp_path, make_result) -> None:
+    write_results(tmp_path / "a", make_result("majority", protocols=("majority",)))
+    page = Page(write(read_record(tmp_path))[0].read_text())
+    assert "No method has been probed under both protocols." in page.text
+    assert page.tables[TABLE_2.format("converged")][1]["", "Pong"][0] == "0.60"
 
 
-def test_the_picture_grows_with_the_tables(make_result) -> None:
-    results = [make_result("random-cnn"), make_result("st-dim")]
-    tables = [compare(results, game="pong", metric=metric) for metric in METRICS]
-    sizes = {}
-    for name, shown in {"one": tables[:1], "two": tables}.items():
-        image = matplotlib.image.imread(io.BytesIO(picture.png(shown, dpi=60)))
-        sizes[name] = image.shape[:2]
-        assert np.ptp(image[..., :3]) > 0.8  # ink on paper
-        # Nothing is cut off: the outermost pixels are paper.
-        for edge in (image[0], image[-1], image[:, 0], image[:, -1]):
-            assert np.all(edge[..., :3] == 1)
-    assert sizes["two"][0] > 1.3 * sizes["one"][0]
-    assert sizes["two"][1] == sizes["one"][1]
+def test_runs_of_different_seeds_are_not_paired(tmp_path, make_result) -> None:
+    write_results(tmp_path / "a", make_result(seed=0))
+    write_results(tmp_path / "b", make_result("vae", seed=1))
+    write_results(tmp_path / "c", make_result("cpc", seed=0, protocols=("paper",)))
+    write_results(tmp_path / "d", make_result("cpc", seed=1, protocols=("converged",)))
+    page = Page(write(read_record(tmp_path))[0].read_text())
+    _, rows = page.tables["The same features under both protocols"]
+    assert rows["", "CPC"][-1] == "–"
+    assert "is ahead of" not in page.text
+
+
+def test_variants_are_methods_of_their_own(tmp_path, make_result) -> None:
+    write_results(tmp_path / "a", make_result())
+    write_results(tmp_path / "b", make_result(values=(0.6, 0.6, 0.6), variant="steps=3000"))
+    page = Page(write(read_record(tmp_path))[0].read_text())
+    columns, rows = page.tables[TABLE_2.format("paper")]
+    k = columns.index("ST-DIM (steps=3000)") - 1
+    assert rows["Pong", "ours"][k] == "0.60"
+    assert rows["Pong", "paper"][k] == "–"
+    assert rows["Pong", "paper"][columns.index("ST-DIM") - 1] == "0.81"
+
+
+def test_the_command(tmp_path, make_result, capsys) -> None:
+    write_results(tmp_path / "pong" / "st-dim" / "seed0", make_result())
+    assert main(["report", str(tmp_path)]) == 0
+    written = capsys.readouterr().out.splitlines()[-6:]
+    assert [Path(path).name for path in written] == [
+        *("comparison.md", "comparison.csv", "comparison.png"),
+        *("report.html", "report.md", "report.csv"),
+    ]
+    assert all(Path(path).stat().st_size for path in written)
+    assert main(["report", str(tmp_path / "nowhere")]) == 2
+    assert "no run has finished there" in capsys.readouterr().err

@@ -174,3 +174,17 @@ def test_wrong_use() -> None:
         trainer(1).fit(Supervised(encoder=ENCODER), Games().train_dataloader())
     with pytest.raises(TrainingError, match="nan"):
         trainer(3).fit(Supervised(encoder=ENCODER, lr=float("inf")), datamodule=Games())
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_predicted_labels_are_those_that_were_scored(own: bool) -> None:
+    data = game()
+    model = Supervised(encoder=ENCODER, lr=1e-2, per_variable_encoder=own)
+    with pytest.raises(ConfigurationError, match="fit"):
+        model.predict_labels("test")
+    fitting = trainer(3)
+    fitting.fit(model, datamodule=Games(data))
+    fitting.test(model, datamodule=Games(data), verbose=False)
+    right = (model.predict_labels("test") == data.labels[data.splits["test"]]).double().mean(0)
+    accuracy = model.scores()["protocols"]["supervised"]["accuracy"]["variables"]
+    assert right.tolist() == pytest.approx([accuracy[name] for name in data.variables])

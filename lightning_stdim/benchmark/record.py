@@ -1,0 +1,121 @@
+"""What a benchmark has left on disk: finished runs with their files, and those that failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lightning_stdim.benchmark.progress import last_words
+from lightning_stdim.benchmark.results import FILE, Results, read_results
+from lightning_stdim.benchmark.tables import name_of
+from lightning_stdim.curves import Curves, read_curves
+from lightning_stdim.errors import StoreError
+from lightning_stdim.predictions import Predictions
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        folder: its directory.
+        results: the content of its results file.
+    """
+
+    folder: Path
+    results: Results
+
+    @property
+    def name(self) -> str:
+        """The method and the variant, as ``tables.name_of``."""
+        return name_of(self.results["method"], self.results.get("variant", ""))
+
+    def curves(self) -> Curves:
+        """Read what it logged; nothing if it trained nothing."""
+        metrics = self.folder / "metrics.csv"
+        return read_curves(metrics) if metrics.is_file() else {}
+
+    def predictions(self) -> Predictions | None:
+        """Read what its probes predicted; None if that was not written."""
+        return Predictions.read(self.folder)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that failed and has not succeeded since.
+
+    Attributes:
+        cell: its game, method and seed, in words.
+        words: the last line that it printed.
+    """
+
+    cell: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """A benchmark's directory.
+
+    Attributes:
+        out: the directory.
+        runs: the finished runs, ordered by path; at least one.
+        failures: the failed ones, ordered by path.
+    """
+
+    out: Path
+    runs: tuple[Run, ...]
+    failures: tuple[Failure, ...]
+
+    @property
+    def results(self) -> list[Results]:
+        """The content of every results file."""
+        return [run.results for run in self.runs]
+
+    @property
+    def games(self) -> list[str]:
+        """Canonical names of the games that have runs, in alphabetical order."""
+        return sorted({run.results["game"] for run in self.runs})
+
+    def of(self, game: str) -> Iterator[Run]:
+        """Give the runs of one game.
+
+        Args:
+            game: canonical name.
+
+        Yields:
+            Its runs.
+        """
+        return (run for run in self.runs if run.results["game"] == game)
+
+
+def read_record(out: str | Path) -> Record:
+    """Read every results file of a benchmark.
+
+    Args:
+        out: the benchmark's directory.
+
+    Returns:
+        What is there.
+
+    Raises:
+        StoreError: there is no results file, or one cannot be read.
+    """
+    out = Path(out)
+    paths = sorted(out.rglob(FILE))
+    if not paths:
+        raise StoreError(f"{out} holds no {FILE}: no run has finished there")
+    return Record(
+        out=out,
+        runs=tuple(Run(path.parent, read_results(path)) for path in paths),
+        failures=tuple(_failures(out.rglob("seed*.error.txt"))),
+    )
+
+
+def _failures(paths: Iterable[Path]) -> Iterator[Failure]:
+    for path in sorted(paths):
+        folder = path.with_name(path.name.removesuffix(".error.txt"))
+        if not (folder / FILE).exists():
+            game, method, seed = folder.parts[-3:]
+            yield Failure(f"{game} {method} seed {seed.removeprefix('seed')}", last_words(path))

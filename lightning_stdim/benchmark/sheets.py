@@ -1,0 +1,107 @@
+"""What a page or a Markdown file prints as a table: headings, and blocks of lines of cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from lightning_stdim.benchmark.results import Metric
+from lightning_stdim.benchmark.statistics import Interval
+from lightning_stdim.benchmark.tables import Cell, Group, Table, in_order
+
+Protocol = Literal["paper", "converged"]
+Value = Cell | Interval | str | None
+OWN_PROTOCOLS = {"majority": "majority", "supervised": "supervised"}
+"""Methods whose published numbers are not those of a probe."""
+
+
+@dataclass(frozen=True)
+class Difference(Cell):
+    """A score minus another one: printed with its sign, on a ground of its colour."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a sheet.
+
+    Attributes:
+        label: whose numbers these are; may be empty.
+        cells: one for every column: a score, a difference, other text, or nothing.
+    """
+
+    label: str
+    cells: tuple[Value, ...]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Lines about the same thing.
+
+    Attributes:
+        label: what they are about.
+        lines: at least one.
+    """
+
+    label: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table to print.
+
+    Attributes:
+        title: its caption.
+        columns: headings.
+        blocks: from top to bottom.
+        notes: sentences below it.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    blocks: tuple[Block, ...]
+    notes: tuple[str, ...] = ()
+
+
+def methods_of(tables: Iterable[Table], group: Group | None = None) -> list[str]:
+    """List the methods of tables, with their variants.
+
+    Args:
+        tables: comparisons.
+        group: only those with numbers of this one; by default of any.
+
+    Returns:
+        Names in the order of the display.
+    """
+    columns = (column for table in tables for column in table.columns)
+    return in_order(column.name for column in columns if group in (None, column.group))
+
+
+def protocol_of(method: str, protocol: str) -> str:
+    """Name the protocol of ours whose score stands for a method.
+
+    Args:
+        method: its name.
+        protocol: ``"paper"`` or ``"converged"``.
+
+    Returns:
+        The same; but the majority has a score of its own, and what was published of the supervised
+        network is the score of its own heads.
+    """
+    if method.startswith("supervised") and protocol == "converged":
+        return protocol
+    return OWN_PROTOCOLS.get(method.partition(",")[0], protocol)
+
+
+def metric_of(tables: Sequence[Table], metric: Metric) -> Table:
+    """Pick a game's table of one metric.
+
+    Args:
+        tables: one for every metric.
+        metric: which one.
+
+    Returns:
+        The table.
+    """
+    return next(table for table in tables if table.metric == metric)

@@ -1,0 +1,103 @@
+"""What the numbers say, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lightning_stdim.benchmark import statistics
+from lightning_stdim.benchmark.arrays import cell, collect, common, ranked
+from lightning_stdim.benchmark.orders import by_mean, by_protocol, over_games
+from lightning_stdim.benchmark.record import Record
+from lightning_stdim.benchmark.sheets import Sheet
+from lightning_stdim.benchmark.statistics import Scores
+from lightning_stdim.benchmark.tables import display, in_order
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The page's first part.
+
+    Attributes:
+        paragraphs: what the numbers say, in words.
+        verdicts: the leading method against each other one, a sentence each.
+        aggregates: tables over several games; none for one game.
+        protocols: every method under both protocols, and what to note about it.
+        means: every method averaged in every way, and what to note about it.
+    """
+
+    paragraphs: tuple[str, ...]
+    verdicts: tuple[str, ...]
+    aggregates: tuple[Sheet, ...]
+    protocols: tuple[Sheet, str]
+    means: tuple[Sheet, str]
+
+
+def summarise(record: Record) -> Summary:
+    """Sum up a benchmark.
+
+    Args:
+        record: finished runs.
+
+    Returns:
+        Words and tables.
+    """
+    converged, paper = (collect(record, protocol) for protocol in ("converged", "paper"))
+    games = [game.capitalize() for game in record.games]
+    seeds = sorted({run["seed"] for run in record.results})
+    presets = sorted({run["preset"] or "none" for run in record.results})
+    where = games[0] if len(games) == 1 else f"{len(games)} games"
+    opening = (
+        f"{len(converged)} methods on {where}; preset {', '.join(presets)}; "
+        f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}. Scores are F1 weighted by "
+        "class support, means over categories as in the paper's tables."
+    )
+    left_out = in_order({run.name for run in record.runs} - converged.keys())
+    paragraphs = [opening, _leader(converged, "converged"), _leader(paper, "paper")]
+    if left_out:
+        names = "; ".join(display(name) for name in left_out)
+        paragraphs.append(f"Not compared over games, since not every game has a run: {names}.")
+    return Summary(
+        paragraphs=tuple(filter(None, paragraphs)),
+        verdicts=tuple(_verdicts(converged)),
+        aggregates=over_games(converged) if len(games) > 1 else (),
+        protocols=by_protocol(paper, converged),
+        means=by_mean(record),
+    )
+
+
+def _leader(scores: Mapping[str, Scores], protocol: str) -> str:
+    """Say which method leads, and against which ones the seeds that were run do not show it."""
+    best, *others = ranked(scores) or [""]
+    if not others:
+        return ""
+    differences = {name: _difference(scores, best, name) for name in others}
+    compared = {name: d for name, d in differences.items() if d is not None}
+    open_ones = [name for name, d in compared.items() if not d.resolved]
+    mean = cell(scores[best])
+    interval = "" if mean.half_width is None else f" ± {mean.half_width:.2f}"
+    text = f"Under the {protocol} protocol {display(best)} leads with {mean.value:.2f}{interval}."
+    if not compared or not any(d.known for d in compared.values()):
+        return f"{text} With a single seed nothing can be said about whether that is chance."
+    if not open_ones:
+        return f"{text} It is ahead of every other method by more than the seeds differ."
+    names = "; ".join(display(name) for name in open_ones)
+    many = f"{len(open_ones)} of the {len(compared)} others"
+    return f"{text} The runs do not resolve its lead over {many}: {names}."
+
+
+def _verdicts(scores: Mapping[str, Scores]) -> list[str]:
+    best, *others = ranked(scores) or [""]
+    found = {name: _difference(scores, best, name) for name in others}
+    return [
+        statistics.verdict(display(best), display(name), difference) + "."
+        for name, difference in found.items()
+        if difference is not None
+    ]
+
+
+def _difference(scores: Mapping[str, Scores], a: str, b: str) -> statistics.Difference | None:
+    """Compare two methods; None where a game has no seed that both have."""
+    if not common(scores[a], scores[b]):
+        return None
+    return statistics.paired_difference(scores[a], scores[b])
