@@ -316,10 +316,12 @@ def _published(game: str, metric: Metric, methods: Collection[str]) -> Iterator[
     ]
     for group, look_up in groups:
         for method in filter(methods.__contains__, METHODS):
-            found = look_up(game, method, metric=metric)
-            if found is not None:
+            # Also a column without numbers, so that a game's tables have the same ones.
+            found = {name: look_up(game, method, metric=name) for name in METRICS}
+            if any(found.values()):
                 column = Column(group, method, budget=_published_budget(group, method))
-                yield _Source(column, [found.scores], found.derived)
+                own = found[metric]
+                yield _Source(column, [own.scores], own.derived) if own else _Source(column, [])
 
 
 def _rows(scores: Sequence[MetricScores]) -> tuple[Row, ...]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from scipy import stats
 
+from lightning_stdim.benchmark.picture import png
 from lightning_stdim.benchmark.tables import Table, compare
 from lightning_stdim.errors import ConfigurationError
 
@@ -37,6 +38,15 @@ def test_a_hand_computed_table(make_result) -> None:
     # The mean over categories is the same in both seeds: (0.3 + 0.9) / 2 = (0.5 + 0.7) / 2.
     cell = value_of(table, "mean_over_categories", "ours", "st-dim", "paper")
     assert cell.half_width == pytest.approx(0)
+
+
+def test_all_metrics_have_the_same_columns(make_result) -> None:
+    results = [make_result(method) for method in ("cpc", "vae", "global-t-dim", "st-dim")]
+    f1, accuracy = (compare(results, game="pong", metric=name) for name in ("f1", "accuracy"))
+    assert f1.columns == accuracy.columns
+    paper = [column.method for column in f1.columns if column.group == "paper"]
+    assert {"cpc", "vae", "global-t-dim"} <= set(paper)  # of which it prints no accuracy
+    assert png([f1, accuracy]).startswith(b"\x89PNG")
 
 
 def test_a_variant_has_columns_of_its_own(make_result) -> None:
