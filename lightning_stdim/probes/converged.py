@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -38,7 +38,8 @@ class ConvergedSettings:
             its minimum is below this share of it.
         search_tolerance: the same, while strengths are compared; only the chosen one is solved
             to ``tolerance``.
-        dtype: of the solver's arithmetic.
+        dtype: of the solver's arithmetic. Where float32's rounding ends the search for a
+            variable's optimum too early, it goes on in float64.
     """
 
     strengths: tuple[float, ...] = tuple(10 ** (-k / 2) for k in range(2, 13))
@@ -180,7 +181,13 @@ class _Search:
 
     def solve(self) -> dict[str, Any]:
         """Reach the optimum at the chosen strength, and describe it in plain data."""
-        optimum = self._minimise(self.chosen_weights, self.chosen, self.settings.tolerance)
+        tolerance = self.settings.tolerance
+        optimum = self._minimise(self.chosen_weights, self.chosen, tolerance)
+        if optimum.gap > tolerance * optimum.value and self.weights.dtype == torch.float32:
+            # Rounding ended the search: of features that hardly vary but in a few directions.
+            self.features = {split: values.double() for split, values in self.features.items()}
+            self.problem = replace(self.problem, features=self.features["train"])
+            optimum = self._minimise(self.weights.double(), self.chosen, tolerance)
         accuracy, log_loss = self._validate()
         return {
             "strength": self.chosen,

@@ -115,7 +115,11 @@ class Logistic:
         diagonal += penalty
         # Rounding must not make a block singular, nor a class that is certain everywhere.
         diagonal += 1e-5 * diagonal.mean(1, keepdim=True) + 1e-9
-        return torch.cholesky_inverse(torch.linalg.cholesky(blocks))
+        factors, failed = torch.linalg.cholesky_ex(blocks)
+        if failed.any():  # columns so alike in a class's frames that more is needed
+            diagonal[failed > 0] *= 1.001
+            factors = torch.linalg.cholesky(blocks)
+        return torch.cholesky_inverse(factors)
 
 
 class Point(NamedTuple):
