@@ -25,7 +25,7 @@ grid() { # NAME [option...]
   local name=$1
   shift
   mkdir -p runs
-  [ ! -d "results/$name" ] || cp -r --update=none "results/$name" runs/
+  [ -d "runs/$name" ] || [ ! -d "results/$name" ] || cp -r "results/$name" runs/
   until_end python3 -m lightning_stdim benchmark --out "runs/$name" --preset paper "$@"
   tar --exclude checkpoints --exclude encoder --exclude tensorboard --exclude '*.log' -czf "$OUT/$name.tar.gz" -C runs "$name"
 }

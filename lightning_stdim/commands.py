@@ -440,9 +440,9 @@ def report(out: str, *, mixed_label_sets: bool = False) -> int:
     Returns:
         The exit status.
     """
-    from lightning_stdim.benchmark.comparison import compare_games, write_comparison
     from lightning_stdim.benchmark.record import read_record
-    from lightning_stdim.benchmark.report import write_report
+    from lightning_stdim.benchmark.report.comparison import compare_games, write_comparison
+    from lightning_stdim.benchmark.report.page import write_report
 
     record = read_record(out)
     games = compare_games(record, mixed_label_sets=mixed_label_sets)

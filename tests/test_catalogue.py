@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from lightning_stdim import methods
-from lightning_stdim.benchmark import tables
+from lightning_stdim.benchmark.report import tables
 from lightning_stdim.cli import main
 from lightning_stdim.presets import FOLDER, method_names, method_path
 

@@ -40,7 +40,7 @@ def test_wheel_holds_every_file_of_the_package_and_nothing_else(wheel: zipfile.Z
     assert {
         "lightning_stdim/py.typed",
         "lightning_stdim/benchmark/published_results.json",
-        "lightning_stdim/benchmark/templates/report.html",
+        "lightning_stdim/benchmark/report/templates/report.html",
         "lightning_stdim/datamodules/positions.json",
         "lightning_stdim/datamodules/annotations.json",
         "lightning_stdim/configs/laptop.yaml",

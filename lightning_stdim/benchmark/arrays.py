@@ -10,9 +10,9 @@ import numpy as np
 from lightning_stdim.benchmark import statistics
 from lightning_stdim.benchmark.intervals import stratified_estimate
 from lightning_stdim.benchmark.record import Record
-from lightning_stdim.benchmark.sheets import Protocol, protocol_of
+from lightning_stdim.benchmark.report.sheets import Protocol, protocol_of
+from lightning_stdim.benchmark.report.tables import Cell, in_order
 from lightning_stdim.benchmark.statistics import Scores
-from lightning_stdim.benchmark.tables import Cell, in_order
 
 
 def collect(

@@ -8,9 +8,9 @@ from itertools import combinations
 from lightning_stdim.benchmark import statistics
 from lightning_stdim.benchmark.arrays import cell, collect, common, ranked
 from lightning_stdim.benchmark.record import Record
-from lightning_stdim.benchmark.sheets import Block, Difference, Line, Sheet, Value
+from lightning_stdim.benchmark.report.sheets import Block, Difference, Line, Sheet, Value
+from lightning_stdim.benchmark.report.tables import display
 from lightning_stdim.benchmark.statistics import Scores
-from lightning_stdim.benchmark.tables import display
 from lightning_stdim.errors import ConfigurationError
 
 MEANS = {

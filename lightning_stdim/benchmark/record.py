@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lightning_stdim.benchmark.progress import last_words
+from lightning_stdim.benchmark.report.tables import name_of
 from lightning_stdim.benchmark.results import FILE, Results, read_results
-from lightning_stdim.benchmark.tables import name_of
 from lightning_stdim.curves import Curves, read_curves
 from lightning_stdim.errors import StoreError
 from lightning_stdim.predictions import Predictions

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from lightning_stdim.benchmark import picture
-from lightning_stdim.benchmark.comparison import compare_games, write_comparison
 from lightning_stdim.benchmark.record import read_record
+from lightning_stdim.benchmark.report import picture
+from lightning_stdim.benchmark.report.comparison import compare_games, write_comparison
+from lightning_stdim.benchmark.report.tables import METRICS, compare
 from lightning_stdim.benchmark.results import write_results
-from lightning_stdim.benchmark.tables import METRICS, compare
 from lightning_stdim.errors import ConfigurationError, StoreError
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from lightning_stdim.benchmark.cells import Cell
 from lightning_stdim.benchmark.grid import Axes, grid
-from lightning_stdim.benchmark.tables import METHODS
+from lightning_stdim.benchmark.report.tables import METHODS
 from lightning_stdim.errors import ConfigurationError
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lightning_stdim.benchmark.pictures import data_uri, draw_marks, drawable
+from lightning_stdim.benchmark.report.pictures import data_uri, draw_marks, drawable
 from lightning_stdim.datamodules.positions import landmarks
 from tests.benchmark.pages import predictions
 

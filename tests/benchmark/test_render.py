@@ -6,8 +6,8 @@ import io
 import pytest
 from rich.console import Console
 
-from lightning_stdim.benchmark import render
-from lightning_stdim.benchmark.tables import METRICS, Cell, compare
+from lightning_stdim.benchmark.report import render
+from lightning_stdim.benchmark.report.tables import METRICS, Cell, compare
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from lightning_stdim.benchmark import published
-from lightning_stdim.benchmark.comparison import compare_games
 from lightning_stdim.benchmark.intervals import estimate
 from lightning_stdim.benchmark.record import Failure, Record, read_record
-from lightning_stdim.benchmark.report import write_report
+from lightning_stdim.benchmark.report.comparison import compare_games
+from lightning_stdim.benchmark.report.page import write_report
+from lightning_stdim.benchmark.report.tables import METHODS
 from lightning_stdim.benchmark.results import write_results
-from lightning_stdim.benchmark.tables import METHODS
 from lightning_stdim.cli import main
 from tests.benchmark.pages import HOSTILE, Page, make_tree
 

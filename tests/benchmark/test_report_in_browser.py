@@ -14,9 +14,9 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from lightning_stdim.benchmark.comparison import compare_games
 from lightning_stdim.benchmark.record import read_record
-from lightning_stdim.benchmark.report import write_report
+from lightning_stdim.benchmark.report.comparison import compare_games
+from lightning_stdim.benchmark.report.page import write_report
 from tests.benchmark.pages import make_tree
 
 FOUND = shutil.which("chromium")

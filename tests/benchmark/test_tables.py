@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from scipy import stats
 
-from lightning_stdim.benchmark.picture import png
-from lightning_stdim.benchmark.tables import Table, compare
+from lightning_stdim.benchmark.report.picture import png
+from lightning_stdim.benchmark.report.tables import Table, compare
 from lightning_stdim.errors import ConfigurationError
 
 

@@ -9,9 +9,9 @@ from lightning_stdim.benchmark import statistics
 from lightning_stdim.benchmark.arrays import cell, collect, common, ranked
 from lightning_stdim.benchmark.orders import by_mean, by_protocol, over_games
 from lightning_stdim.benchmark.record import Record
-from lightning_stdim.benchmark.sheets import Sheet
+from lightning_stdim.benchmark.report.sheets import Sheet
+from lightning_stdim.benchmark.report.tables import display, in_order
 from lightning_stdim.benchmark.statistics import Scores
-from lightning_stdim.benchmark.tables import display, in_order
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 
 from lightning_stdim.benchmark import published
-from lightning_stdim.benchmark.sheets import (
+from lightning_stdim.benchmark.report.sheets import (
     Block,
     Difference,
     Line,
@@ -15,7 +15,14 @@ from lightning_stdim.benchmark.sheets import (
     methods_of,
     protocol_of,
 )
-from lightning_stdim.benchmark.tables import CATEGORY_LABELS, Cell, Column, Group, Table, display
+from lightning_stdim.benchmark.report.tables import (
+    CATEGORY_LABELS,
+    Cell,
+    Column,
+    Group,
+    Table,
+    display,
+)
 
 Find = Callable[[Group, str, str], Cell | None]
 """From who made the numbers, the method and the protocol to a score."""

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from lightning_stdim.benchmark.report.tables import Cell, Group, Table, in_order
 from lightning_stdim.benchmark.results import Metric
 from lightning_stdim.benchmark.statistics import Interval
-from lightning_stdim.benchmark.tables import Cell, Group, Table, in_order
 
 Protocol = Literal["paper", "converged"]
 Value = Cell | Interval | str | None

@@ -9,8 +9,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from lightning_stdim.benchmark.plots.svg import BLUE, GREY, INK, ORANGE, inline, panel
-from lightning_stdim.benchmark.tables import Cell
+from lightning_stdim.benchmark.report.plots.svg import BLUE, GREY, INK, ORANGE, inline, panel
+from lightning_stdim.benchmark.report.tables import Cell
 
 WIDTH, LABELS, LINE = 330, 118, 15
 

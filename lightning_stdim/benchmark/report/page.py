@@ -10,12 +10,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from lightning_stdim.benchmark import render
-from lightning_stdim.benchmark.layouts import table_2, table_3
 from lightning_stdim.benchmark.published import citations
 from lightning_stdim.benchmark.record import Record
-from lightning_stdim.benchmark.sections import section
-from lightning_stdim.benchmark.sheets import (
+from lightning_stdim.benchmark.report import render
+from lightning_stdim.benchmark.report.layouts import table_2, table_3
+from lightning_stdim.benchmark.report.sections import section
+from lightning_stdim.benchmark.report.sheets import (
     Block,
     Difference,
     Line,
@@ -23,9 +23,9 @@ from lightning_stdim.benchmark.sheets import (
     Sheet,
     metric_of,
 )
+from lightning_stdim.benchmark.report.summary import summarise
+from lightning_stdim.benchmark.report.tables import Cell, Table, made_with
 from lightning_stdim.benchmark.statistics import Interval
-from lightning_stdim.benchmark.summary import summarise
-from lightning_stdim.benchmark.tables import Cell, Table, made_with
 from lightning_stdim.files import atomically
 
 NAME = "report"
@@ -112,7 +112,7 @@ def _runs(record: Record) -> Sheet:
 
 def _templates() -> Environment:
     environment = Environment(
-        loader=PackageLoader("lightning_stdim.benchmark"),
+        loader=PackageLoader("lightning_stdim.benchmark.report"),
         autoescape=lambda name: name is None or not name.endswith(".md"),
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -7,20 +7,20 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lightning_stdim.benchmark.game_sheets import budget, control, controls, numbers
-from lightning_stdim.benchmark.layouts import report_table
-from lightning_stdim.benchmark.pictures import Picture, data_uri, draw_marks, drawable
-from lightning_stdim.benchmark.plots.agreement import draw_agreement
-from lightning_stdim.benchmark.plots.learning import draw_learning
-from lightning_stdim.benchmark.plots.scores import Scores, draw_scores
 from lightning_stdim.benchmark.record import Record, Run
-from lightning_stdim.benchmark.sheets import (
+from lightning_stdim.benchmark.report.game_sheets import budget, control, controls, numbers
+from lightning_stdim.benchmark.report.layouts import report_table
+from lightning_stdim.benchmark.report.pictures import Picture, data_uri, draw_marks, drawable
+from lightning_stdim.benchmark.report.plots.agreement import draw_agreement
+from lightning_stdim.benchmark.report.plots.learning import draw_learning
+from lightning_stdim.benchmark.report.plots.scores import Scores, draw_scores
+from lightning_stdim.benchmark.report.sheets import (
     Sheet,
     methods_of,
     metric_of,
     protocol_of,
 )
-from lightning_stdim.benchmark.tables import PROTOCOLS, Table, display, in_order
+from lightning_stdim.benchmark.report.tables import PROTOCOLS, Table, display, in_order
 from lightning_stdim.datamodules.positions import Landmark
 from lightning_stdim.predictions import Predictions
 

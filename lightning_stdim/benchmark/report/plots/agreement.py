@@ -7,7 +7,7 @@ from markupsafe import Markup
 from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 
-from lightning_stdim.benchmark.plots.svg import BLUE, GREY, inline, panel
+from lightning_stdim.benchmark.report.plots.svg import BLUE, GREY, inline, panel
 
 SIZE = 150
 BINS = 48  # at most; narrower ones would be finer than the picture

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lightning_stdim.benchmark import picture, render
 from lightning_stdim.benchmark.record import Record
-from lightning_stdim.benchmark.tables import METRICS, Table, compare
+from lightning_stdim.benchmark.report import picture, render
+from lightning_stdim.benchmark.report.tables import METRICS, Table, compare
 from lightning_stdim.files import atomically
 
 NAME = "comparison"

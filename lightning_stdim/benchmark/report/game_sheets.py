@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 
 from lightning_stdim.benchmark.record import Run
-from lightning_stdim.benchmark.render import budget_lines
-from lightning_stdim.benchmark.sheets import Block, Line, Sheet
-from lightning_stdim.benchmark.tables import METRICS, Cell, Row, Table
+from lightning_stdim.benchmark.report.render import budget_lines
+from lightning_stdim.benchmark.report.sheets import Block, Line, Sheet
+from lightning_stdim.benchmark.report.tables import METRICS, Cell, Row, Table
 
 
 def numbers(table: Table) -> Sheet:

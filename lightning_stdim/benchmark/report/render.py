@@ -12,7 +12,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from lightning_stdim.benchmark.tables import BUDGET_ROWS, Cell, Column, Table
+from lightning_stdim.benchmark.report.tables import BUDGET_ROWS, Cell, Column, Table
 
 GROUPS = {"ours": "ours", "report": "report", "paper": "paper"}
 """Headings of the column groups."""

@@ -13,8 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from lightning_stdim.benchmark.render import budget_lines, number, shared_notes
-from lightning_stdim.benchmark.tables import METRICS, Cell, Table
+from lightning_stdim.benchmark.report.render import budget_lines, number, shared_notes
+from lightning_stdim.benchmark.report.tables import METRICS, Cell, Table
 
 # All lengths are inches: the axes' unit is one inch, so that text and lines keep their proportions.
 LABEL, NARROW, WIDE, GAP = 2.0, 0.78, 0.92, 0.2

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from lightning_stdim.benchmark.plots.svg import BLUE, GREY, ORANGE, inline, panel
+from lightning_stdim.benchmark.report.plots.svg import BLUE, GREY, ORANGE, inline, panel
 from lightning_stdim.curves import Curves
 
 WIDTH, ROW = 230, 74

@@ -1,0 +1,1 @@
+"""What finished runs say, as tables, pictures and words: one game compared, and the report."""
