@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import signal
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -68,7 +70,11 @@ def run_cells(
     preset_path(preset)  # a wrong name should not wait for the first run
     running: set[Cell] = set()
     failed: list[Cell] = []
-    with _claim(out, preset) as lock, Progress(cells, console, jobs=jobs) as progress:
+    with (
+        _claim(out, preset) as lock,
+        _terminated_as_interrupted(),
+        Progress(cells, console, jobs=jobs) as progress,
+    ):
         waiting: list[Cell] = []
         for cell in cells:
             if is_complete(cell.folder(out)):
@@ -107,6 +113,19 @@ def run_cells(
     for cell in failed:
         console.print(f"{cell} failed: {_error(cell, out)}", markup=False, soft_wrap=True)
     return 1 if failed else 0
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Have a termination, such as a scheduler's at its time limit, end the runs like a Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():  # which alone gets signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _next(waiting: Sequence[Cell], running: Collection[Cell]) -> Cell | None:

@@ -240,9 +240,10 @@ def test_a_probe_of_an_encoder_waits_for_it(grid: Grid, monkeypatch) -> None:
     assert not error.exists()
 
 
-def test_interrupted_it_ends_its_runs_and_says_how_to_go_on(grid: Grid) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_ends_its_runs_and_says_how_to_go_on(grid: Grid, number: int) -> None:
     process = grid.start(FAKE_CHECKPOINT="1")
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     said, _ = process.communicate(timeout=20)
     assert process.returncode == 130
     assert "interrupted with 2 of 3 runs to go; the same command goes on" in said
