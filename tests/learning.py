@@ -41,7 +41,9 @@ def score(encoder):
             "test": torch.arange(700, 1000),
         },
     )
-    scores = evaluate_encoder(encoder, data, protocols=("converged",), progress=False)
+    scores = evaluate_encoder(
+        encoder, data, protocols=("converged",), controls=False, progress=False
+    )
     return scores["protocols"]["converged"]["f1"]["mean_over_variables"]
 
 

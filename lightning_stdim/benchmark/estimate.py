@@ -43,14 +43,18 @@ from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.imports import import_from
 from lightning_stdim.methods import SSLMethod
 from lightning_stdim.presets import method_names, method_path, read_preset
-from lightning_stdim.probes import ConvergedSettings, PaperSettings, evaluate_encoder
-from lightning_stdim.probes.evaluate import ProbeProtocol
+from lightning_stdim.probes import ConvergedSettings, PaperSettings
+from lightning_stdim.probes.converged import train_converged
+from lightning_stdim.probes.evaluate import encode_splits
+from lightning_stdim.probes.paper import train_paper
 
 CALIBRATION_STEPS = 3000
 CALIBRATION_EPOCHS = 3
 REPEATS = 2
 TRAIN, VAL = 0.8, 0.2
 """The splits of the frames to pretrain on."""
+CONTROL = 0.4
+"""What the control of shuffled labels adds to the converged protocol (docs/statistics.md)."""
 CHECKPOINTS = 2
 """A run keeps the best and the last."""
 
@@ -212,19 +216,21 @@ def _probing(data: ProbeData, settings: Mapping[str, Any]) -> float:
     converged = dict(settings.get("converged", {}))
     if "strengths" in converged:
         converged["strengths"] = tuple(converged["strengths"])
-    encoder = NatureEncoder()
+    started = time.monotonic()
+    features = encode_splits(NatureEncoder(), data)
+    encoding = time.monotonic() - started
 
-    def seconds(protocol: ProbeProtocol, **arguments: Any) -> float:
+    def seconds(run: Callable[..., object], settings: object) -> float:
         started = time.monotonic()
-        evaluate_encoder(encoder, data, protocols=[protocol], progress=False, **arguments)
+        run(features, settings=settings)
         return time.monotonic() - started
 
-    one = seconds("paper", paper=PaperSettings(**{**paper, "max_epochs": 1}))
-    several = seconds("paper", paper=PaperSettings(**{**paper, "max_epochs": CALIBRATION_EPOCHS}))
+    one = seconds(train_paper, PaperSettings(**{**paper, "max_epochs": 1}))
+    several = seconds(train_paper, PaperSettings(**{**paper, "max_epochs": CALIBRATION_EPOCHS}))
     epoch = max(0.0, several - one) / (CALIBRATION_EPOCHS - 1)
-    solved = seconds("converged", converged=ConvergedSettings(**converged))
+    solved = (1 + CONTROL) * seconds(train_converged, ConvergedSettings(**converged))
     scale = settings["data"]["probe_steps"] / len(data.frames)
-    return float(scale * (one + epoch * (epochs - 1) + solved))
+    return float(scale * (encoding + one + epoch * (epochs - 1) + solved))
 
 
 def _training(cell: Cell, settings: Mapping[str, Any]) -> tuple[float, int]:
