@@ -44,7 +44,10 @@ def shrunk(small):
         "trainer.enable_progress_bar": "false",
         "trainer.accelerator": "cpu",
         "paper.max_epochs": 1,
-        "converged.strengths": "[0.01,0.001]",
+        "converged.strengths": "[0.1]",
+        "converged.search_tolerance": 0.1,
+        "converged.tolerance": 0.01,
+        "controls": "false",
     }
     return [f"--{name}={value}" for name, value in options.items()]
 
@@ -66,7 +69,7 @@ def weights(path):
 def test_fit_with_every_preset(preset, shrunk, tmp_path, capsys):
     config = str(FOLDER / f"{preset}.yaml")
     bar = "--trainer.enable_progress_bar=true"
-    assert main(["fit", "--config", config, *shrunk, bar, "--out", "run"]) == 0
+    assert main(["fit", "--config", config, *shrunk, bar, "--controls=true", "--out", "run"]) == 0
     printed = capsys.readouterr().out
     run = tmp_path / "run"
     found = results(run)
