@@ -59,6 +59,28 @@ def test_markdown_is_rectangular_and_says_what_is_what(tables) -> None:
     assert text.count("95 % Student t") == 1
 
 
+def test_a_wide_table_comes_in_parts_and_loses_nothing(make_result) -> None:
+    names = ["random-cnn", "vae", "pixel-pred", "cpc", "st-dim", "mine", "vicreg"]
+    whole = compare([make_result(name) for name in names], game="pong", metric="f1")
+    parts = whole.parts()
+    assert [part.part for part in parts] == ["part 1 of 2", "part 2 of 2"]
+    found = {
+        (column.group, column.name, column.protocol): [cells[k] for cells in part.cells]
+        for part in parts
+        for k, column in enumerate(part.columns)
+    }
+    assert sum(len(part.columns) for part in parts) == len(whole.columns)
+    for k, column in enumerate(whole.columns):
+        key = (column.group, column.name, column.protocol)
+        assert found[key] == [cells[k] for cells in whole.cells]
+    for part in parts:  # what was published stands beside ours
+        ours = {column.name for column in part.columns if column.group == "ours"}
+        assert {column.name for column in part.columns} <= {*ours, "majority", "supervised"}
+    text = render.markdown([whole])
+    assert "### pong: F1 (weighted by class support), part 2 of 2" in text
+    assert text.count("ours<br>CPC<br>paper") == 1
+
+
 def test_csv_has_every_number_unrounded(tables) -> None:
     rows = list(csv.DictReader(io.StringIO(render.tidy_csv(tables))))
     cells = [cell for table in tables for line in table.cells for cell in line if cell]

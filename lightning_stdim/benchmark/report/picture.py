@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from lightning_stdim.benchmark.report.render import budget_lines, number, shared_notes
-from lightning_stdim.benchmark.report.tables import METRICS, Cell, Table
+from lightning_stdim.benchmark.report.tables import Cell, Table
 
 # All lengths are inches: the axes' unit is one inch, so that text and lines keep their proportions.
 LABEL, NARROW, WIDE, GAP = 2.0, 0.78, 0.92, 0.2
@@ -29,7 +29,7 @@ GROUP_NAMES = {"ours": "this package", "report": "the report", "paper": "the pap
 
 
 def png(tables: Sequence[Table], *, dpi: int = 200) -> bytes:
-    """Draw tables one under the other, with what they cost and the notes below.
+    """Draw tables one under the other, wide ones in parts, with costs and notes below.
 
     Args:
         tables: comparisons of one game with the same columns, at least one.
@@ -38,19 +38,19 @@ def png(tables: Sequence[Table], *, dpi: int = 200) -> bytes:
     Returns:
         A PNG file's content.
     """
-    edges = _columns(tables)
-    width = edges[-1][1] + 2 * MARGIN
     figure = Figure(facecolor="white")
     FigureCanvasAgg(figure)
-    page = _Page(figure.add_axes((0, 0, 1, 1)), edges)
-    for table in tables:
-        page.table(table)
-    page.budget(tables[0])
+    page = _Page(figure.add_axes((0, 0, 1, 1)))
+    for parts in zip(*(table.parts() for table in tables), strict=True):
+        page.edges = _columns(parts)
+        for part in parts:
+            page.table(part)
+        page.budget(parts[0])
     for note in shared_notes(tables):
         page.note(note)
 
     # The page's height is known only now; its unit is one inch in both directions.
-    height = page.y + 2 * MARGIN
+    width, height = page.width + 2 * MARGIN, page.y + 2 * MARGIN
     figure.set_size_inches(width, height)
     page.axes.set_xlim(-MARGIN, width - MARGIN)
     page.axes.set_ylim(height - MARGIN, -MARGIN)  # downwards, as one reads
@@ -76,14 +76,16 @@ def _columns(tables: Sequence[Table]) -> list[tuple[float, float]]:
 class _Page:
     """A pen that moves down a page."""
 
-    def __init__(self, axes: Axes, edges: list[tuple[float, float]]) -> None:
+    def __init__(self, axes: Axes) -> None:
         self.axes = axes
-        self.edges = edges
-        self.y = 0.0
+        self.edges: list[tuple[float, float]] = []
+        self.width = self.y = 0.0
 
     def table(self, table: Table) -> None:
         """Draw one table: two levels of heading, then the rows by kind."""
-        self.text(0, f"{table.game.capitalize()}: {METRICS[table.metric]}", size=10, weight="bold")
+        self.width = max(self.width, self.edges[-1][1])
+        title = table.title[0].upper() + table.title[1:]
+        self.text(0, title, size=10, weight="bold")
         self.y += 1.2 * LINE
         for group, columns in _runs([column.group for column in table.columns]):
             self.heading(columns, GROUP_NAMES[group], size=8.5, color=GREY, rule=True)
@@ -144,7 +146,7 @@ class _Page:
 
     def note(self, text: str) -> None:
         """Draw a note, broken into lines."""
-        for line in textwrap.wrap(text, int(self.edges[-1][1] * NOTE_CHARACTERS)):
+        for line in textwrap.wrap(text, int(self.width * NOTE_CHARACTERS)):
             self.text(0, line, size=7, color=GREY)
             self.y += 0.8 * LINE
 

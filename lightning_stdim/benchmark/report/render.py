@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -74,7 +74,7 @@ def terminal(tables: Sequence[Table], console: Console) -> RenderableType:
 
 
 def markdown(tables: Sequence[Table]) -> str:
-    """Write tables in Markdown, one after the other; the notes once, at the end.
+    """Write tables in Markdown, one after the other, wide ones in parts; notes once, at the end.
 
     Args:
         tables: comparisons of one game.
@@ -83,7 +83,7 @@ def markdown(tables: Sequence[Table]) -> str:
         The document.
     """
     lines: list[str] = []
-    for table in tables:
+    for table in chain.from_iterable(table.parts() for table in tables):
         heads = [
             "<br>".join(filter(None, (GROUPS[c.group], c.title, c.subtitle))) for c in table.columns
         ]

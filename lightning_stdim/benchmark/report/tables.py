@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from statistics import fmean
 from typing import Any, Literal
 
@@ -99,6 +100,9 @@ CATEGORY_LABELS = {
     "score_clock_lives_display": "Score/clock/lives/display",
     "misc_keys": "Miscellaneous",
 }
+
+MOST_METHODS = 6
+"""So many methods of ours, under two protocols and beside published numbers, fit on a page."""
 
 BUDGET_ROWS = ("pretraining frames", "probe frames", "epochs", "time", "runs")
 
@@ -206,6 +210,7 @@ class Table:
         columns: ours, the report's, the paper's, in this order.
         cells: a tuple of cells for every row, one for every column; None where there is no number.
         notes: what a reader must know beside the numbers, a sentence or two each.
+        part: which one of a table's parts, such as ``"part 1 of 2"``; empty for a whole one.
     """
 
     game: str
@@ -214,11 +219,37 @@ class Table:
     columns: tuple[Column, ...]
     cells: tuple[tuple[Cell | None, ...], ...]
     notes: tuple[str, ...]
+    part: str = ""
 
     @property
     def title(self) -> str:
         """The caption in one line."""
-        return f"{self.game}: {METRICS[self.metric]}"
+        return ", ".join(filter(None, (f"{self.game}: {METRICS[self.metric]}", self.part)))
+
+    def parts(self) -> list[Table]:
+        """Break a table that is too wide for a page.
+
+        Returns:
+            Parts with all rows, of about equal width, in each some methods' columns, the published
+            ones beside ours; the table alone if it has at most MOST_METHODS methods.
+        """
+        names = list(dict.fromkeys(column.name for column in self.columns))
+        count = -(-len(names) // MOST_METHODS)
+        if count == 1:
+            return [self]
+        ends = [len(names) * k // count for k in range(count + 1)]
+        parts = []
+        for k, (first, end) in enumerate(pairwise(ends)):
+            chosen = [i for i, column in enumerate(self.columns) if column.name in names[first:end]]
+            parts.append(
+                replace(
+                    self,
+                    columns=tuple(self.columns[i] for i in chosen),
+                    cells=tuple(tuple(cells[i] for i in chosen) for cells in self.cells),
+                    part=f"part {k + 1} of {count}",
+                )
+            )
+        return parts
 
 
 def compare(
