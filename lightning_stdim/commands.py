@@ -27,6 +27,8 @@ def collect(
     epsilon: float = 0.0,
     greedy: bool = False,
     pixels: Pixels = "luma",
+    mode: int | None = None,
+    difficulty: int | None = None,
     label_set: LabelSet | None = None,
 ) -> int:
     """Play a game and store frames, RAM and labels in one HDF5 file.
@@ -46,6 +48,8 @@ def collect(
             has 0.2.
         greedy: an agent's most probable action instead of a drawn one.
         pixels: of the frames: luma, the protocol's grey, or rgb.
+        mode: number of the game's mode; by default the emulator's own choice, the protocol's.
+        difficulty: the same of its difficulty.
         label_set: of the stored labels; by default the paper's, if it has the game.
 
     Returns:
@@ -68,6 +72,8 @@ def collect(
         epsilon=epsilon,
         greedy=greedy,
         pixels=pixels,
+        mode=mode,
+        difficulty=difficulty,
         label_set=label_set,
     )
     if path.stat().st_mtime < started:
@@ -159,6 +165,8 @@ def probe(
     epsilon: float | None = None,
     greedy: bool | None = None,
     pixels: Pixels | None = None,
+    mode: int | None = None,
+    difficulty: int | None = None,
     label_set: LabelSet | None = None,
     controls: bool = True,
     preset: str = "laptop",
@@ -186,6 +194,8 @@ def probe(
         epsilon: share of actions replaced by uniform ones; the preset's by default.
         greedy: an agent's most probable action instead of a drawn one; the preset's by default.
         pixels: of the frames, luma or rgb; by default a checkpoint's, else the preset's.
+        mode: of the game, a number; the preset's by default.
+        difficulty: of the game, a number; the preset's by default.
         label_set: which labels to score; the preset's by default.
         controls: also probe with shuffled labels; two fifths of the converged protocol's time.
         preset: smoke, laptop, paper or a YAML file: data and probe settings.
@@ -247,6 +257,8 @@ def probe(
         "epsilon": epsilon,
         "greedy": greedy,
         "pixels": pixels,
+        "mode": mode,
+        "difficulty": difficulty,
         "label_set": label_set,
         "stage": "probe",
     }
@@ -335,6 +347,7 @@ def benchmark(
     gpus: float = 0.0,
     pretrain_steps: str = "",
     policies: str = "",
+    modes: str = "",
     probes: str = "linear",
     classes: str = "all",
     transfer: bool = False,
@@ -368,6 +381,8 @@ def benchmark(
             commas; with as many optimiser steps at most.
         policies: who plays, separated by commas, as for collect; {game} in a file's name stands
             for the game. Every encoder is probed on the other policies' frames, too.
+        modes: numbers of the games' modes, separated by commas, and default for the preset's.
+            Every encoder is probed on the other modes' frames, too.
         probes: linear, mlp (one hidden layer on standardised features, under the paper protocol),
             or both with a comma.
         classes: that the paper protocol's probes can predict: all, observed (in training), or both
@@ -397,6 +412,7 @@ def benchmark(
     axes = Axes.parse(
         pretrain_steps=pretrain_steps,
         policies=policies,
+        modes=modes,
         probes=probes,
         classes=classes,
         transfer=transfer,

@@ -105,6 +105,8 @@ def _facts(part: Description) -> dict[str, str]:
         "seed": str(part.seed),
         "label set": part.label_set,
         "pixels": part.pixels,
+        "mode": "default" if part.mode is None else str(part.mode),
+        "difficulty": "default" if part.difficulty is None else str(part.difficulty),
         "frames": str(part.frames),
         "unique frames": f"{part.unique_frames} ({part.unique_share:.1%})",
         "test frames seen before": (

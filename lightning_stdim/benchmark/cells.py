@@ -24,16 +24,21 @@ FIT = {
     "steps": "--data.steps",
     "max_epochs": "--trainer.max_epochs",
     "policy": "--data.policy",
+    "mode": "--data.mode",
 }
 """What may be changed for a run that trains, and the option of ``fit`` for it."""
 
 PROBE = {
     "policy": "--policy",
+    "mode": "--mode",
     "hidden": "--hidden",
     "standardize": "--standardize",
     "classes": "--classes",
 }
 """The same for a run that only probes."""
+
+USUAL = "default"
+"""The mode that the preset's settings have a game played in: an option without a word."""
 
 UNSAID = ("max_epochs", "standardize")
 """Options that follow from another one, and do not make a name longer."""
@@ -130,7 +135,7 @@ class Cell:
             words += ["--data.root", str(root), "--data.game", self.game, "--seed_everything", seed]
             names = FIT
         for key, value in self.options:
-            words += [names[key], value]
+            words += [names[key], value] if value != USUAL else []
         words += ["--variant", self.variant] if self.variant else []
         words += ["--out", str(folder)]
         if has_checkpoint(folder):

@@ -317,7 +317,7 @@ def _collections(cells: Sequence[Cell], settings: Mapping[str, Any], root: Path)
     wanted = set()
     for cell in cells:
         options = dict(cell.options)
-        who = options.get("policy", "")
+        who = options.get("policy", "") + options.get("mode", "")
         wanted.add((cell.game, who, cell.seed + PROBE_SEED_OFFSET, settings["data"]["probe_steps"]))
         if cell.source is None and cell.method not in UNTRAINED:
             steps = int(options.get("steps", settings["data"]["steps"]))

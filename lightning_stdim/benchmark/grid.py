@@ -8,7 +8,8 @@ from itertools import product
 from math import ceil
 from typing import Any
 
-from lightning_stdim.benchmark.cells import NEEDS_FILE, Cell, Option, check_method
+from lightning_stdim.benchmark.cells import NEEDS_FILE, USUAL, Cell, Option, check_method
+from lightning_stdim.datamodules.emulator import Emulator
 from lightning_stdim.datamodules.labels import canonical_game
 from lightning_stdim.datamodules.labels import games as annotated_games
 from lightning_stdim.errors import ConfigurationError
@@ -35,6 +36,8 @@ class Axes:
             turn, so that the optimiser takes as many steps at most.
         policies: who plays, as for ``collect``; ``{game}`` in a file's name stands for the game.
             Every encoder is probed on the other policies' frames, too.
+        modes: numbers of the games' modes, and "default" for the preset's. Every encoder is probed
+            on the other modes' frames, too.
         probes: "linear", and "mlp" for one hidden layer of 256 on standardised features, under the
             ``paper`` protocol.
         classes: that a probe can predict: "all", or those "observed" in training.
@@ -46,6 +49,7 @@ class Axes:
 
     pretrain_steps: tuple[int, ...] = ()
     policies: tuple[str, ...] = ()
+    modes: tuple[str, ...] = ()
     probes: tuple[str, ...] = ("linear",)
     classes: tuple[str, ...] = ("all",)
     transfer: bool = False
@@ -55,6 +59,9 @@ class Axes:
             raise ConfigurationError(
                 f"pretrain_steps {min(self.pretrain_steps)} is not positive; it counts frames"
             )
+        for mode in self.modes:
+            if mode != USUAL and not mode.isdecimal():
+                raise ConfigurationError(f"mode {mode!r}: expected a number or {USUAL}")
         for name, choices in (("probes", PROBES), ("classes", CLASSES)):
             for value in getattr(self, name):
                 if value not in choices:
@@ -64,13 +71,21 @@ class Axes:
 
     @classmethod
     def parse(
-        cls, *, pretrain_steps: str, policies: str, probes: str, classes: str, transfer: bool
+        cls,
+        *,
+        pretrain_steps: str,
+        policies: str,
+        modes: str,
+        probes: str,
+        classes: str,
+        transfer: bool,
     ) -> Axes:
         """Read what a command line says.
 
         Args:
             pretrain_steps: numbers separated by commas; may be empty.
             policies: separated by commas; may be empty.
+            modes: separated by commas; may be empty.
             probes: separated by commas.
             classes: separated by commas.
             transfer: as it is.
@@ -91,7 +106,9 @@ class Axes:
             raise ConfigurationError(
                 f"pretrain_steps {pretrain_steps!r}: expected numbers of frames, such as 3000,10000"
             ) from None
-        return cls(steps, several(policies), several(probes), several(classes), transfer)
+        return cls(
+            steps, several(policies), several(modes), several(probes), several(classes), transfer
+        )
 
 
 def grid(
@@ -118,7 +135,7 @@ def grid(
         before the next one begins.
 
     Raises:
-        ConfigurationError: something is missing, or there is no such game or method.
+        ConfigurationError: something is missing, or there is no such game, method or mode.
     """
     for name, values in {"games": games, "methods": methods, "seeds": seeds}.items():
         if not values:
@@ -129,63 +146,82 @@ def grid(
     played = [canonical_game(name) for game in games for name in _games(game)]
     axes = axes or Axes()
     settings = read_preset(preset)
+    conditions = {game: _conditions(game, axes, settings) for game in played}
     cells: list[Cell] = []
     for seed in seeds:
         trained = [
-            Cell(game, method, seed, options)
+            (Cell(game, method, seed, options), place)
             for game, method in product(played, chosen)
-            for options in _trainings(game, method, axes, settings)
+            for place, condition in enumerate(conditions[game])
+            for options in _trainings(_unusual(condition, settings), method, axes, settings)
         ]
-        cells += trained
-        cells += (probe for cell in trained for probe in _probes(cell, played, axes, settings))
+        cells += (cell for cell, _ in trained)
+        for cell, place in trained:
+            cells += _probes(cell, place, conditions, axes, settings)
     return list(dict.fromkeys(cells))
 
 
+def _conditions(game: str, axes: Axes, settings: Mapping[str, Any]) -> list[tuple[Option, Option]]:
+    """Give the ways in which a game's frames are collected: who plays, in which mode."""
+    usual = dict(_usual(settings))
+    policies = [policy.replace("{game}", game) for policy in axes.policies or (usual["policy"],)]
+    modes = axes.modes or (usual["mode"],)
+    for mode in modes:
+        if mode != USUAL:
+            Emulator(game, mode=int(mode))  # fails before hours are spent on the others
+    return [(("policy", policy), ("mode", mode)) for policy, mode in product(policies, modes)]
+
+
 def _trainings(
-    game: str, method: str, axes: Axes, settings: Mapping[str, Any]
+    options: tuple[Option, ...], method: str, axes: Axes, settings: Mapping[str, Any]
 ) -> Iterator[tuple[Option, ...]]:
-    """Give the options of a method's runs that train."""
-    for policy in _policies(game, axes, settings):
-        options = () if policy == _usual(settings) else (("policy", policy),)
-        if not axes.pretrain_steps or method in UNTRAINED:
-            yield options
-            continue
-        frames = settings["trainer"]["max_epochs"] * settings["data"]["steps"]
-        for steps in axes.pretrain_steps:
-            epochs = str(ceil(frames / steps))
-            yield (*options, ("steps", str(steps)), ("max_epochs", epochs))
+    """Give the options of a method's runs that train on one condition's frames."""
+    if not axes.pretrain_steps or method in UNTRAINED:
+        yield options
+        return
+    frames = settings["trainer"]["max_epochs"] * settings["data"]["steps"]
+    for steps in axes.pretrain_steps:
+        yield (*options, ("steps", str(steps)), ("max_epochs", str(ceil(frames / steps))))
 
 
 def _probes(
-    cell: Cell, played: Sequence[str], axes: Axes, settings: Mapping[str, Any]
+    cell: Cell,
+    place: int,
+    conditions: Mapping[str, Sequence[tuple[Option, Option]]],
+    axes: Axes,
+    settings: Mapping[str, Any],
 ) -> Iterator[Cell]:
-    """Give the further probes of a trained cell's encoder."""
+    """Give the further probes of a trained cell's encoder, on frames of the same kind or others."""
     if cell.method == "majority":  # has none
         return
+    own = conditions[cell.game][place]
+    here = _unusual(own, settings)
     for probe, classes in product(axes.probes, axes.classes):
         # Raw features would have it measure their scale: docs/probe-protocols.md.
         options = [("hidden", HIDDEN), ("standardize", "true")] if probe == "mlp" else []
         options += [("classes", classes)] if classes != "all" else []
         if options:
+            yield Cell(cell.game, cell.method, cell.seed, (*here, *options), cell)
+    for other in conditions[cell.game]:
+        if other != own:
+            told = (*_unusual(other, settings), *(option for option in other if option not in own))
+            options = [option for option in other if option in told]
             yield Cell(cell.game, cell.method, cell.seed, tuple(options), cell)
-    own = dict(cell.options).get("policy", _usual(settings))
-    for policy in _policies(cell.game, axes, settings):
-        if policy != own:
-            yield Cell(cell.game, cell.method, cell.seed, (("policy", policy),), cell)
     if axes.transfer:
-        for game in played:
+        for game, found in conditions.items():
             if game != cell.game:
-                yield Cell(game, cell.method, cell.seed, (), cell)
+                there = _unusual(found[place], settings)
+                yield Cell(game, cell.method, cell.seed, there, cell)
 
 
-def _policies(game: str, axes: Axes, settings: Mapping[str, Any]) -> list[str]:
-    return [policy.replace("{game}", game) for policy in axes.policies or (_usual(settings),)]
+def _usual(settings: Mapping[str, Any]) -> tuple[Option, Option]:
+    """Give the condition of the preset."""
+    return ("policy", settings.get("data", {}).get("policy", "random")), ("mode", USUAL)
 
 
-def _usual(settings: Mapping[str, Any]) -> str:
-    """Give the policy of the preset."""
-    policy: str = settings.get("data", {}).get("policy", "random")
-    return policy
+def _unusual(condition: Sequence[Option], settings: Mapping[str, Any]) -> tuple[Option, ...]:
+    """Leave out what the preset says."""
+    return tuple(option for option in condition if option not in _usual(settings))
 
 
 def _games(name: str) -> Sequence[str]:

@@ -79,6 +79,9 @@ class AtariDataModule(LightningDataModule):
             has 0.2.
         greedy: an agent's most probable action instead of a drawn one.
         pixels: of the frames: ``"luma"``, the protocol's, or ``"rgb"``, three channels a frame.
+        mode: number of the game's mode; by default the one that the emulator starts with, the
+            protocol's.
+        difficulty: the same of its difficulty.
         label_set: ``"paper"``, the 308 labels that the paper scored, or ``"upstream"``, today's;
             by default the paper's where it has the game.
         entropy_threshold: variables whose labels have a lower entropy over the probe collection,
@@ -117,6 +120,8 @@ class AtariDataModule(LightningDataModule):
         epsilon: float = 0.0,
         greedy: bool = False,
         pixels: Pixels = "luma",
+        mode: int | None = None,
+        difficulty: int | None = None,
         label_set: LabelSet | None = None,
         entropy_threshold: float = 0.6,
         sampling: Sampling = "frames",
@@ -158,6 +163,8 @@ class AtariDataModule(LightningDataModule):
         self.workers = workers or os.cpu_count() or 1
         self.policy = PolicySettings(policy=policy, epsilon=epsilon, greedy=greedy)
         self.pixels: Pixels = pixels
+        self.mode = mode
+        self.difficulty = difficulty
         self.label_set: LabelSet = label_set
         self.entropy_threshold = entropy_threshold
         self.sampling = sampling
@@ -221,6 +228,8 @@ class AtariDataModule(LightningDataModule):
             workers=self.workers,
             root=self.root,
             pixels=self.pixels,
+            mode=self.mode,
+            difficulty=self.difficulty,
             **asdict(self.policy),
         )
 

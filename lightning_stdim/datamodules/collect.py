@@ -49,6 +49,8 @@ def collect(
     epsilon: float = 0.0,
     greedy: bool = False,
     pixels: Pixels = "luma",
+    mode: int | None = None,
+    difficulty: int | None = None,
     label_set: LabelSet | None = None,
     progress: bool = True,
 ) -> Path:
@@ -72,6 +74,9 @@ def collect(
         greedy: an agent's most probable action instead of a drawn one.
         pixels: ``"luma"``, the protocol's grey frames, or ``"rgb"``. The games are the same: an
             agent sees luma in either case.
+        mode: number of the game's mode; by default the one that the emulator starts with, the
+            protocol's.
+        difficulty: the same of its difficulty.
         label_set: which variables to label; by default the paper's where it has the game, else the
             upstream ones.
         progress: show a progress bar, and a line when waiting for another process, on the standard
@@ -98,11 +103,17 @@ def collect(
     frame_shape(pixels)  # checks it
     # What path and command do not tell is the default.
     choices = {
-        "pixels": "" if pixels == "luma" else pixels,
-        "label_set": "" if labels.label_set == default else labels.label_set,
+        "pixels": (pixels, pixels == "luma"),
+        "mode": (f"mode{mode}", mode is None),
+        "difficulty": (f"difficulty{difficulty}", difficulty is None),
+        "label_set": (labels.label_set, labels.label_set == default),
     }
-    chosen = {name: choice for name, choice in choices.items() if choice}
-    suffix = "".join(f"-{choice}" for choice in chosen.values())
+    suffix = "".join(f"-{word}" for word, usual in choices.values() if not usual)
+    options = "".join(
+        f" --{name} {word.removeprefix(name)}"
+        for name, (word, usual) in choices.items()
+        if not usual
+    )
     path = Path(root) / f"{game}-{who.label()}-seed{seed}-{steps}{suffix}.h5"
     folder = path.with_name(f"{path.name}.partial")
     # os.path.exists is false for what may not be looked at; writing it then says why.
@@ -115,15 +126,15 @@ def collect(
             "label_set": labels.label_set,
             "label_set_version": labels.version,
             "command": f"python -m lightning_stdim collect --game {game} --steps {steps} "
-            f"--seed {seed}{who.options()}"
-            + "".join(f" --{name} {choice}" for name, choice in chosen.items()),
+            f"--seed {seed}{who.options()}{options}",
             "lightning_stdim": __version__,
             "schema": store.SCHEMA,
         }
         with _alone(path, progress):
             try:
                 if not path.exists():
-                    _collect(folder, attributes, who, pixels, workers, progress).replace(path)
+                    orders = {"pixels": pixels, "mode": mode, "difficulty": difficulty}
+                    _collect(folder, attributes, who, orders, workers, progress).replace(path)
             finally:
                 if path.exists() or not has_pieces(folder):
                     shutil.rmtree(folder, ignore_errors=True)
@@ -146,7 +157,7 @@ def _collect(
     folder: Path,
     attributes: dict[str, Any],
     who: PolicySettings,
-    pixels: Pixels,
+    emulator: dict[str, Any],
     workers: int,
     progress: bool,
 ) -> Path:
@@ -155,7 +166,7 @@ def _collect(
     orders = {
         "game": game,
         "policy": asdict(who),
-        "pixels": pixels,
+        **emulator,
         "seed": seed,
         "folder": str(folder),
         "size": PIECE_ROWS,
@@ -165,7 +176,7 @@ def _collect(
         partial = Partial(folder, {**attributes, "piece_rows": PIECE_ROWS})
         with progress_bar(f"collecting {game}", steps, enabled=progress) as update:
             pieces = _play(partial, crew, workers, steps, _with_rate(update, steps))
-            return _assemble(partial, attributes, pixels, pieces)
+            return _assemble(partial, attributes, emulator["pixels"], pieces)
 
 
 def _play(

@@ -69,6 +69,8 @@ class Description:
         seed: the collection's.
         label_set: of `variables`.
         pixels: of the frames.
+        mode: number of the game's mode; None for the emulator's own choice.
+        difficulty: the same of its difficulty.
         frames: number N of rows.
         unique_frames: number of different frames, 1 to N.
         unique_share: the same as a share of N.
@@ -92,6 +94,8 @@ class Description:
     seed: int
     label_set: LabelSet
     pixels: Pixels
+    mode: int | None
+    difficulty: int | None
     frames: int
     unique_frames: int
     unique_share: float
@@ -137,6 +141,8 @@ def describe(collection: Collection, *, label_set: LabelSet | None = None) -> De
         seed=int(attributes["seed"]),
         label_set=label_set,
         pixels=collection.pixels,
+        mode=attributes.get("mode"),
+        difficulty=attributes.get("difficulty"),
         frames=len(collection),
         unique_frames=unique,
         unique_share=unique / len(collection),

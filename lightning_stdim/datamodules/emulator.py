@@ -62,13 +62,22 @@ class Emulator:
     Args:
         game: any spelling that :func:`~lightning_stdim.datamodules.labels.canonical_game` knows.
         pixels: of `frame`.
+        mode: number of the game's mode; by default the one that the emulator starts with.
+        difficulty: the same of its difficulty.
 
     Raises:
-        ConfigurationError: the game is unknown, or the installed ale-py shows it in colours that
-            this package's palette does not have.
+        ConfigurationError: the game is unknown or has no such mode or difficulty, or the installed
+            ale-py shows it in colours that this package's palette does not have.
     """
 
-    def __init__(self, game: str, pixels: Pixels = "luma") -> None:
+    def __init__(
+        self,
+        game: str,
+        pixels: Pixels = "luma",
+        *,
+        mode: int | None = None,
+        difficulty: int | None = None,
+    ) -> None:
         self.game = canonical_game(game)
         rom = next(r for r in roms.get_all_rom_ids() if r.replace("_", "") == self.game)
         path = roms.get_rom_path(rom)
@@ -79,6 +88,8 @@ class Emulator:
         ale.setInt("max_num_frames_per_episode", MAX_GAME_FRAMES)
         ale.setInt("random_seed", 0)  # nothing draws from it without sticky actions
         ale.loadROM(path)
+        variation = {"mode": mode, "difficulty": difficulty}
+        self._set_variation(mode, difficulty)
         # A game's first state depends on what the machine did before (seen in Seaquest, Tennis and
         # others) unless the machine is set back first. Loading the ROM again does so too, but
         # takes 100 ms: longer than a game of Breakout.
@@ -99,6 +110,7 @@ class Emulator:
             "start_actions": " ".join(names[action] for action in self._start_actions),
             "max_game_frames": MAX_GAME_FRAMES,
         }
+        self.settings |= {name: value for name, value in variation.items() if value is not None}
         if pixels == "luma":  # as files had it before there were others
             how = "luma of the RGB maximum of the last two screens (OpenCV RGB2GRAY)"
             self.settings["greyscale"] = how
@@ -193,6 +205,20 @@ class Emulator:
         self.lives = lives
         self.terminated = lost or ale.game_over(with_truncation=False)
         self.truncated = ale.game_truncated()
+
+    def _set_variation(self, mode: int | None, difficulty: int | None) -> None:
+        ale = self._ale
+        for name, value, there, set_to in (
+            ("mode", mode, ale.getAvailableModes(), ale.setMode),
+            ("difficulty", difficulty, ale.getAvailableDifficulties(), ale.setDifficulty),
+        ):
+            if value is None:
+                continue
+            if value not in there:
+                raise ConfigurationError(
+                    f"{self.game} has no {name} {value}: choose from {', '.join(map(str, there))}"
+                )
+            set_to(value)
 
     def _check_palette(self) -> None:
         self._ale.reset_game()

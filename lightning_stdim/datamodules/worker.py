@@ -169,6 +169,8 @@ def _play(
     game: str,
     policy: dict[str, Any],
     pixels: Pixels,
+    mode: int | None,
+    difficulty: int | None,
     seed: int,
     folder: str,
     size: int,
@@ -185,7 +187,7 @@ def _play(
 
     del sys.modules["gymnasium"]  # a policy may want it
     make_policy = PolicySettings(**policy).load()
-    emulator = Emulator(game, pixels)
+    emulator = Emulator(game, pixels, mode=mode, difficulty=difficulty)
     recorder = Recorder(size)
     print(json.dumps({"settings": emulator.settings}), file=reports, flush=True)
     while True:

@@ -103,6 +103,56 @@ def test_transfer_goes_from_every_game_to_every_other() -> None:
     assert words["--encoder"] == "out/pong/st-dim/seed0/encoder"
 
 
+def test_every_encoder_is_probed_in_the_other_modes() -> None:
+    axes = Axes(modes=("default", "12"))
+    cells = grid(["breakout"], ["majority", "st-dim"], [0], axes=axes)
+    assert names(cells) == [
+        "breakout majority seed 0",
+        "breakout majority mode=12 seed 0",
+        "breakout st-dim seed 0",
+        "breakout st-dim mode=12 seed 0",
+        "breakout st-dim probe.mode=12 seed 0",
+        "breakout st-dim mode=12,probe.mode=default seed 0",
+    ]
+    majority, trained, there, back = (
+        dict(pairwise(cells[k].arguments(preset="smoke", root="data", out=Path("out"))))
+        for k in (1, 3, 4, 5)
+    )
+    assert majority["--mode"] == trained["--data.mode"] == there["--mode"] == "12"
+    assert "--mode" not in back
+    assert back["--encoder"] == "out/breakout/st-dim,mode=12/seed0/encoder"
+
+
+def test_axes_together_change_one_thing_at_a_time() -> None:
+    axes = Axes(policies=("random", "ppo.zip"), modes=("default", "12"), classes=("observed",))
+    cells = grid(["breakout"], ["st-dim"], [0], axes=axes)
+    trained = [cell for cell in cells if cell.source is None]
+    assert [cell.variant for cell in trained] == [
+        *("", "mode=12", "policy=ppo", "policy=ppo,mode=12"),
+    ]
+    probed = [cell.variant for cell in cells if cell.source == trained[3]]
+    own = "policy=ppo,mode=12"
+    assert probed == [
+        # Its own frames are not the preset's, and the command has to say so.
+        f"{own},probe.policy=ppo,probe.mode=12,probe.classes=observed",
+        f"{own},probe.policy=random,probe.mode=default",
+        f"{own},probe.policy=random,probe.mode=12",
+        f"{own},probe.policy=ppo,probe.mode=default",
+    ]
+
+
+def test_transfer_keeps_to_the_frames_of_its_kind() -> None:
+    axes = Axes(policies=("random", "{game}.zip"), transfer=True)
+    cells = grid(["pong", "boxing"], ["st-dim"], [0], axes=axes)
+    transferred = [cell for cell in cells if cell.source and cell.source.game != cell.game]
+    assert names(transferred) == [
+        "boxing st-dim from=pong seed 0",
+        "boxing st-dim policy=pong,from=pong,probe.policy=boxing seed 0",
+        "pong st-dim from=boxing seed 0",
+        "pong st-dim policy=boxing,from=boxing,probe.policy=pong seed 0",
+    ]
+
+
 @pytest.mark.parametrize(
     ("axes", "message"),
     [
@@ -110,13 +160,20 @@ def test_transfer_goes_from_every_game_to_every_other() -> None:
         ({"pretrain_steps": "0"}, "pretrain_steps 0 is not positive"),
         ({"probes": "linear,mpl"}, "probes 'mpl' is unknown: choose from linear, mlp"),
         ({"classes": "some"}, "classes 'some' is unknown"),
+        ({"modes": "default,hard"}, "mode 'hard': expected a number or default"),
     ],
 )
 def test_wrong_axes(axes: dict[str, str], message: str) -> None:
-    usual = {"pretrain_steps": "", "policies": "", "probes": "linear", "classes": "all"}
+    usual = {"pretrain_steps": "", "policies": "", "modes": ""}
+    usual |= {"probes": "linear", "classes": "all"}
     with pytest.raises(ConfigurationError, match=message):
         Axes.parse(**{**usual, **axes}, transfer=False)
     assert Axes.parse(**usual, transfer=False) == Axes()
+
+
+def test_a_mode_that_a_game_has_not_is_told_before_the_start() -> None:
+    with pytest.raises(ConfigurationError, match="pong has no mode 12: choose from 0, 1"):
+        grid(["breakout", "pong"], ["st-dim"], [0], axes=Axes(modes=("12",)))
 
 
 def test_an_agent_needs_its_file() -> None:

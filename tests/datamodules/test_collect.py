@@ -158,6 +158,22 @@ def test_in_colour_everything_but_the_frames_is_the_same(collection, colour):
     assert ours == theirs
 
 
+def test_another_mode_is_another_collection(collection, tmp_path):
+    path = collect(
+        "breakout", steps=STEPS, mode=12, difficulty=1, workers=2, root=tmp_path, progress=False
+    )
+    assert path.name == "breakout-random-seed0-600-mode12-difficulty1.h5"
+    found = read(path)
+    ours, theirs = dict(found.attributes), dict(collection.attributes)
+    assert (ours.pop("mode"), ours.pop("difficulty")) == (12, 1)
+    assert ours.pop("command") == f"{theirs.pop('command')} --mode 12 --difficulty 1"
+    ours.pop("mean_return", None), theirs.pop("mean_return", None)
+    assert ours == theirs
+    assert not np.array_equal(found.ram, collection.ram)
+    with pytest.raises(ConfigurationError, match="pong has no mode 7: choose from 0, 1"):
+        collect("pong", steps=STEPS, mode=7, root=tmp_path, progress=False)
+
+
 def test_an_agent_plays_the_same_games_in_colour(tmp_path, monkeypatch):
     (tmp_path / "watching.py").write_text(
         "def make(n_actions, rng):\n    return lambda view: int(view.sum()) % n_actions\n"
@@ -343,7 +359,8 @@ def test_a_worker_that_dies_is_one_clear_error(truth, tmp_path, monkeypatch):
 
 def test_a_worker_that_fails_says_why(tmp_path):
     (tmp_path / "file").touch()
-    orders = {"game": "pong", "policy": {}, "pixels": "luma", "seed": 0, "size": 4}
+    orders = {"game": "pong", "policy": {}, "seed": 0, "size": 4}
+    orders |= {"pixels": "luma", "mode": None, "difficulty": None}
     orders["folder"] = f"{tmp_path}/file"
     with worker.Crew(1, orders) as crew:
         crew.settings()

@@ -67,6 +67,36 @@ def test_colour_frames_are_the_maximum_of_two_rgb_screens():
     assert play_both(emulator, reference, noops=3, steps=300) >= 2
 
 
+@pytest.mark.parametrize(
+    ("game", "env_id", "variation"),
+    [
+        ("breakout", "BreakoutNoFrameskip-v4", {"mode": 12}),  # steerable
+        ("spaceinvaders", "SpaceInvadersNoFrameskip-v4", {"mode": 9, "difficulty": 1}),
+        ("pong", "PongNoFrameskip-v4", {"difficulty": 3}),
+    ],
+)
+def test_other_modes_and_difficulties_are_gymnasium_s(game, env_id, variation):
+    emulator, reference = Emulator(game, **variation), ReferenceGame(env_id, **variation)
+    assert emulator.settings.items() >= variation.items()
+    play_both(emulator, reference, noops=5, steps=300)
+    usual = Emulator(game)
+    assert not {"mode", "difficulty"} & set(usual.settings)
+    with pytest.raises(AssertionError):  # another game than the usual one
+        play_both(usual, reference, noops=5, steps=300)
+
+
+@pytest.mark.parametrize(
+    ("variation", "message"),
+    [
+        ({"mode": 3}, "breakout has no mode 3: choose from 0, 4, 8"),
+        ({"difficulty": 2}, "breakout has no difficulty 2: choose from 0, 1$"),
+    ],
+)
+def test_a_mode_that_a_game_has_not(variation, message):
+    with pytest.raises(ConfigurationError, match=message):
+        Emulator("breakout", **variation)
+
+
 def test_the_frame_limit_truncates_and_ends_the_game(monkeypatch):
     assert emulator_module.MAX_GAME_FRAMES == 108_000
     monkeypatch.setattr(emulator_module, "MAX_GAME_FRAMES", 203)  # ends within a step
