@@ -210,6 +210,22 @@ def test_one_game_one_seed_one_method(tmp_path, make_result) -> None:
     assert "With a single seed nothing can be said" in page.text
 
 
+def test_small_losses_keep_their_ticks(tmp_path, make_result) -> None:
+    write_results(tmp_path / "a", make_result("pixel-pred"))
+    lines = "".join(f"{epoch},{0.004 + 0.002 * epoch}\n" for epoch in range(3))
+    (tmp_path / "a" / "metrics.csv").write_text("epoch,val/loss\n" + lines)
+    ticks = re.findall(r">0\.00\d<", write(read_record(tmp_path))[0].read_text())
+    assert len(set(ticks)) == len(ticks) > 1
+
+
+def test_methods_of_different_seeds_are_pointed_out(tmp_path, make_result) -> None:
+    write_results(tmp_path / "a0", make_result(seed=0))
+    write_results(tmp_path / "b0", make_result("vae", seed=0))
+    assert "seeds that others lack" not in write(read_record(tmp_path))[0].read_text()
+    write_results(tmp_path / "b1", make_result("vae", seed=1))
+    assert "seeds that others lack" in write(read_record(tmp_path))[0].read_text()
+
+
 def test_majority_alone(tmp_path, make_result) -> None:
     write_results(tmp_path / "a", make_result("majority", protocols=("majority",)))
     page = Page(write(read_record(tmp_path))[0].read_text())

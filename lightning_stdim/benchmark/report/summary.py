@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from lightning_stdim.benchmark import statistics
 from lightning_stdim.benchmark.arrays import cell, collect, common, ranked
 from lightning_stdim.benchmark.orders import by_mean, by_protocol, over_games
@@ -54,6 +56,7 @@ def summarise(record: Record) -> Summary:
     )
     left_out = in_order({run.name for run in record.runs} - converged.keys())
     paragraphs = [opening, _leader(converged, "converged"), _leader(paper, "paper")]
+    paragraphs.append(_incomplete(converged))
     if left_out:
         names = "; ".join(display(name) for name in left_out)
         paragraphs.append(f"Not compared over games, since not every game has a run: {names}.")
@@ -84,6 +87,17 @@ def _leader(scores: Mapping[str, Scores], protocol: str) -> str:
     names = "; ".join(display(name) for name in open_ones)
     many = f"{len(open_ones)} of the {len(compared)} others"
     return f"{text} The runs do not resolve its lead over {many}: {names}."
+
+
+def _incomplete(scores: Mapping[str, Scores]) -> str:
+    """Say that means are over different runs, where they are."""
+    there = [np.isfinite(values) for values in scores.values()]
+    if not there or all(np.array_equal(one, there[0]) for one in there):
+        return ""
+    return (
+        "Some methods have runs of seeds that others lack: their means are over different frames. "
+        "Differences, which are within a seed, compare them."
+    )
 
 
 def _verdicts(scores: Mapping[str, Scores]) -> list[str]:

@@ -93,8 +93,13 @@ def inline(figure: Figure, *, alt: str) -> Markup:
     svg = re.sub(r"^.*?<svg.*?>", "", text.getvalue(), flags=re.DOTALL)
     for unneeded in UNNEEDED:
         svg = re.sub(unneeded, "", svg, flags=re.DOTALL)
-    svg = re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", svg)
+    svg = re.sub(r"<[^>]*>", lambda tag: _rounded(tag[0]), svg)  # what is between tags is text
     svg = re.sub(r"\s*\n\s*", "\n", svg).replace(INK, "currentColor")
     width, height = figure.get_size_inches() * DPI
     head = Markup('<svg role="img" aria-label="{0}" width="{1:.0f}" viewBox="0 0 {1:.0f} {2:.0f}">')
     return head.format(alt, width, height) + Markup(svg)
+
+
+def _rounded(tag: str) -> str:
+    """Round coordinates to hundredths of a pixel."""
+    return re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", tag)
