@@ -50,7 +50,8 @@ def load_encoder(path: str | Path) -> nn.Module:
             run's directory.
 
     Returns:
-        The encoder, on the CPU, in evaluation mode.
+        The encoder, on the CPU, in evaluation mode; its attribute ``pixels`` tells which frames it
+        takes.
 
     Raises:
         StoreError: if the file is missing or damaged.
@@ -77,6 +78,7 @@ def load_encoder(path: str | Path) -> nn.Module:
         raise EncoderError(
             f"the weights in {path} do not fit {described['encoder']}: {error}"
         ) from error
+    encoder.pixels = described.get("pixels", "luma")
     return encoder.eval()
 
 

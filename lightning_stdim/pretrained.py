@@ -84,7 +84,8 @@ def load_pretrained(folder: str | Path) -> nn.Module:
         folder: its folder.
 
     Returns:
-        The encoder, on the CPU, in evaluation mode.
+        The encoder, on the CPU, in evaluation mode; its attribute ``pixels`` tells which frames it
+        takes.
 
     Raises:
         StoreError: a file is missing or damaged.
@@ -96,11 +97,13 @@ def load_pretrained(folder: str | Path) -> nn.Module:
         config = json.loads((folder / CONFIG).read_text("utf-8"))
         path, args = config["encoder"], config["encoder_args"]
         weights = load_file(folder / WEIGHTS)
+        pixels = config.get("pixels", "luma")  # as all were before there were others
     encoder = build_encoder(path, args)
     try:
         encoder.load_state_dict(weights)
     except RuntimeError as error:
         raise EncoderError(f"the weights in {folder} do not fit {path}: {error}") from error
+    encoder.pixels = pixels
     return encoder.eval()
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -235,7 +236,7 @@ def test_probe_another_policy_s_frames(small, tmp_path, monkeypatch):
     assert "'epsilon': 0.2" in str(found)
 
 
-def test_probe_a_module_of_the_user(small, tmp_path, monkeypatch):
+def test_probe_a_module_of_the_user(small, tmp_path, monkeypatch, capsys):
     (tmp_path / "mine.py").write_text(
         "from torch import nn\n"
         "class Mine(nn.Module):\n"
@@ -246,6 +247,8 @@ def test_probe_a_module_of_the_user(small, tmp_path, monkeypatch):
         "        return frames.float().mean((1, 2, 3))\n"
         "def number():\n"
         "    return 3\n"
+        "def broken():\n"
+        "    return nn.Linear(-1, 2)\n"
     )
     monkeypatch.delitem(sys.modules, "mine", raising=False)
     assert main([*probe(small, "mine:Mine"), "--out=scores", "--controls=false"]) == 0
@@ -254,6 +257,9 @@ def test_probe_a_module_of_the_user(small, tmp_path, monkeypatch):
     assert "controls" not in found
     assert main(probe(small, "mine:Flat")) == 2
     assert main(probe(small, "mine:number")) == 2
+    capsys.readouterr()
+    assert main(probe(small, "mine:broken")) == 2
+    assert re.search(r"error: mine:broken failed: .*\(mine.py:11\)$", capsys.readouterr().err)
 
 
 def test_colour_from_frames_to_scores(shrunk, small, tmp_path, capsys):

@@ -15,6 +15,7 @@ from lightning_stdim.checkpoints import encoder_pixels
 from lightning_stdim.encoders import resolve_encoder
 from lightning_stdim.errors import ConfigurationError, EncoderError, StoreError
 from lightning_stdim.pretrained import save_pretrained
+from lightning_stdim.probes.encode import encode
 
 ARGS = {"feature_dim": 6, "in_channels": 2, "resize": [84, 84]}
 PATH = "lightning_stdim.encoders.NatureEncoder"
@@ -73,6 +74,13 @@ def test_a_colour_encoder_says_so(folder, tmp_path):
     assert json.loads((tmp_path / "colour" / "config.json").read_text())["channels"] == text
     assert text in (tmp_path / "colour" / "README.md").read_text()
     assert "luma of successive frames" in (folder / "README.md").read_text()
+    luma, rgb = torch.zeros(3, 210, 160).byte(), torch.zeros(2, 3, 210, 160).byte()
+    # Six channels would also be those of six luma frames.
+    for saved, frames, others in ((tmp_path / "colour", rgb, luma), (folder, luma, rgb)):
+        loaded = load_encoder(saved)
+        assert encode(loaded, frames).shape == (len(frames), loaded.feature_dim)
+        with pytest.raises(ConfigurationError, match=f"trained on {loaded.pixels} frames"):
+            encode(loaded, others)
 
 
 def test_it_needs_no_trainer(folder):

@@ -12,7 +12,7 @@ from torch import nn
 from lightning_stdim.datamodules.pixels import CHANNELS, Pixels, frame_shape
 from lightning_stdim.encoders.nature import NatureEncoder
 from lightning_stdim.errors import ConfigurationError, EncoderError
-from lightning_stdim.imports import import_from
+from lightning_stdim.imports import import_from, what_failed
 
 DEFAULT_ENCODER = "lightning_stdim.encoders.NatureEncoder"
 
@@ -87,7 +87,8 @@ def resolve_encoder(name: str, *, seed: int = 0, pixels: Pixels = "luma") -> nn.
 
     Raises:
         ConfigurationError: if the name is none of these.
-        EncoderError: if the callable returns something else, or the checkpoint holds no encoder.
+        EncoderError: if the callable fails or returns something else, or the checkpoint holds no
+            encoder.
         StoreError: if the checkpoint is missing or damaged.
     """
     torch.manual_seed(seed)
@@ -102,7 +103,11 @@ def resolve_encoder(name: str, *, seed: int = 0, pixels: Pixels = "luma") -> nn.
             f"encoder {name!r} is neither 'random', 'majority', an existing checkpoint nor "
             "module:callable"
         )
-    module = import_from(name)()
+    make = import_from(name)
+    try:
+        module = make()
+    except Exception as error:  # whatever a user's code may raise
+        raise EncoderError(f"{name} failed: {what_failed(error)}") from error
     if not isinstance(module, nn.Module):
         raise EncoderError(f"{name} returned {type(module).__name__}, not a torch.nn.Module")
     return module

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from lightning_stdim.datamodules.frames_on_disk import Frames
+from lightning_stdim.datamodules.pixels import CHANNELS
 from lightning_stdim.datamodules.stacking import observations
 from lightning_stdim.encoders import frame_stack
-from lightning_stdim.errors import EncoderError, LightningStdimError
+from lightning_stdim.errors import ConfigurationError, EncoderError, LightningStdimError
 from lightning_stdim.progress import progress_bar
 
 
@@ -47,7 +48,8 @@ def encode(
     Raises:
         EncoderError: if it is not an ``nn.Module``, fails on the frames, or returns anything but a
             finite floating-point tensor [B, D] with the same D for every batch.
-        ConfigurationError: if it takes a number of channels that no number of frames has.
+        ConfigurationError: if it takes a number of channels that no number of frames has, or was
+            trained on luma frames and these are in colour, or the other way round.
     """
     if not isinstance(encoder, nn.Module):
         raise EncoderError(
@@ -56,6 +58,13 @@ def encode(
         )
     if positions is None:
         positions = torch.arange(len(frames))
+    given = "rgb" if len(frames.shape) == 4 else "luma"
+    taken = getattr(encoder, "pixels", given)
+    if taken in CHANNELS and taken != given:  # a user's own attribute may be something else
+        raise ConfigurationError(
+            f"the encoder was trained on {taken} frames, and these are {given}: take data with "
+            f"pixels={taken}"
+        )
     if not len(positions):
         raise EncoderError("there are no frames to encode")
     tensors = [*encoder.parameters(), *encoder.buffers()]
