@@ -169,7 +169,10 @@ class StdimCLI(LightningCLI):
             given = trainer["plugins"] or []
             plugins = [*(given if isinstance(given, list) else [given]), AtomicCheckpointIO()]
             kwargs["plugins"] = plugins
-        return super().instantiate_trainer(**kwargs)
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except ValueError as error:  # of which Lightning's MisconfigurationException is none
+            raise ConfigurationError(f"trainer: {error}") from error
 
     def _loggers(self) -> list[Logger]:
         step = self.resume_step if self.resume else 0

@@ -366,6 +366,8 @@ def bad_checkpoints(tmp_path):
             "error:",
             marks=pytest.mark.skipif(torch.cuda.is_available(), reason="needs a lack of GPUs"),
         ),
+        (["fit", "--trainer.accelerator=none"], "trainer: You selected an invalid accelerator"),
+        (["fit", "--trainer.strategy=nonsense"], "trainer: You selected an invalid strategy"),
         (["probe", "--encoder=random", "--out=/proc/nowhere"], "cannot be written"),
         (["collect", "--game=breakot"], "breakout"),
         (["collect", "--steps=-3"], "steps"),
