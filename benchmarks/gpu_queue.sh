@@ -34,7 +34,7 @@ item=${1:?name an item}
 shift
 case $item in
   speed)
-    for script in methods step "probing --device cuda" memory; do
+    for script in floors methods step "probing --device cuda" memory; do
       read -r name options <<< "$script"
       # shellcheck disable=SC2086  # options are words
       until_end python3 "benchmarks/$name.py" $options --out "$OUT/$name-gpu.json"

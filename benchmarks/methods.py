@@ -12,8 +12,6 @@ interleaved; ratios are of medians.
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,13 +20,12 @@ import torch
 import yaml
 from record import print_table, write_record
 from step import frame_pool
+from timing import in_turn
 from torch import Tensor
 
 from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.methods import SSLMethod
 from lightning_stdim.presets import method_names, method_path
-
-WARM_UP = 2  # the first ones allocate and tune
 
 
 def make(name: str) -> SSLMethod | None:
@@ -71,16 +68,7 @@ def measure(method: SSLMethod, pool: Tensor, repeats: int) -> dict[str, Any]:
         optimizer.step()
         method.on_before_zero_grad(optimizer)  # where target networks follow
 
-    seconds: dict[str, list[float]] = {"encoder": [], "step": []}
-    for repeat in range(repeats + WARM_UP):
-        for what, run in (("encoder", alone), ("step", step)):
-            started = time.perf_counter()
-            run()
-            if pool.device.type == "cuda":
-                torch.cuda.synchronize()
-            if repeat >= WARM_UP:
-                seconds[what].append(time.perf_counter() - started)
-    medians = {what: statistics.median(values) for what, values in seconds.items()}
+    medians = in_turn({"encoder": alone, "step": step}, repeats=repeats)
     return {
         "frames": len(frames),
         "sequence_length": method.sequence_length,

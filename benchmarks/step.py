@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import argparse
 import resource
-import statistics
-import time
 from collections.abc import Callable
 
 import torch
 from record import print_table, write_record
+from timing import in_turn
 
 from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.encoders import NatureEncoder
@@ -88,16 +87,7 @@ def main() -> None:
         "gathering the frames": gather,
     }
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    seconds: dict[str, list[float]] = {name: [] for name in variants}
-    for repeat in range(arguments.repeats + 3):
-        for name, run in variants.items():
-            started = time.perf_counter()
-            run()
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            if repeat >= 3:  # the first ones allocate and tune
-                seconds[name].append(time.perf_counter() - started)
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    medians = in_turn(variants, repeats=arguments.repeats, warm_up=3)
     floor = min(medians["encoder, channels last"], medians["encoder, contiguous"])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print_table(

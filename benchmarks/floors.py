@@ -1,0 +1,371 @@
+"""What this machine can do at most, and how near the package's stages come to that.
+
+    python benchmarks/floors.py [--out results/benchmarks/floors.json]
+
+A stage's floor is the part of its work that cannot be left out, done alone: the emulator without
+anything that keeps its frames, the decompression of what is on the disk, a copy of the frames in
+memory, the encoder's passes, matrix products of the same size. Both are measured in turn in one
+run. Prints a table of the stages and one of the encoder's layers; writes them as JSON, and beside
+it as a chart (PNG) and as tables for the documentation (Markdown).
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from math import prod
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+import zstandard
+from collection import bare, collection
+from lightning import Trainer
+from record import print_table, write_record
+from timing import in_turn
+from torch import Tensor, nn
+
+from lightning_stdim.datamodules import store
+from lightning_stdim.datamodules.atari import AtariDataModule
+from lightning_stdim.datamodules.batches import SequenceBatch
+from lightning_stdim.datamodules.collect import collect
+from lightning_stdim.encoders import NatureEncoder
+from lightning_stdim.methods import STDIM
+from lightning_stdim.probes.encode import encode
+from lightning_stdim.probes.heads import LinearHeads
+from lightning_stdim.probes.logistic import Logistic
+
+GAME = "pong"
+BATCH = 64
+CHECKSUM = 4
+"""Bytes that HDF5's Fletcher-32 puts behind a compressed chunk."""
+PROBED = 8192
+"""Frames whose features the probes are timed on."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What the package does, against what it cannot do without.
+
+    Attributes:
+        stage: what is measured.
+        floor: what it is held against.
+        seconds: of the stage.
+        floor_seconds: of the floor.
+    """
+
+    stage: str
+    floor: str
+    seconds: float
+    floor_seconds: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times longer than its floor the stage takes."""
+        return self.seconds / self.floor_seconds
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of the encoder.
+
+    Attributes:
+        layer: what it is.
+        forward: seconds.
+        backward: seconds.
+        operations: floating-point operations of both, of a layer with weights.
+    """
+
+    layer: str
+    forward: float
+    backward: float
+    operations: int
+
+    @property
+    def seconds(self) -> float:
+        """Of both passes."""
+        return self.forward + self.backward
+
+
+def collecting(steps: int, repeats: int) -> Stage:
+    """Play and keep everything, against playing."""
+    variants: dict[str, Callable[[], object]] = {
+        "floor": lambda: bare(GAME, steps),
+        "stage": lambda: collection(GAME, steps, 1),
+    }
+    found = in_turn(variants, repeats=repeats, warm_up=1)
+    return Stage("collect, one worker", "bare emulator loop", found["stage"], found["floor"])
+
+
+def reading(path: Path, repeats: int) -> Iterator[Stage]:
+    """Read a file of frames, against decompressing its chunks and against filling fresh memory."""
+    with h5py.File(path) as file:
+        frames = file["frames"]
+        chunks = [
+            frames.id.read_direct_chunk(frames.id.get_chunk_info(k).chunk_offset)[1][:-CHECKSUM]
+            for k in range(frames.id.get_num_chunks())
+        ]
+        chunk_bytes = prod(frames.chunks)
+        shape = frames.shape
+    room = bytearray(chunk_bytes)
+    decompressor = zstandard.ZstdDecompressor()
+
+    def decompress() -> None:
+        for chunk in chunks:
+            decompressor.stream_reader(chunk).readinto(room)
+
+    found = in_turn(
+        {
+            "decompression": decompress,
+            "memory": lambda: np.empty(shape, np.uint8).fill(1),
+            "stage": lambda: store.read(path),
+        },
+        repeats=repeats,
+    )
+    for floor, name in (("decompression", "decompression"), ("memory", "filling fresh memory")):
+        yield Stage("read a collection", name, found["stage"], found[floor])
+
+
+def training(module: AtariDataModule, device: torch.device, repeats: int) -> Iterator[Stage]:
+    """Gather a batch, take ST-DIM's step, and have the trainer take it."""
+    method = STDIM().to(device)
+    trainer = Trainer(
+        accelerator=device.type,
+        devices=1,
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        limit_val_batches=0,
+    )
+    module.setup("fit")
+    loader = module.train_dataloader()
+    index = next(iter(loader))
+
+    def gathered() -> SequenceBatch:
+        batch = module.transfer_batch_to_device(index, device, 0)
+        assert isinstance(batch, SequenceBatch)
+        return batch
+
+    batch = gathered()
+    frames = batch.frames.flatten(0, 1)
+    copy = torch.empty_like(frames)
+    optimizer = method.configure_optimizers()
+    assert optimizer is not None
+
+    def alone() -> None:
+        method.encoder.zero_grad(set_to_none=True)
+        method.encoder(frames).square().mean().backward()
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        method.loss(gathered())["loss"].backward()
+        optimizer.step()
+
+    fast = in_turn({"copy": lambda: copy.copy_(frames), "gather": gathered}, repeats=10 * repeats)
+    yield Stage("gather a batch", "copy in memory", fast["gather"], fast["copy"])
+    slow = in_turn({"encoder": alone, "step": step}, repeats=repeats)
+    yield Stage("ST-DIM's step", "encoder, both passes", slow["step"], slow["encoder"])
+    # Of an epoch, starting and ending included; it is long, so once.
+    epoch = in_turn(
+        {"epoch": lambda: trainer.fit(STDIM(), datamodule=module)}, repeats=1, warm_up=0
+    )
+    seconds = epoch["epoch"] / len(loader)
+    yield Stage("ST-DIM's step in the trainer", "ST-DIM's step", seconds, slow["step"])
+
+
+def probing(frames: Tensor, device: torch.device, repeats: int) -> Iterator[Stage]:
+    """Encode, and take each protocol's step, against the products that they are made of."""
+    encoder = NatureEncoder().to(device)
+    batch = frames[:256].unsqueeze(1).to(device)
+
+    def forward() -> None:
+        with torch.no_grad():
+            encoder(batch)
+
+    found = in_turn(
+        {"floor": forward, "stage": lambda: encode(encoder, frames[:256])}, repeats=repeats
+    )
+    yield Stage("encode frames", "encoder, forward", found["stage"], found["floor"])
+
+    features = torch.randn(PROBED, 257, device=device)
+    labels = torch.randint(0, 100, (PROBED, 1), device=device)
+    labels[:100, 0] = torch.arange(100)
+    problem = Logistic(features, labels[:, 0], 100)
+    weights = torch.zeros(257, 100, device=device)
+    logits = torch.randn(PROBED, 100, device=device)
+    penalty = torch.ones(257, device=device)
+
+    def products() -> None:
+        torch.mm(features, weights)
+        torch.mm(features.T, logits)
+
+    found = in_turn(
+        {"floor": products, "stage": lambda: problem.evaluate(weights, penalty)},
+        repeats=3 * repeats,
+    )
+    yield Stage("converged: one evaluation", "its products", found["stage"], found["floor"])
+
+    variables = [f"variable {k}" for k in range(6)]
+    heads = LinearHeads(variables, 256).to(device)
+    optimizer = torch.optim.Adam(heads.parameters(), lr=3e-4)
+    few = features[:BATCH, :256]
+    targets = labels[:BATCH].expand(-1, 6)
+    weight = torch.randn(256, 6 * 256, device=device)
+    out = torch.randn(BATCH, 6 * 256, device=device)
+
+    def few_products() -> None:
+        torch.mm(few, weight)
+        torch.mm(few.T, out)
+
+    def step() -> None:
+        heads.set_gradients(few, targets, range(6))
+        optimizer.step()
+
+    found = in_turn({"floor": few_products, "stage": step}, repeats=30 * repeats)
+    yield Stage("paper: one step of six probes", "its products", found["stage"], found["floor"])
+
+
+def layers(device: torch.device, repeats: int) -> list[Layer]:
+    """Time the encoder layer by layer, on the frames of a batch of pairs."""
+    encoder = NatureEncoder().to(device)
+    values = torch.rand(2 * BATCH, 1, 210, 160, device=device)
+    modules = [*encoder.local_layers, *encoder.global_layers]
+    passes: dict[str, Callable[[], object]] = {}
+    names, operations = [], []
+    for k, module in enumerate(modules):
+        if isinstance(module, nn.ReLU):
+            module.inplace = False  # its input is used again here
+        inputs = values.detach().requires_grad_(k > 0)
+        outputs = module(inputs)
+        values = outputs.detach()
+        wanted = [p for p in (inputs, *module.parameters()) if p.requires_grad]
+        names.append(f"{k + 1}: {describe(module)}")
+        per_output = sum(weight[0].numel() for weight in module.parameters() if weight.ndim > 1)
+        # Multiplications and additions of outputs, of the weights' and of the input's gradients.
+        operations.append(2 * values.numel() * per_output * (2 + (k > 0)))
+        passes[f"forward {k}"] = lambda module=module, inputs=inputs: module(inputs.detach())
+        passes[f"backward {k}"] = lambda outputs=outputs, wanted=wanted: torch.autograd.grad(
+            outputs, wanted, torch.ones_like(outputs), retain_graph=True
+        )
+    found = in_turn(passes, repeats=repeats)
+    return [
+        Layer(name, found[f"forward {k}"], found[f"backward {k}"], operations[k])
+        for k, name in enumerate(names)
+    ]
+
+
+def describe(module: nn.Module) -> str:
+    """Name a layer with what its cost depends on."""
+    if isinstance(module, nn.Conv2d):
+        size, stride = module.kernel_size[0], module.stride[0]
+        return f"convolution {size}x{size}/{stride}, {module.in_channels} to {module.out_channels}"
+    if isinstance(module, nn.Linear):
+        return f"linear, {module.in_features} to {module.out_features}"
+    return type(module).__name__
+
+
+def peak(device: torch.device, repeats: int) -> float:
+    """Measure floating-point operations a second of a large matrix product in float32."""
+    size = 8192 if device.type == "cuda" else 2048
+    a, b = torch.randn(2, size, size, device=device)
+    return 2 * size**3 / in_turn({"product": lambda: a @ b}, repeats=repeats)["product"]
+
+
+def draw(stages: Sequence[Stage], path: Path) -> None:
+    """Draw how many times its floor every stage takes."""
+    from matplotlib.figure import Figure
+
+    figure = Figure((7.5, 0.42 * len(stages) + 0.9), layout="constrained")
+    axes = figure.subplots()
+    for k, stage in enumerate(reversed(stages)):
+        axes.barh(k, stage.ratio, color="#2b7bba", height=0.62)
+        axes.annotate(f" {stage.ratio:.2f}", (stage.ratio, k), va="center")
+    labels = [f"{stage.stage}\n({stage.floor})" for stage in reversed(stages)]
+    axes.set_yticks(range(len(stages)), labels, fontsize=8)
+    axes.axvline(1, color="#1a1a1a", linewidth=0.8)
+    axes.set_xlabel("times its floor")
+    axes.margins(x=0.08)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    figure.savefig(path, dpi=150)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=20_000, help="frames collected and read")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--out")
+    arguments = parser.parse_args()
+    steps, repeats = arguments.steps, arguments.repeats
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    with tempfile.TemporaryDirectory() as root:
+        stages = [collecting(steps, max(1, repeats // 2))]
+        path = collect(GAME, steps=steps, root=root, progress=False)
+        stages += reading(path, repeats)
+        module = AtariDataModule(GAME, steps=steps, stage="pretrain", root=root, workers=1)
+        module.prepare_data = lambda: None  # type: ignore[method-assign]  # no probe's frames
+        stages += training(module, device, repeats)
+        frames = torch.from_numpy(store.read_frames(path)[:PROBED])
+    stages += probing(frames, device, repeats)
+    of_layers = layers(device, repeats)
+    rate = peak(device, repeats)
+    total = sum(layer.seconds for layer in of_layers)
+    encoder_rate = sum(layer.operations for layer in of_layers) / total
+
+    headings = ("stage", "floor", "stage ms", "floor ms", "ratio")
+    rows = [
+        (
+            s.stage,
+            s.floor,
+            *(f"{1e3 * t:.3g}" for t in (s.seconds, s.floor_seconds)),
+            f"{s.ratio:.2f}",
+        )
+        for s in stages
+    ]
+    layer_headings = ("layer", "forward ms", "backward ms", "share", "of the peak")
+    layer_rows = [
+        (
+            layer.layer,
+            f"{1e3 * layer.forward:.1f}",
+            f"{1e3 * layer.backward:.1f}",
+            f"{layer.seconds / total:.0%}",
+            f"{layer.operations / layer.seconds / rate:.0%}" if layer.operations else "–",
+        )
+        for layer in of_layers
+    ]
+    print_table(f"Stages on {device.type}, median of {repeats}", headings, rows)
+    print_table(f"The encoder on {2 * BATCH} frames", layer_headings, layer_rows)
+    print(
+        f"a large matrix product: {rate / 1e9:.0f} GFLOP/s; the encoder's passes: "
+        f"{encoder_rate / 1e9:.0f} GFLOP/s, {encoder_rate / rate:.0%} of it"
+    )
+    write_record(
+        arguments.out,
+        {
+            "device": device.type,
+            "threads": torch.get_num_threads(),
+            "peak_operations_per_second": rate,
+            "encoder_operations_per_second": encoder_rate,
+            "stages": [{**asdict(stage), "ratio": stage.ratio} for stage in stages],
+            "layers": [asdict(layer) for layer in of_layers],
+        },
+    )
+    if arguments.out:
+        draw(stages, Path(arguments.out).with_suffix(".png"))
+        for name, head, body in (
+            ("stages", headings, rows),
+            ("layers", layer_headings, layer_rows),
+        ):
+            lines = [head, ("---", *["---:"] * (len(head) - 1)), *body]
+            text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+            Path(arguments.out).with_suffix(f".{name}.md").write_text(text)
+
+
+if __name__ == "__main__":
+    main()
