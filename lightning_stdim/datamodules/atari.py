@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -34,6 +35,7 @@ from lightning_stdim.datamodules.samplers import (
     SequenceSampler,
     other_frames,
 )
+from lightning_stdim.datamodules.shared_frames import share_frames
 from lightning_stdim.datamodules.splits import Int64, SplitOrder, frames_of, split_episodes
 from lightning_stdim.datamodules.stacking import observations
 from lightning_stdim.errors import ConfigurationError
@@ -178,6 +180,7 @@ class AtariDataModule(LightningDataModule):
         self._stage = stage
         self._sequence_length = sequence_length
         self._frames: Frames | None = None
+        self._together = False  # whether all ranks of a node are loading the same frames
         self._episodes: dict[str, Int64] = {}
         self._probe: ProbeData | None = None
         self._draws: tuple[int, Tensor] | None = None
@@ -253,18 +256,22 @@ class AtariDataModule(LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Load the frames of the stage in force once."""
-        if self.stage == "probe":
-            self.probe_data()
-        elif stage == "test":  # a method's own loss on episodes that it has never seen
-            self._load("probe", {"test": 1.0})
-        else:
-            self._load("pretrain", {"train": 0.8, "val": 0.2})
+        self._together = self._processes > 1
+        try:
+            if self.stage == "probe":
+                self.probe_data()
+            elif stage == "test":  # a method's own loss on episodes that it has never seen
+                self._load("probe", {"test": 1.0})
+            else:
+                self._load("pretrain", {"train": 0.8, "val": 0.2})
+        finally:
+            self._together = False
 
     def _load(self, which: Stage, fractions: dict[str, float]) -> None:
         path = self.collect(which)
         collection = store.read(path, with_frames=False)
         shape = (len(collection), *collection.frames.shape[1:])
-        self._frames = load_frames(path, shape, processes=self._processes)
+        self._frames = self._load_frames(path, shape)
         split = split_episodes(
             collection.episode_length,
             fractions=fractions,
@@ -307,8 +314,16 @@ class AtariDataModule(LightningDataModule):
             split_order=self.split_order,
             stale_first_label=self.stale_first_label,
             with_frames=with_frames,
-            processes=self._processes,
+            load=self._load_frames,
         )
+
+    def _load_frames(self, path: Path, shape: Sequence[int]) -> Frames:
+        """Load all frames of a file, one copy for all ranks of a node where all of them ask."""
+        if self._together and self.trainer is not None:
+            shared = share_frames(path, shape, self.trainer)
+            if shared is not None:
+                return shared
+        return load_frames(path, shape, processes=self._processes)
 
     def state_dict(self) -> dict[str, Any]:
         """Give what a checkpoint keeps of the data: whose frames they are, and of which pixels."""

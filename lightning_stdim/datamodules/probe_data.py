@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ def load_probe_data(
     split_order: SplitOrder = "shuffled",
     stale_first_label: bool = False,
     with_frames: bool = True,
-    processes: int = 1,
+    load: Callable[[Path, Sequence[int]], Frames] = load_frames,
 ) -> ProbeData:
     """Read a collection for probing.
 
@@ -58,7 +59,7 @@ def load_probe_data(
             the frame before the reset, except in the first episode.
         with_frames: False leaves ``ProbeData.frames`` empty and duplicates where they are: a
             quick check that there is something to probe.
-        processes: how many processes on this machine load the same frames at once.
+        load: reads all frames of a verified file, given their shape.
 
     Returns:
         The labelled frames, with what was dropped and removed.
@@ -96,7 +97,7 @@ def load_probe_data(
     frames: Frames = torch.from_numpy(collection.frames)
     if with_frames:
         shape = (len(collection), *collection.frames.shape[1:])
-        frames = load_frames(Path(path), shape, processes=processes)
+        frames = load(Path(path), shape)
         if deduplicate:
             seen = np.concatenate([splits["train"], splits["val"]])
             splits["test"] = without_duplicates(splits["test"], seen, frame_digests(frames))

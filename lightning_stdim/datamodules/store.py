@@ -279,13 +279,19 @@ def read(
         )
 
 
-def read_frames(path: Path, rows: NDArray[np.int64] | None = None) -> NDArray[np.uint8]:
+def read_frames(
+    path: Path,
+    rows: NDArray[np.int64] | None = None,
+    *,
+    out: NDArray[np.uint8] | None = None,
+) -> NDArray[np.uint8]:
     """Read frames of a collection that :func:`read` has verified, or :func:`check`.
 
     Args:
         path: the file.
         rows: int64 [n], which of them, ascending; all by default. Every chunk of 32 frames that
             they lie in is read and decompressed once, one at a time.
+        out: where to put all frames, of the shape that is returned; new memory by default.
 
     Returns:
         uint8 [n, 210, 160], or [n, 3, 210, 160] in colour.
@@ -297,7 +303,8 @@ def read_frames(path: Path, rows: NDArray[np.int64] | None = None) -> NDArray[np
     with _opened(path) as file:
         stored = file["frames"]
         if rows is None:
-            everything: NDArray[np.uint8] = stored[...]
+            everything = np.empty(stored.shape, np.uint8) if out is None else out
+            stored.read_direct(everything)
             return everything
         frames = np.empty((len(rows), *stored.shape[1:]), np.uint8)
         # Contiguous reads: HDF5 takes a list of rows one by one.

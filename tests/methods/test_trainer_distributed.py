@@ -1,11 +1,12 @@
 """Two processes through the Trainer and the data module train and score as one process does."""
 
 import os
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from lightning import Trainer, seed_everything
+from lightning import Callback, Trainer, seed_everything
 
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.methods import STDIM
@@ -14,10 +15,26 @@ from lightning_stdim.probes import majority
 WORLD, BATCHES = 2, 3
 
 
+class WhereTheFramesAre(Callback):
+    """Finds the file that the frames in memory are a map of, by Linux's account."""
+
+    mapped = None
+
+    def on_train_start(self, trainer, pl_module):
+        address = trainer.datamodule._frames.data_ptr()
+        for line in Path("/proc/self/maps").read_text().splitlines():
+            span, _, _, _, inode, *name = line.split(maxsplit=5)
+            first, end = (int(edge, 16) for edge in span.split("-"))
+            if first <= address < end:
+                self.mapped = int(inode), "".join(name)
+
+
 def train(small, devices, result):
     torch.set_num_threads(1)
     seed_everything(0)
+    where = WhereTheFramesAre()
     trainer = Trainer(
+        callbacks=where,
         accelerator="cpu",
         devices=devices,
         strategy="ddp" if devices > 1 else "auto",
@@ -35,6 +52,7 @@ def train(small, devices, result):
     method = STDIM()
     method.configure_optimizers = lambda: torch.optim.SGD(method.parameters(), lr=0.1)
     trainer.fit(method, datamodule=AtariDataModule("pong", batch_size=8, **small))
+    torch.save(where.mapped, f"{result}-mapped{trainer.global_rank}")
     if trainer.is_global_zero:
         logged = {name: value.item() for name, value in trainer.callback_metrics.items()}
         torch.save((logged, method.state_dict()), result)
@@ -66,5 +84,12 @@ def test_same_weights_and_losses(small, tmp_path):
         assert abs(two[name] - value) < 1e-4, name
     alone = majority(AtariDataModule("pong", **small).probe_data())["protocols"]
     assert torch.load(f"{tmp_path / 'two'}-scores") == alone
+    # One copy of the frames for both, whose file cannot be left behind; one process has its own.
+    (inode, name), second = (torch.load(f"{tmp_path / 'two'}-mapped{k}") for k in range(WORLD))
+    assert second == (inode, name)
+    assert inode
+    assert name.startswith("/dev/shm/lightning-stdim-")
+    assert name.endswith(" (deleted)")
+    assert torch.load(f"{tmp_path / 'one'}-mapped0")[0] == 0
     for name, value in weights.items():
         torch.testing.assert_close(expected[name], value, rtol=1e-3, atol=1e-5)
