@@ -351,6 +351,7 @@ def run(args: Sequence[str]) -> int:
     StdimCLI.words = list(args)
     # Lightning 2.6 calls what PyTorch 2.13 and jsonargparse 4.49 deprecate; no user can act on it.
     warnings.filterwarnings("ignore", r".*isinstance\(treespec, LeafSpec\)")
+    warnings.filterwarnings("ignore", r".*functional\.all_gather is deprecated")
     # Some methods have nothing to train, on purpose.
     warnings.filterwarnings("ignore", ".*configure_optimizers` returned `None`")
     # Index batches need no worker processes: the frames are in memory already.

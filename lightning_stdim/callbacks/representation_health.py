@@ -98,7 +98,8 @@ class RepresentationHealth(Callback):
                 "health/effective_rank": rank,
                 "health/deviation": deviation.mean(),
                 "health/dead_units": dead,
-            }
+            },
+            sync_dist=True,  # they are the same on all ranks; without it Lightning warns
         )
         if rank < self.least_rank and not self._warned:
             self._warned = True
