@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -44,6 +44,22 @@ PROBE_SEED_OFFSET = 1_000_000
 """Added to the seed for the probe collection, so that the two never share an episode."""
 
 Stage = Literal["pretrain", "probe"]
+
+
+class _Resident(NamedTuple):
+    """What batches are gathered from, all on one device.
+
+    Attributes:
+        frames: uint8 [N, 210, 160], or [N, 3, 210, 160] in colour.
+        start: int64 [E], positions of the episodes' first frames, ascending.
+        length: int64 [E], their numbers of frames.
+        labels: int64 [N, V] in the probe's stage.
+    """
+
+    frames: Frames
+    start: Tensor
+    length: Tensor
+    labels: Tensor | None
 
 
 class AtariDataModule(LightningDataModule):
@@ -184,7 +200,7 @@ class AtariDataModule(LightningDataModule):
         self._episodes: dict[str, Int64] = {}
         self._probe: ProbeData | None = None
         self._draws: tuple[int, Tensor] | None = None
-        self._on_device: dict[torch.device, tuple[Frames, Tensor | None]] = {}
+        self._on_device: dict[torch.device, _Resident] = {}
 
     @property
     def stage(self) -> Stage:
@@ -376,7 +392,7 @@ class AtariDataModule(LightningDataModule):
             seed=self.seed,
             shuffle=False,
         )
-        return DataLoader(Positions(sampler.total_size), batch_size=None, sampler=sampler)
+        return _load_positions(sampler)
 
     def _loader(self, split: Literal["train", "val", "test"]) -> DataLoader[Tensor]:
         ranks = {
@@ -409,7 +425,7 @@ class AtariDataModule(LightningDataModule):
                 shuffle=split == "train",
                 **ranks,
             )
-        return DataLoader(Positions(sampler.total_size), batch_size=None, sampler=sampler)
+        return _load_positions(sampler)
 
     def transfer_batch_to_device(
         self, batch: Tensor, device: torch.device, dataloader_idx: int
@@ -424,15 +440,13 @@ class AtariDataModule(LightningDataModule):
         Returns:
             The batch of the stage in force, on ``device``.
         """
-        frames, labels = self._resident(device)
-        index = batch.to(frames.device)
+        frames, start, length, labels = self._resident(device)
+        # Nothing here has the device wait for the host, or the host for the device.
+        index = batch.to(frames.device, non_blocking=True)
         size = self._asked("frame_stack", 1)
         if labels is not None:
-            starts = self.probe_data().episode_start
-            assert starts is not None
-            seen = observations(frames, index, starts.to(index.device), size).to(device)
-            return ProbeBatch(seen, labels[index.to(labels.device)].to(device))
-        start, length = self._bounds.to(index.device)
+            seen = observations(frames, index, start, size).to(device)
+            return ProbeBatch(seen, labels[index].to(device))
         offsets = torch.arange(1 - self.sequence_length, 1, device=frames.device)
         times = offsets[:, None] + index  # [T, B]
         episode = torch.bucketize(index, start, right=True) - 1
@@ -450,19 +464,24 @@ class AtariDataModule(LightningDataModule):
         epoch = self.trainer.current_epoch if self.trainer and self.trainer.training else 0
         if self._draws is None or self._draws[0] != epoch:
             rng = np.random.default_rng((self.seed, epoch, 1))
-            self._draws = epoch, torch.from_numpy(rng.random(int(self._bounds[:, -1].sum())))
-        return self._draws[1][positions.cpu()].to(positions.device)
+            draws = torch.from_numpy(rng.random(int(self._bounds[:, -1].sum())))
+            self._draws = epoch, draws.to(positions.device)
+        return self._draws[1][positions]
 
-    def _resident(self, device: torch.device) -> tuple[Frames, Tensor | None]:
-        """Give the frames (and labels) in force, on the device if they fit there."""
+    def _resident(self, device: torch.device) -> _Resident:
+        """Give what batches are gathered from, on the device if the frames fit there."""
         if device not in self._on_device:
             frames: Frames
             labels: Tensor | None = None
             if self.stage == "probe":
-                frames, labels = self.probe_data().frames, self.probe_data().labels
+                data = self.probe_data()
+                frames, labels, start = data.frames, data.labels, data.episode_start
+                assert start is not None
+                length = start.diff(append=torch.tensor([len(frames)]))
             else:
                 assert self._frames is not None, "setup() comes before the first batch"
                 frames = self._frames
+                start, length = self._bounds
             if device.type == "cuda" and not isinstance(frames, FramesOnDisk):
                 free, _ = torch.cuda.mem_get_info(device)
                 if frames.nbytes < 0.7 * free:  # the rest is for the model and its activations
@@ -472,6 +491,21 @@ class AtariDataModule(LightningDataModule):
                         f"{frames.nbytes / 1e9:.1f} GB of frames do not fit on {device} "
                         f"({free / 1e9:.1f} GB free): gathering batches on the CPU, which is slower"
                     )
-            labels = None if labels is None else labels.to(device)
-            self._on_device[device] = (frames, labels)
+            place = frames.device
+            self._on_device[device] = _Resident(
+                frames,
+                start.to(place),
+                length.to(place),
+                None if labels is None else labels.to(place),
+            )
         return self._on_device[device]
+
+
+def _load_positions(sampler: FrameSampler | SequenceSampler) -> DataLoader[Tensor]:
+    """Load positions, from where a GPU can fetch them by itself."""
+    return DataLoader(
+        Positions(sampler.total_size),
+        batch_size=None,
+        sampler=sampler,
+        pin_memory=torch.cuda.is_available(),
+    )
