@@ -18,6 +18,7 @@ from matplotlib.image import imread
 
 import lightning_stdim.lightning_cli  # noqa: F401  Lightning's logger keeps the stderr it finds
 from lightning_stdim.cli import main
+from lightning_stdim.datamodules.labels import annotation
 from lightning_stdim.predictions import Predictions
 from lightning_stdim.presets import FOLDER
 
@@ -29,12 +30,16 @@ def _in_its_own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+STEPS, PROBE_STEPS = 1000, 1500
+
+
 @pytest.fixture
 def shrunk(small):
-    """Options that make any preset quick."""
+    """Options that make any preset quick: a game of short episodes takes few frames to split."""
     options = {
-        "data.steps": small["steps"],
-        "data.probe_steps": small["probe_steps"],
+        "data.game": "breakout",
+        "data.steps": STEPS,
+        "data.probe_steps": PROBE_STEPS,
         "data.root": small["root"],
         "data.workers": 1,
         "data.batch_size": 16,
@@ -83,20 +88,14 @@ def test_fit_with_every_preset(preset, shrunk, tmp_path, capsys):
     assert set(found["scores"]["protocols"]) == {"paper", "converged"}
     for protocol in found["scores"]["protocols"].values():
         values = protocol["f1"]["variables"]
-        assert set(values) | set(found["scores"]["dropped"]) == {
-            "player_y",
-            "enemy_y",
-            "ball_x",
-            "ball_y",
-            "enemy_score",
-            "player_score",
-        }
+        variables = set(annotation("breakout", "paper").variables)
+        assert set(values) | set(found["scores"]["dropped"]) == variables
         assert all(0 <= value <= 1 for value in values.values())
     predictions = Predictions.read(run)
     assert set(predictions.predicted) == {"paper", "converged"}
     assert predictions.variables == tuple(values)
     assert any(row.get("train/loss") for row in metrics(run))
-    assert yaml.safe_load((run / "config.yaml").read_text())["data"]["game"] == "pong"
+    assert yaml.safe_load((run / "config.yaml").read_text())["data"]["game"] == "breakout"
     for name in ("best", "last"):
         assert weights(run / "checkpoints" / f"{name}.ckpt")
 
@@ -134,7 +133,7 @@ def test_a_configuration_of_the_users_own_stands_alone(tmp_path, capsys):
 def test_the_other_models_and_a_second_run_keeps_the_first(shrunk, tmp_path):
     assert main(["fit", "--model", "RandomCNN", *shrunk]) == 0
     assert main(["fit", "--model", "RandomCNN", *shrunk]) == 0
-    first, second = (tmp_path / "runs" / f"pong-RandomCNN-seed0{k}" for k in ("", "-2"))
+    first, second = (tmp_path / "runs" / f"breakout-RandomCNN-seed0{k}" for k in ("", "-2"))
     assert results(first)["scores"] == results(second)["scores"]
     assert results(first)["budget"]["optimizer_steps"] == 0
     assert main(["fit", "--model", "Supervised", *shrunk, "--out", "supervised"]) == 0
@@ -169,17 +168,21 @@ def test_validate_test_predict_and_probe_on_a_checkpoint(shrunk, small, tmp_path
     assert "mean over categories" in capsys.readouterr().out
     assert main(["predict", *shrunk, "--ckpt_path", checkpoint]) == 0
     features = np.load(tmp_path / "run" / "features.npz")
-    assert features["features"].shape == (small["probe_steps"], 256)
-    assert len(features["labels"]) == small["probe_steps"]
-    assert main([*probe(small, checkpoint), "--seed=0"]) == 0
-    found = results(tmp_path / "runs" / "pong-probe-run-seed0")
+    assert features["features"].shape == (PROBE_STEPS, 256)
+    assert len(features["labels"]) == PROBE_STEPS
+    (tmp_path / "same.yaml").write_text(
+        "converged: {strengths: [0.1], search_tolerance: 0.1, tolerance: 0.01}"
+    )
+    there = ["--game=breakout", f"--steps={PROBE_STEPS}", "--seed=0", "--preset=same.yaml"]
+    assert main([*probe(small, checkpoint), *there]) == 0
+    found = results(tmp_path / "runs" / "breakout-probe-run-seed0")
     again = results(tmp_path / "run")
     assert found["scores"]["protocols"]["converged"] == again["scores"]["protocols"]["converged"]
 
 
 @pytest.mark.parametrize("model", ["RandomCNN", "Supervised"])
 def test_a_checkpoint_brings_the_settings_of_its_run(model, shrunk, tmp_path, capsys):
-    assert main(["fit", *shrunk, f"--model={model}", "--data.game=breakout", "--out=run"]) == 0
+    assert main(["fit", *shrunk, f"--model={model}", "--out=run"]) == 0
     checkpoint = "run/checkpoints/best.ckpt"
     capsys.readouterr()
     assert main(["test", f"--ckpt_path={checkpoint}"]) == 0
@@ -192,7 +195,7 @@ def test_a_checkpoint_brings_the_settings_of_its_run(model, shrunk, tmp_path, ca
     )
     if model == "Supervised":  # its heads are another game's
         capsys.readouterr()
-        assert main(["validate", f"--ckpt_path={checkpoint}", "--data.game=pong"]) == 2
+        assert main(["validate", f"--ckpt_path={checkpoint}", "--data.game=spaceinvaders"]) == 2
         assert "the checkpoint's heads are for" in capsys.readouterr().err
 
 
@@ -264,8 +267,7 @@ def test_probe_a_module_of_the_user(small, tmp_path, monkeypatch, capsys):
 
 def test_colour_from_frames_to_scores(shrunk, small, tmp_path, capsys):
     """One option has everything in colour: data, encoder, decoder, pictures and probes."""
-    colour = [*shrunk, "--data.game=breakout", "--data.steps=1500", "--data.probe_steps=3000"]
-    words = [*colour, "--data.pixels=rgb", "--model=VAE", "--out=run"]
+    words = [*shrunk, "--data.pixels=rgb", "--model=VAE", "--out=run"]
     small_encoder = {"resize": [84, 84], "feature_dim": 8}
     assert main(["fit", *words, f"--model.encoder_args={json.dumps(small_encoder)}"]) == 0
     run = tmp_path / "run"
@@ -279,7 +281,7 @@ def test_colour_from_frames_to_scores(shrunk, small, tmp_path, capsys):
     picture = imread(run / "reconstructions" / "epoch-001.png")
     assert np.ptp(picture[:84, :, :3], axis=2).max() > 0.5  # Breakout's bricks
     assert main(["validate", "--ckpt_path=run/checkpoints/best.ckpt"]) == 0
-    there = ["--game=breakout", "--steps=3000", "--out=probed"]
+    there = ["--game=breakout", f"--steps={PROBE_STEPS}", "--out=probed"]
     assert main([*probe(small, "run/encoder"), *there]) == 0  # it says what it takes
     again = results(tmp_path / "probed")["scores"]["protocols"]["converged"]
     assert again.keys() == found["scores"]["protocols"]["converged"].keys()
@@ -287,7 +289,7 @@ def test_colour_from_frames_to_scores(shrunk, small, tmp_path, capsys):
     for wrong, message in (
         ([*probe(small, "run/encoder"), "--pixels=luma"], "trained on rgb frames, not luma"),
         (["fit", *shrunk, "--model.pixels=rgb"], "--data.pixels alone"),
-        (["fit", *colour, "--data.pixels=rgb", "--model.encoder_args.in_channels=4"], "takes 4"),
+        (["fit", *shrunk, "--data.pixels=rgb", "--model.encoder_args.in_channels=4"], "takes 4"),
     ):
         assert main(wrong) == 2
         assert message in capsys.readouterr().err
