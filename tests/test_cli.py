@@ -173,8 +173,7 @@ def test_validate_test_predict_and_probe_on_a_checkpoint(shrunk, small, tmp_path
     (tmp_path / "same.yaml").write_text(
         "converged: {strengths: [0.1], search_tolerance: 0.1, tolerance: 0.01}"
     )
-    there = ["--game=breakout", f"--steps={PROBE_STEPS}", "--seed=0", "--preset=same.yaml"]
-    assert main([*probe(small, checkpoint), *there]) == 0
+    assert main([*probe(small, checkpoint), "--seed=0", "--preset=same.yaml"]) == 0
     found = results(tmp_path / "runs" / "breakout-probe-run-seed0")
     again = results(tmp_path / "run")
     assert found["scores"]["protocols"]["converged"] == again["scores"]["protocols"]["converged"]
@@ -224,7 +223,8 @@ def probe(small, encoder):
         "probe",
         f"--encoder={encoder}",
         "--preset=smoke",
-        f"--steps={small['probe_steps']}",
+        "--game=breakout",
+        f"--steps={PROBE_STEPS}",
         f"--root={small['root']}",
         "--workers=1",
     ]
@@ -281,8 +281,7 @@ def test_colour_from_frames_to_scores(shrunk, small, tmp_path, capsys):
     picture = imread(run / "reconstructions" / "epoch-001.png")
     assert np.ptp(picture[:84, :, :3], axis=2).max() > 0.5  # Breakout's bricks
     assert main(["validate", "--ckpt_path=run/checkpoints/best.ckpt"]) == 0
-    there = ["--game=breakout", f"--steps={PROBE_STEPS}", "--out=probed"]
-    assert main([*probe(small, "run/encoder"), *there]) == 0  # it says what it takes
+    assert main([*probe(small, "run/encoder"), "--out=probed"]) == 0  # it says what it takes
     again = results(tmp_path / "probed")["scores"]["protocols"]["converged"]
     assert again.keys() == found["scores"]["protocols"]["converged"].keys()
     capsys.readouterr()
@@ -396,7 +395,7 @@ def test_wrong_input_gets_one_message(words, message, capsys):
 
 
 def test_too_few_episodes(small, capsys):
-    words = [*probe(small, "random"), "--steps=500"]
+    words = [*probe(small, "random"), "--game=pong", "--steps=500"]
     assert main(words) == 2
     assert "steps would do" in capsys.readouterr().err
 
@@ -408,10 +407,11 @@ def test_a_flipped_byte_in_the_collection(small, tmp_path, capsys):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    assert main([*probe(small, "random"), "--root=data", "--steps=300", "--seed=0"]) == 2
+    words = [*probe(small, "random"), "--game=pong"]
+    assert main([*words, "--root=data", "--steps=300", "--seed=0"]) == 2
     capsys.readouterr()
     path.rename(path.with_name(path.name.replace("seed0", "seed1000000")))
-    assert main([*probe(small, "random"), "--root=data", "--steps=300", "--seed=0"]) == 2
+    assert main([*words, "--root=data", "--steps=300", "--seed=0"]) == 2
     assert path.name.replace("seed0", "seed1000000") in capsys.readouterr().err
 
 
