@@ -443,7 +443,9 @@ def benchmark(
     return status
 
 
-def report(out: str, *, mixed_label_sets: bool = False) -> int:
+def report(
+    out: str, *, methods: str = "", into: str | None = None, mixed_label_sets: bool = False
+) -> int:
     """Print and write what a benchmark has found so far, beside the published tables.
 
     Writes report.html, a page that needs no other file, report.md and report.csv, and for every
@@ -451,6 +453,8 @@ def report(out: str, *, mixed_label_sets: bool = False) -> int:
 
     Args:
         out: the benchmark's directory.
+        methods: the methods to report on, separated by commas; all by default.
+        into: another directory for the files.
         mixed_label_sets: as for benchmark.
 
     Returns:
@@ -461,8 +465,11 @@ def report(out: str, *, mixed_label_sets: bool = False) -> int:
     from lightning_stdim.benchmark.report.page import write_report
 
     record = read_record(out)
+    if methods:
+        record = record.only(methods.split(","))
     games = compare_games(record, mixed_label_sets=mixed_label_sets)
-    for path in [*write_comparison(record.out, games), *write_report(record, games)]:
+    folder = Path(into or out)
+    for path in [*write_comparison(folder, games), *write_report(record, games, folder)]:
         print(path)
     return 0
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lightning_stdim.benchmark.progress import last_words
-from lightning_stdim.benchmark.report.tables import name_of
+from lightning_stdim.benchmark.report.tables import in_order, name_of
 from lightning_stdim.benchmark.results import FILE, Results, read_results
 from lightning_stdim.curves import Curves, read_curves
-from lightning_stdim.errors import StoreError
+from lightning_stdim.errors import ConfigurationError, StoreError
 from lightning_stdim.predictions import Predictions
 
 
@@ -62,11 +62,35 @@ class Record:
         out: the directory.
         runs: the finished runs, ordered by path; at least one.
         failures: the failed ones, ordered by path.
+        chosen: the methods that it was narrowed to; empty if it is whole.
     """
 
     out: Path
     runs: tuple[Run, ...]
     failures: tuple[Failure, ...]
+    chosen: tuple[str, ...] = ()
+
+    def only(self, methods: Sequence[str]) -> Record:
+        """Narrow it to some methods, with all their variants.
+
+        Args:
+            methods: their names, at least one.
+
+        Returns:
+            The same without the other methods' runs.
+
+        Raises:
+            ConfigurationError: a method has no finished run.
+        """
+        there = {run["method"] for run in self.results}
+        for name in methods:
+            if name not in there:
+                raise ConfigurationError(
+                    f"no run of {name!r} has finished in {self.out}; there are "
+                    f"{', '.join(in_order(there))}"
+                )
+        runs = tuple(run for run in self.runs if run.results["method"] in methods)
+        return replace(self, runs=runs, chosen=tuple(methods))
 
     @property
     def results(self) -> list[Results]:

@@ -255,6 +255,29 @@ def test_variants_are_methods_of_their_own(tmp_path, make_result) -> None:
     assert rows["Pong", "paper"][columns.index("ST-DIM") - 1] == "0.81"
 
 
+def test_some_methods_elsewhere(tmp_path, make_result, capsys) -> None:
+    for k, method in enumerate(("st-dim", "vae", "cpc")):
+        write_results(tmp_path / "runs" / str(k), make_result(method))
+    words = [
+        "report",
+        str(tmp_path / "runs"),
+        "--methods=st-dim,cpc",
+        f"--into={tmp_path / 'some'}",
+    ]
+    assert main(words) == 0
+    columns, _ = Page((tmp_path / "some" / "report.html").read_text()).tables[
+        TABLE_2.format("paper")
+    ]
+    assert {"ST-DIM", "CPC"} < set(columns)
+    assert "VAE" not in columns
+    assert (tmp_path / "some" / "pong" / "comparison.png").is_file()
+    assert not (tmp_path / "runs" / "report.html").exists()
+    assert "report runs --methods st-dim,cpc" in (tmp_path / "some" / "report.md").read_text()
+    capsys.readouterr()
+    assert main([*words[:2], "--methods=byol"]) == 2
+    assert "no run of 'byol' has finished" in capsys.readouterr().err
+
+
 def test_the_command(tmp_path, make_result, capsys) -> None:
     write_results(tmp_path / "pong" / "st-dim" / "seed0", make_result())
     assert main(["report", str(tmp_path)]) == 0

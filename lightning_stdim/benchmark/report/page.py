@@ -32,14 +32,17 @@ NAME = "report"
 FULL, STRONGEST = 0.5, 0.55  # a difference of FULL has the strongest shade, an opacity
 
 
-def write_report(record: Record, games: dict[str, list[Table]]) -> list[Path]:
+def write_report(
+    record: Record, games: dict[str, list[Table]], folder: Path | None = None
+) -> list[Path]:
     """Write ``report.html``, ``report.md`` and ``report.csv``.
 
     The page needs no other file and no network.
 
     Args:
-        record: finished and failed runs; the files go to its directory.
+        record: finished and failed runs.
         games: for each game its comparison of every metric.
+        folder: for the files; the benchmark's directory by default.
 
     Returns:
         The files written.
@@ -56,7 +59,7 @@ def write_report(record: Record, games: dict[str, list[Table]]) -> list[Path]:
     }
     written = []
     for suffix, content in contents.items():
-        path = record.out / f"{NAME}.{suffix}"
+        path = (folder or record.out) / f"{NAME}.{suffix}"
         with atomically(path) as temporary:
             temporary.write_text(content, "utf-8")
         written.append(path)
@@ -96,7 +99,8 @@ def _commands(record: Record) -> list[str]:
             *("--preset", preset, "--out", record.out.name),
         ]
         commands.append(f"python -m lightning_stdim benchmark {shlex.join(words)}")
-    return [*commands, f"python -m lightning_stdim report {shlex.quote(record.out.name)}"]
+    words = [record.out.name, *(["--methods", ",".join(record.chosen)] if record.chosen else [])]
+    return [*commands, f"python -m lightning_stdim report {shlex.join(words)}"]
 
 
 def _runs(record: Record) -> Sheet:
