@@ -207,7 +207,8 @@ def probe(
             the preset's by default, which is all.
         device: where to compute; a GPU if there is one by default.
         method: name recorded in the results; by default the encoder's.
-        variant: what differs from the preset, recorded in the results.
+        variant: what differs from the preset, recorded in the results; by default in what the
+            frames differ from the protocol's.
         out: folder for results.json; by default runs/<game>-probe-<encoder>-seed<seed>.
 
     Returns:
@@ -312,7 +313,7 @@ def probe(
             "game": data.game,
             "method": method or {"random": "random-cnn"}.get(encoder, name),
             "preset": budget.get("preset"),
-            "variant": variant,
+            "variant": variant or data.variation,
             "seed": seed,
             "scores": scores,
             "budget": {

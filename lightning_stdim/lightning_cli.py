@@ -287,7 +287,7 @@ class StdimCLI(LightningCLI):
             or getattr(self.model, "name", None)
             or type(self.model).__name__,
             "preset": self._get(self.config, "preset"),
-            "variant": self._get(self.config, "variant"),
+            "variant": self._get(self.config, "variant") or self.datamodule.variation,
             "seed": self._get(self.config, "seed_everything"),
             "scores": scores,
             "budget": budget,

@@ -140,8 +140,10 @@ def _reading(folder: str | Path) -> Iterator[None]:
 def _about(results: Mapping[str, Any]) -> dict[str, Any]:
     """Choose what someone who finds the encoder should know."""
     scores = results["scores"]
+    collection = scores.get("provenance", {}).get("collection", {})
     return {
         "game": results["game"],
+        **{name: collection[name] for name in ("mode", "difficulty") if name in collection},
         "method": results["method"],
         "seed": results["seed"],
         "preset": results["preset"],

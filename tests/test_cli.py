@@ -237,6 +237,7 @@ def test_probe_another_policy_s_frames(small, tmp_path, monkeypatch):
     found = json.loads((tmp_path / "run" / "results.json").read_text())
     assert "'policy': 'sticky-random', " in str(found)
     assert "'epsilon': 0.2" in str(found)
+    assert found["variant"] == "policy=sticky-random-eps0.2"  # not to be averaged with others
 
 
 def test_probe_a_module_of_the_user(small, tmp_path, monkeypatch, capsys):

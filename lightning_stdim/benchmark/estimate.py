@@ -29,7 +29,7 @@ from rich.table import Table
 from torch import Tensor
 
 import lightning_stdim.methods
-from lightning_stdim.benchmark.cells import Cell
+from lightning_stdim.benchmark.cells import USUAL, Cell
 from lightning_stdim.benchmark.environment import cores
 from lightning_stdim.benchmark.executors import PROGRAM
 from lightning_stdim.benchmark.grid import UNTRAINED
@@ -37,6 +37,7 @@ from lightning_stdim.benchmark.progress import duration
 from lightning_stdim.benchmark.results import is_complete
 from lightning_stdim.datamodules.atari import PROBE_SEED_OFFSET, AtariDataModule
 from lightning_stdim.datamodules.batches import ProbeData, SequenceBatch
+from lightning_stdim.datamodules.collect import collection_name
 from lightning_stdim.datamodules.pixels import frame_shape
 from lightning_stdim.encoders import NatureEncoder
 from lightning_stdim.errors import ConfigurationError
@@ -314,16 +315,20 @@ def _batch(method: SSLMethod) -> SequenceBatch:
 
 def _collections(cells: Sequence[Cell], settings: Mapping[str, Any], root: Path) -> list[int]:
     """Give the steps of every collection that is not there yet."""
-    wanted = set()
+    names = ("policy", "epsilon", "greedy", "pixels", "difficulty", "label_set")
+    usual = {name: settings["data"][name] for name in names if name in settings["data"]}
+    wanted: dict[str, int] = {}
     for cell in cells:
         options = dict(cell.options)
-        who = options.get("policy", "") + options.get("mode", "")
-        wanted.add((cell.game, who, cell.seed + PROBE_SEED_OFFSET, settings["data"]["probe_steps"]))
+        mode = options.get("mode", USUAL)
+        frames = {**usual, "mode": settings["data"].get("mode") if mode == USUAL else int(mode)}
+        if "policy" in options:
+            frames["policy"] = options["policy"]
+
+        def want(steps: int, seed: int, game: str = cell.game, frames: Any = frames) -> None:
+            wanted[collection_name(game, steps=steps, seed=seed, **frames)] = steps
+
+        want(settings["data"]["probe_steps"], cell.seed + PROBE_SEED_OFFSET)
         if cell.source is None and cell.method not in UNTRAINED:
-            steps = int(options.get("steps", settings["data"]["steps"]))
-            wanted.add((cell.game, who, cell.seed, steps))
-    return [
-        steps
-        for game, _, seed, steps in sorted(wanted)
-        if not any(root.glob(f"{game}-*-seed{seed}-{steps}*.h5"))
-    ]
+            want(int(options.get("steps", settings["data"]["steps"])), cell.seed)
+    return [steps for name, steps in wanted.items() if not (root / name).exists()]

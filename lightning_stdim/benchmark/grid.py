@@ -102,12 +102,18 @@ class Axes:
 
         try:
             steps = tuple(int(part) for part in several(pretrain_steps))
+            numbers = [str(int(m)) if m.isdecimal() else m for m in several(modes)]
         except ValueError:
             raise ConfigurationError(
                 f"pretrain_steps {pretrain_steps!r}: expected numbers of frames, such as 3000,10000"
             ) from None
         return cls(
-            steps, several(policies), several(modes), several(probes), several(classes), transfer
+            steps,
+            several(policies),
+            tuple(numbers),
+            several(probes),
+            several(classes),
+            transfer,
         )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lightning_stdim.benchmark.progress import last_words
-from lightning_stdim.benchmark.report.tables import in_order, name_of
+from lightning_stdim.benchmark.report.tables import frames_of, in_order, name_of
 from lightning_stdim.benchmark.results import FILE, Results, read_results
 from lightning_stdim.curves import Curves, read_curves
 from lightning_stdim.errors import ConfigurationError, StoreError
@@ -31,6 +32,11 @@ class Run:
         """The method and the variant, as ``tables.name_of``."""
         return name_of(self.results["method"], self.results.get("variant", ""))
 
+    @property
+    def frames(self) -> str:
+        """In what its probe frames differ from the protocol's, as ``tables.frames_of``."""
+        return frames_of(self.results)
+
     def curves(self) -> Curves:
         """Read what it logged; nothing if it trained nothing."""
         metrics = self.folder / "metrics.csv"
@@ -39,6 +45,19 @@ class Run:
     def predictions(self) -> Predictions | None:
         """Read what its probes predicted; None if that was not written."""
         return Predictions.read(self.folder)
+
+
+def on_the_same_frames(runs: Sequence[Run]) -> list[Run]:
+    """Leave out runs whose probe frames are of another kind than most: their labels are others.
+
+    Args:
+        runs: of one game.
+
+    Returns:
+        Those of the most frequent kind.
+    """
+    kinds = Counter(run.frames for run in runs).most_common(1)
+    return [run for run in runs if run.frames == kinds[0][0]] if kinds else []
 
 
 @dataclass(frozen=True)

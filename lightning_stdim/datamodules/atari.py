@@ -203,6 +203,15 @@ class AtariDataModule(LightningDataModule):
         self._on_device: dict[torch.device, _Resident] = {}
 
     @property
+    def variation(self) -> str:
+        """In what the frames differ from the protocol's, such as ``"mode=12"``; often empty."""
+        words = [f"{name}={getattr(self, name)}" for name in ("mode", "difficulty")]
+        words = [word for word in words if not word.endswith("=None")]
+        if self.policy != PolicySettings():
+            words.append(f"policy={self.policy.label()}")
+        return ",".join(words)
+
+    @property
     def stage(self) -> Stage:
         """The stage in force."""
         if self._stage is not None:
@@ -272,7 +281,10 @@ class AtariDataModule(LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Load the frames of the stage in force once."""
-        self._together = self._processes > 1
+        missing = self._probe is None if self.stage == "probe" else True
+        if self.trainer is not None and self._processes > 1:
+            # A rank that has the frames already would leave the others waiting for it.
+            self._together = self.trainer.strategy.reduce_boolean_decision(missing, all=True)
         try:
             if self.stage == "probe":
                 self.probe_data()
@@ -339,20 +351,30 @@ class AtariDataModule(LightningDataModule):
             shared = share_frames(path, shape, self.trainer)
             if shared is not None:
                 return shared
+            rank_zero_info(
+                "the ranks of a node cannot share the frames (no /dev/shm, or too little room in "
+                "it: a container's --shm-size): each has a copy of its own"
+            )
         return load_frames(path, shape, processes=self._processes)
 
     def state_dict(self) -> dict[str, Any]:
-        """Give what a checkpoint keeps of the data: whose frames they are, and of which pixels."""
-        return {"policy_sha256": self.policy.attributes()["policy_sha256"], "pixels": self.pixels}
+        """Give what a checkpoint keeps of the data: who plays which game, and the pixels."""
+        return {
+            "policy_sha256": self.policy.attributes()["policy_sha256"],
+            "pixels": self.pixels,
+            "mode": self.mode,
+            "difficulty": self.difficulty,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Refuse to go on with another agent's frames, or with other pixels.
+        """Refuse to go on with another agent's frames, or with others of another kind.
 
         Args:
             state_dict: what :meth:`state_dict` gave.
 
         Raises:
-            ConfigurationError: the policy's file or the pixels are not what they were.
+            ConfigurationError: the policy's file, the pixels, the mode or the difficulty are not
+                what they were.
         """
         now = self.state_dict()["policy_sha256"]
         if (then := state_dict.get("policy_sha256", now)) != now:
@@ -361,11 +383,13 @@ class AtariDataModule(LightningDataModule):
                 f"with SHA-256 {then[:8]}..., now it is {now[:8]}...: put the old file back, or "
                 "start another run"
             )
-        if (pixels := state_dict.get("pixels", "luma")) != self.pixels:
-            raise ConfigurationError(
-                f"data.pixels={self.pixels}, but the checkpoint's run had {pixels}: leave it out, "
-                "or start another run"
-            )
+        for name, usual in (("pixels", "luma"), ("mode", None), ("difficulty", None)):
+            had, has = state_dict.get(name, usual), getattr(self, name)
+            if had != has:
+                raise ConfigurationError(
+                    f"data.{name}={has}, but the checkpoint's run had {had}: leave it out, or "
+                    "start another run"
+                )
 
     def teardown(self, stage: str) -> None:
         """Release the frames of the pretraining stage; the probe's stay for the probing to come."""
@@ -392,7 +416,7 @@ class AtariDataModule(LightningDataModule):
             seed=self.seed,
             shuffle=False,
         )
-        return _load_positions(sampler)
+        return self._load_positions(sampler)
 
     def _loader(self, split: Literal["train", "val", "test"]) -> DataLoader[Tensor]:
         ranks = {
@@ -425,7 +449,17 @@ class AtariDataModule(LightningDataModule):
                 shuffle=split == "train",
                 **ranks,
             )
-        return _load_positions(sampler)
+        return self._load_positions(sampler)
+
+    def _load_positions(self, sampler: FrameSampler | SequenceSampler) -> DataLoader[Tensor]:
+        """Load positions, to where a GPU in use can fetch them by itself."""
+        strategy = getattr(self.trainer, "strategy", None)
+        return DataLoader(
+            Positions(sampler.total_size),
+            batch_size=None,
+            sampler=sampler,
+            pin_memory=strategy is not None and strategy.root_device.type == "cuda",
+        )
 
     def transfer_batch_to_device(
         self, batch: Tensor, device: torch.device, dataloader_idx: int
@@ -499,13 +533,3 @@ class AtariDataModule(LightningDataModule):
                 None if labels is None else labels.to(place),
             )
         return self._on_device[device]
-
-
-def _load_positions(sampler: FrameSampler | SequenceSampler) -> DataLoader[Tensor]:
-    """Load positions, from where a GPU can fetch them by itself."""
-    return DataLoader(
-        Positions(sampler.total_size),
-        batch_size=None,
-        sampler=sampler,
-        pin_memory=torch.cuda.is_available(),
-    )

@@ -49,8 +49,8 @@ def collect(
     epsilon: float = 0.0,
     greedy: bool = False,
     pixels: Pixels = "luma",
-    mode: int | None = None,
-    difficulty: int | None = None,
+    mode: SupportsIndex | None = None,
+    difficulty: SupportsIndex | None = None,
     label_set: LabelSet | None = None,
     progress: bool = True,
 ) -> Path:
@@ -95,26 +95,17 @@ def collect(
     game = canonical_game(game)
     steps, workers = _integer("steps", steps, least=1), _integer("workers", workers, least=1)
     seed = _integer("seed", seed, least=0)
+    mode = None if mode is None else _integer("mode", mode, least=0)
+    difficulty = None if difficulty is None else _integer("difficulty", difficulty, least=0)
     policy = os.fspath(policy) if isinstance(policy, os.PathLike) else policy
     who = PolicySettings(policy=policy, epsilon=epsilon, greedy=greedy)
-    default = default_label_set(game)
-    labels = annotation(game, label_set or default)
+    label_set = label_set or default_label_set(game)
+    labels = annotation(game, label_set)
     labels.check_bytes()
     frame_shape(pixels)  # checks it
-    # What path and command do not tell is the default.
-    choices = {
-        "pixels": (pixels, pixels == "luma"),
-        "mode": (f"mode{mode}", mode is None),
-        "difficulty": (f"difficulty{difficulty}", difficulty is None),
-        "label_set": (labels.label_set, labels.label_set == default),
-    }
-    suffix = "".join(f"-{word}" for word, usual in choices.values() if not usual)
-    options = "".join(
-        f" --{name} {word.removeprefix(name)}"
-        for name, (word, usual) in choices.items()
-        if not usual
-    )
-    path = Path(root) / f"{game}-{who.label()}-seed{seed}-{steps}{suffix}.h5"
+    emulator = {"pixels": pixels, "mode": mode, "difficulty": difficulty}
+    choices = _unusual(game, pixels, mode, difficulty, label_set)
+    path = Path(root) / _name(game, who, seed, steps, choices)
     folder = path.with_name(f"{path.name}.partial")
     # os.path.exists is false for what may not be looked at; writing it then says why.
     if not os.path.exists(path) or os.path.exists(folder):
@@ -126,20 +117,81 @@ def collect(
             "label_set": labels.label_set,
             "label_set_version": labels.version,
             "command": f"python -m lightning_stdim collect --game {game} --steps {steps} "
-            f"--seed {seed}{who.options()}{options}",
+            f"--seed {seed}{who.options()}"
+            + "".join(f" --{name} {choice}" for name, choice in choices.items()),
             "lightning_stdim": __version__,
             "schema": store.SCHEMA,
         }
         with _alone(path, progress):
             try:
                 if not path.exists():
-                    orders = {"pixels": pixels, "mode": mode, "difficulty": difficulty}
-                    _collect(folder, attributes, who, orders, workers, progress).replace(path)
+                    _collect(folder, attributes, who, emulator, workers, progress).replace(path)
             finally:
                 if path.exists() or not has_pieces(folder):
                     shutil.rmtree(folder, ignore_errors=True)
     store.check(path)
     return path
+
+
+def collection_name(
+    game: str,
+    *,
+    steps: int,
+    seed: int = 0,
+    policy: str = "random",
+    epsilon: float = 0.0,
+    greedy: bool = False,
+    pixels: Pixels = "luma",
+    mode: int | None = None,
+    difficulty: int | None = None,
+    label_set: LabelSet | None = None,
+) -> str:
+    """Name the file that :func:`collect` writes for the same arguments.
+
+    Args:
+        game: canonical name.
+        steps: as for :func:`collect`, and so are the others.
+        seed: as above.
+        policy: as above.
+        epsilon: as above.
+        greedy: as above.
+        pixels: as above.
+        mode: as above.
+        difficulty: as above.
+        label_set: as above.
+
+    Returns:
+        The name without the folder.
+
+    Raises:
+        StoreError: the policy's file cannot be read.
+    """
+    who = PolicySettings(policy=policy, epsilon=epsilon, greedy=greedy)
+    return _name(game, who, seed, steps, _unusual(game, pixels, mode, difficulty, label_set))
+
+
+def _name(game: str, who: PolicySettings, seed: int, steps: int, choices: dict[str, str]) -> str:
+    words = (
+        f"{name}{choice}" if choice.isdecimal() else choice for name, choice in choices.items()
+    )
+    return "-".join([game, who.label(), f"seed{seed}", str(steps), *words]) + ".h5"
+
+
+def _unusual(
+    game: str,
+    pixels: Pixels,
+    mode: int | None,
+    difficulty: int | None,
+    label_set: LabelSet | None,
+) -> dict[str, str]:
+    """Give what name and command have to tell: what they do not tell is the default."""
+    choices = {
+        "pixels": None if pixels == "luma" else pixels,
+        "mode": mode,
+        "difficulty": difficulty,
+        "label_set": None if label_set == default_label_set(game) else label_set,
+    }
+    return {name: str(choice) for name, choice in choices.items() if choice is not None}
 
 
 def _integer(name: str, value: SupportsIndex, *, least: int) -> int:

@@ -26,7 +26,8 @@ def share_frames(path: Path, shape: Sequence[int], trainer: Trainer) -> Tensor |
     """Load a collection's frames once per node, together with all other ranks.
 
     The first rank of a node reads them into a file in memory, which all ranks map. The file has
-    lost its name when this returns, and is gone when the last rank is, however that ends.
+    lost its name when this returns, and from then on is gone when the last rank is, however that
+    ends. (Killed within this call, a rank can leave it behind.)
 
     Args:
         path: a file that has been verified.
@@ -38,13 +39,18 @@ def share_frames(path: Path, shape: Sequence[int], trainer: Trainer) -> Tensor |
         read, or if the system has no such files or no room for this one (a container's limit may
         be low): then every rank has to see for itself.
     """
-    shared = FOLDER / trainer.strategy.broadcast(f"lightning-stdim-{secrets.token_hex(8)}")
+    token = trainer.strategy.broadcast(secrets.token_hex(8))
+    # Nodes may be on one machine: containers, or a test.
+    shared = FOLDER / f"lightning-stdim-{token}-{trainer.node_rank}"
     first = trainer.local_rank == 0
     if first and prod(shape) <= SHARE * available_memory():
         try:
             _write(path, shape, shared)
         except (OSError, AttributeError, StoreError):  # no posix_fallocate on some systems
             shared.unlink(missing_ok=True)
+        except BaseException:
+            shared.unlink(missing_ok=True)
+            raise
     trainer.strategy.barrier("frames written")
     frames = None
     if shared.exists():

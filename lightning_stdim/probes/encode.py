@@ -60,7 +60,8 @@ def encode(
         positions = torch.arange(len(frames))
     given = "rgb" if len(frames.shape) == 4 else "luma"
     taken = getattr(encoder, "pixels", given)
-    if taken in CHANNELS and taken != given:  # a user's own attribute may be something else
+    # A user's own attribute may be something else.
+    if isinstance(taken, str) and taken in CHANNELS and taken != given:
         raise ConfigurationError(
             f"the encoder was trained on {taken} frames, and these are {given}: take data with "
             f"pixels={taken}"

@@ -83,6 +83,15 @@ def test_what_is_there_costs_nothing(of, tmp_path: Path, make_result) -> None:
     assert {kind.name: kind.cells for kind in of(cells).kinds} == {"random-cnn": 1, "st-dim": 2}
 
 
+def test_modes_have_collections_of_their_own(of, tmp_path: Path) -> None:
+    cells = grid(["breakout"], ["st-dim"], [0], axes=Axes(modes=("default", "12")))
+    assert of(cells).collections == 4
+    (tmp_path / "data").mkdir()
+    for file in ("seed0-3200", "seed0-3200-mode12", "seed1000000-12000-mode8"):
+        (tmp_path / "data" / f"breakout-random-{file}.h5").touch()
+    assert of(cells).collections == 2
+
+
 def test_probes_of_other_cells_train_nothing(of) -> None:
     cells = grid(["pong"], ["st-dim"], [0], axes=Axes(probes=("linear", "mlp")))
     trained, probed = of(cells).kinds

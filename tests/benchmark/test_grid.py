@@ -123,7 +123,7 @@ def test_every_encoder_is_probed_in_the_other_modes() -> None:
     assert back["--encoder"] == "out/breakout/st-dim,mode=12/seed0/encoder"
 
 
-def test_axes_together_change_one_thing_at_a_time() -> None:
+def test_axes_together_are_a_product() -> None:
     axes = Axes(policies=("random", "ppo.zip"), modes=("default", "12"), classes=("observed",))
     cells = grid(["breakout"], ["st-dim"], [0], axes=axes)
     trained = [cell for cell in cells if cell.source is None]

@@ -278,6 +278,27 @@ def test_some_methods_elsewhere(tmp_path, make_result, capsys) -> None:
     assert "no run of 'byol' has finished" in capsys.readouterr().err
 
 
+def test_runs_on_other_frames_are_not_averaged_with_these(tmp_path, make_result) -> None:
+    def run(method: str, majority: float, mode: int | None, dropped: dict[str, str]) -> None:
+        variant = "" if mode is None else f"mode={mode}"
+        found = make_result(method, variant=variant)
+        found["scores"]["provenance"] = {"collection": {"mode": mode} if variant else {}}
+        found["scores"]["entropies"] = {"ball_x": 5 * majority}
+        f1 = make_result(values=(majority,) * 3)["scores"]["protocols"]["paper"]
+        found["scores"]["controls"] = {"majority": f1}
+        found["scores"]["dropped"] = dropped
+        write_results(tmp_path / f"{method}{variant}", found)
+
+    run("st-dim", 0.2, None, {})
+    run("vae", 0.2, None, {})
+    run("cpc", 0.8, 1, {"lives": "entropy 0.1 nats"})
+    page = Page(write(read_record(tmp_path))[0].read_text())
+    _, rows = page.tables["Pong: label entropy, and F1 without a representation"]
+    assert rows["", "ball_x"][:2] == ["1.00", "0.20"]
+    assert "Frames: the protocol’s." in page.text
+    assert "Not scored (mode 1): lives" in page.text
+
+
 def test_the_command(tmp_path, make_result, capsys) -> None:
     write_results(tmp_path / "pong" / "st-dim" / "seed0", make_result())
     assert main(["report", str(tmp_path)]) == 0

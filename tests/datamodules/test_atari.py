@@ -123,6 +123,32 @@ def test_colour_batches_are_the_file_s_frames(root):
         data.load_state_dict({})
 
 
+def test_a_run_does_not_go_on_in_another_mode():
+    state = AtariDataModule("breakout", mode=12).state_dict()
+    AtariDataModule("breakout", mode=12).load_state_dict(state)
+    for arguments, message in (
+        ({}, "data.mode=None, but the checkpoint's run had 12"),
+        ({"mode": 12, "difficulty": 1}, "data.difficulty=1, but .* had None"),
+    ):
+        with pytest.raises(ConfigurationError, match=message):
+            AtariDataModule("breakout", **arguments).load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({}, ""),
+        ({"mode": 0}, "mode=0"),
+        (
+            {"mode": 12, "difficulty": 1, "epsilon": 0.1},
+            "mode=12,difficulty=1,policy=random-eps0.1",
+        ),
+    ],
+)
+def test_the_variation_is_what_the_protocol_does_not_say(arguments, words):
+    assert AtariDataModule("breakout", **arguments).variation == words
+
+
 class AskingForColour(Asking):
     pixels = "rgb"
 

@@ -151,7 +151,7 @@ def test_in_colour_everything_but_the_frames_is_the_same(collection, colour):
     names = ("labels", "episode_start", "episode_length", "episode_seed", *collection.columns())
     for name in names:
         np.testing.assert_array_equal(getattr(found, name), getattr(collection, name))
-    ours, theirs = found.attributes, collection.attributes
+    ours, theirs = dict(found.attributes), dict(collection.attributes)
     assert ours.pop("pixels") == "rgb"
     assert theirs.pop("greyscale")
     assert ours.pop("command") == f"{theirs.pop('command')} --pixels rgb"
@@ -160,7 +160,13 @@ def test_in_colour_everything_but_the_frames_is_the_same(collection, colour):
 
 def test_another_mode_is_another_collection(collection, tmp_path):
     path = collect(
-        "breakout", steps=STEPS, mode=12, difficulty=1, workers=2, root=tmp_path, progress=False
+        "breakout",
+        steps=STEPS,
+        mode=np.int64(12),
+        difficulty=1,
+        workers=2,
+        root=tmp_path,
+        progress=False,
     )
     assert path.name == "breakout-random-seed0-600-mode12-difficulty1.h5"
     found = read(path)
@@ -391,6 +397,8 @@ def test_workers_do_not_import_torch():
         ({"policy": print}, "policy is <built-in function print>: give a name"),
         ({"policy": "best"}, "policy 'best' is unknown: choose one of random"),
         ({"pixels": "grey"}, "pixels='grey': choose 'luma' or 'rgb'"),
+        ({"mode": "1"}, "mode is '1': it must be an integer"),
+        ({"difficulty": -1}, "difficulty is -1: it must be 0 or more"),
         ({"label_set": "mine"}, "label set 'mine' is unknown"),
         ({"game": "battlezone", "label_set": "paper"}, "use label set 'upstream'"),
         ({"root": "/dev/null/data"}, "/dev/null/data cannot be written: Not a directory"),

@@ -15,7 +15,7 @@ from lightning_stdim.datamodules.shared_frames import share_frames
 def trainer():
     """The only rank of its node."""
     strategy = SimpleNamespace(broadcast=lambda name: name, barrier=lambda name: None)
-    return SimpleNamespace(strategy=strategy, local_rank=0)
+    return SimpleNamespace(strategy=strategy, local_rank=0, node_rank=0)
 
 
 @pytest.fixture(scope="module", params=["luma", "rgb"])
@@ -46,6 +46,15 @@ def test_no_room(path, trainer, monkeypatch):
 
     monkeypatch.setattr(shared_frames.os, "posix_fallocate", full)
     assert share_frames(path, (300, 210, 160), trainer) is None
+
+
+def test_interrupted(path, trainer, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shared_frames.store, "read_frames", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        share_frames(path, (300, 210, 160), trainer)
 
 
 def test_no_such_folder(path, trainer, monkeypatch, tmp_path):

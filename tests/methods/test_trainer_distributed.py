@@ -41,6 +41,7 @@ def train(small, devices, result):
         max_epochs=1,
         limit_train_batches=BATCHES,
         limit_val_batches=2,
+        limit_predict_batches=1,
         num_sanity_val_steps=0,
         logger=False,
         enable_checkpointing=False,
@@ -51,7 +52,11 @@ def train(small, devices, result):
     # Plain SGD: Adam divides by gradients that are zero but for rounding.
     method = STDIM()
     method.configure_optimizers = lambda: torch.optim.SGD(method.parameters(), lr=0.1)
-    trainer.fit(method, datamodule=AtariDataModule("pong", batch_size=8, **small))
+    data = AtariDataModule("pong", batch_size=8, **small)
+    trainer.fit(method, datamodule=data)
+    if trainer.is_global_zero:
+        data.probe_data()  # one rank has the frames already when all are to load them
+    trainer.predict(method, datamodule=data)
     torch.save(where.mapped, f"{result}-mapped{trainer.global_rank}")
     if trainer.is_global_zero:
         logged = {name: value.item() for name, value in trainer.callback_metrics.items()}

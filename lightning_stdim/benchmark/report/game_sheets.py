@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 
-from lightning_stdim.benchmark.record import Run
+from lightning_stdim.benchmark.record import Run, on_the_same_frames
 from lightning_stdim.benchmark.report.render import budget_lines
 from lightning_stdim.benchmark.report.sheets import Block, Line, Sheet
 from lightning_stdim.benchmark.report.tables import METRICS, Cell, Row, Table
@@ -45,6 +45,8 @@ def controls(table: Table, runs: Sequence[Run]) -> Sheet | None:
     Returns:
         The sheet; None for old runs, which were made without controls.
     """
+    others = {run.frames for run in runs}
+    runs = on_the_same_frames(runs)
     if not any("controls" in run.results["scores"] for run in runs):
         return None
     entropies: dict[str, float] = {}
@@ -60,7 +62,10 @@ def controls(table: Table, runs: Sequence[Run]) -> Sheet | None:
         f"{table.game.capitalize()}: label entropy, and F1 without a representation",
         ("Entropy, nats", "Most frequent label", "Shuffled labels"),
         tuple(blocks),
-        ("Means over seeds, and for shuffled labels over methods.",),
+        (
+            "Means over seeds, and for shuffled labels over methods."
+            + f" Frames: {runs[0].frames or 'the protocol’s'}." * (len(others) > 1),
+        ),
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lightning_stdim.benchmark.record import Record, Run
+from lightning_stdim.benchmark.record import Record, Run, on_the_same_frames
 from lightning_stdim.benchmark.report.game_sheets import budget, control, controls, numbers
 from lightning_stdim.benchmark.report.layouts import report_table
 from lightning_stdim.benchmark.report.pictures import Picture, data_uri, draw_marks, drawable
@@ -127,6 +127,7 @@ def section(record: Record, game: str, tables: Sequence[Table]) -> Section:
 def _scores(table: Table, runs: Sequence[Run]) -> list[Plot]:
     """Draw a dot plot for the mean over categories and for every variable."""
     ours = [name for name in methods_of([table], "ours") if name != "majority"]
+    of_one_kind = len({run.frames for run in runs}) == 1  # otherwise there is no one majority
     plots = []
     for row, cells in zip(table.rows, table.cells, strict=True):
         if row.kind != "variable" and row.name != "mean_over_categories":
@@ -136,7 +137,7 @@ def _scores(table: Table, runs: Sequence[Run]) -> list[Plot]:
             for column, cell in zip(table.columns, cells, strict=True)
             if column.group == "ours" and cell is not None
         }
-        majority = found.get(("majority", "majority"))
+        majority = found.get(("majority", "majority")) if of_one_kind else None
         lines = [
             Scores(
                 title=display(name),
@@ -151,7 +152,9 @@ def _scores(table: Table, runs: Sequence[Run]) -> list[Plot]:
                     row.label,
                     draw_scores(
                         lines,
-                        majority=majority.value if majority else control(runs, row, "majority"),
+                        majority=majority.value
+                        if majority
+                        else control(runs if of_one_kind else [], row, "majority"),
                         what=f"{table.game}, {row.label}",
                     ),
                 )
@@ -173,7 +176,7 @@ def _learning(game: str, runs: Sequence[Run]) -> list[Plot]:
 def _with_predictions(runs: Sequence[Run]) -> tuple[int | None, dict[str, Predictions]]:
     """Take the seed for which the most runs have left predictions: they are of the same frames."""
     by_seed: dict[int, dict[str, Predictions]] = {}
-    for run in runs:
+    for run in on_the_same_frames(runs):
         predictions = run.predictions()
         if predictions and predictions.predicted:
             by_seed.setdefault(run.results["seed"], {})[run.name] = predictions

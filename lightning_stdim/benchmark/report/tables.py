@@ -230,17 +230,25 @@ class Table:
         """Break a table that is too wide for a page.
 
         Returns:
-            Parts with all rows, of about equal width, in each some methods' columns, the published
-            ones beside ours; the table alone if it has at most MOST_METHODS methods.
+            Parts with all rows, of about equal width, in each some methods' columns, and beside
+            every variant of a method its published ones; the table alone if it has at most
+            MOST_METHODS methods.
         """
-        names = list(dict.fromkeys(column.name for column in self.columns))
+        ours = [column for column in self.columns if column.group == "ours"]
+        names = list(dict.fromkeys(column.name for column in [*ours, *self.columns]))
         count = -(-len(names) // MOST_METHODS)
         if count == 1:
             return [self]
         ends = [len(names) * k // count for k in range(count + 1)]
         parts = []
         for k, (first, end) in enumerate(pairwise(ends)):
-            chosen = [i for i, column in enumerate(self.columns) if column.name in names[first:end]]
+            here = names[first:end]
+            methods = {column.method for column in ours if column.name in here}
+            chosen = [
+                i
+                for i, column in enumerate(self.columns)
+                if column.name in here or (column.group != "ours" and column.method in methods)
+            ]
             parts.append(
                 replace(
                     self,
@@ -335,6 +343,25 @@ def _ours(runs: Sequence[Results], metric: Metric) -> Iterator[_Source]:
             yield _Source(column, [run["scores"]["protocols"][protocol][metric] for run in having])
 
 
+def frames_of(run: Results) -> str:
+    """Say in what a run's probe frames differ from the protocol's.
+
+    Args:
+        run: its results.
+
+    Returns:
+        Such as ``"mode 12"`` or ``"policy ppo.zip, in colour"``; empty if in nothing. Runs of one
+        game and seed with the same words are of the same frames.
+    """
+    known = run["scores"].get("provenance", {}).get("collection", {})
+    words = [f"{name} {known[name]}" for name in ("mode", "difficulty") if name in known]
+    if known.get("policy", "random") != "random":
+        words.append(f"policy {known['policy']}")
+    words += [f"epsilon {known['epsilon']:g}"] if known.get("epsilon") else []
+    words += ["greedy"] if known.get("greedy") else []
+    return ", ".join(words + (["in colour"] if known.get("pixels") == "rgb" else []))
+
+
 def _labels(run: Results) -> str:
     """Name a run's label set with its version."""
     return f"{run['scores']['label_set']} {run['scores'].get('label_set_version', 1)}"
@@ -407,13 +434,15 @@ def _notes(runs: Sequence[Results], *, comparable: bool) -> tuple[str, ...]:
         "supervised network's own heads."
     )
     sets = sorted({_labels(run) for run in runs})
-    for labels in sets:
-        of_set = [run for run in runs if _labels(run) == labels]
-        notes += _dropped(of_set, f" (label set {labels})" if len(sets) > 1 else "")
+    kinds = sorted({(_labels(run), frames_of(run)) for run in runs})
+    for labels, frames in kinds:
+        of_kind = [run for run in runs if (_labels(run), frames_of(run)) == (labels, frames)]
+        where = [f"label set {labels}"] * (len(sets) > 1) + [frames] * bool(frames)
+        notes += _dropped(of_kind, f" ({', '.join(where)})" if where else "")
     if comparable:
         notes.append(
-            "Published: random agent; neither gives a spread. In italics: means of the paper's "
-            "per-variable numbers, which it does not print itself."
+            "Published: random agent, the game's default mode; neither gives a spread. In italics: "
+            "means of the paper's per-variable numbers, which it does not print itself."
         )
         if sets != [PUBLISHED_LABELS]:
             notes.append(
