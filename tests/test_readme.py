@@ -39,7 +39,7 @@ def test_scores_by_seed_are_those_of_the_recorded_run():
     names = {"Random-CNN": "random-cnn", "ST-DIM": "st-dim", "Supervised": "supervised"}
 
     def scores(method, protocol):
-        runs = [ROOT / f"results/pong-laptop/pong/{names[method]}/seed{k}" for k in range(3)]
+        runs = [ROOT / f"results/pong-methods/pong/{names[method]}/seed{k}" for k in range(5)]
         return [
             read_results(run)["scores"]["protocols"][protocol]["f1"]["mean_over_categories"]
             for run in runs
