@@ -1,0 +1,171 @@
+"""What was tried to make a training step cheaper without changing what it computes.
+
+    python benchmarks/attempts.py [--out results/benchmarks/attempts.json]
+
+ST-DIM's step on a batch of 64 pairs, as it is and with one thing changed at a time. Every attempt
+runs in a process of its own, since some are settings of one, and all in turn, again and again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from record import print_table, write_record
+from step import frame_pool
+from timing import in_turn
+from torch import Tensor, nn
+
+from lightning_stdim.datamodules.batches import SequenceBatch
+from lightning_stdim.methods import STDIM
+
+BATCH = 64
+LARGE_PAGES = {"THP_MEM_ALLOC_ENABLE": "1"}  # as the command line sets it
+KEEP = {
+    "MALLOC_MMAP_THRESHOLD_": "2000000000",
+    "MALLOC_TRIM_THRESHOLD_": "4000000000",
+    "MALLOC_TOP_PAD_": "100000000",
+}
+
+
+class SpaceToDepth(nn.Module):
+    """The first convolution as one of 2 x 2 on blocks of 4 x 4 pixels: the same sums."""
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        super().__init__()
+        self.convolution = convolution
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Convolve float [B, 1, 210, 160] to [B, 32, 51, 39]."""
+        rows = (frames.shape[2] - 8) // 4 * 4 + 8  # those that the strides reach
+        blocks = nn.functional.pixel_unshuffle(frames[:, :, :rows], 4)
+        weight = nn.functional.pixel_unshuffle(self.convolution.weight, 4)
+        return nn.functional.conv2d(blocks, weight, self.convolution.bias)
+
+
+def contiguous(method: STDIM) -> None:
+    encoder: Any = method.encoder
+    encoder.local_map = lambda frames: encoder.local_layers(frames.float().mul_(1 / 255))
+    encoder.to(memory_format=torch.contiguous_format)
+
+
+def space_to_depth(method: STDIM) -> None:
+    layers: Any = method.encoder.local_layers
+    layers[0] = SpaceToDepth(layers[0])
+
+
+def compiled(method: STDIM) -> None:
+    encoder: Any = method.encoder
+    encoder.local_layers.compile()  # the objective calls them, not the encoder
+    encoder.global_layers.compile()
+
+
+def no_denormals(method: STDIM) -> None:
+    torch.set_flush_denormal(True)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One change.
+
+    Attributes:
+        environment: variables of the process.
+        change: of the method.
+        autocast: compute in bfloat16 what may be.
+    """
+
+    environment: dict[str, str] = field(default_factory=lambda: LARGE_PAGES)
+    change: Callable[[STDIM], None] = lambda method: None
+    autocast: bool = False
+
+
+ATTEMPTS = {
+    "as it is": Attempt(),
+    "without large pages": Attempt({}),
+    "memory kept by the allocator": Attempt(LARGE_PAGES | KEEP),
+    "threads bound to cores": Attempt(LARGE_PAGES | {"OMP_PROC_BIND": "true"}),
+    "contiguous frames, not channels last": Attempt(change=contiguous),
+    "first convolution on blocks of pixels": Attempt(change=space_to_depth),
+    "denormal numbers to zero": Attempt(change=no_denormals),
+    "torch.compile": Attempt(change=compiled),
+    "bfloat16 autocast": Attempt(autocast=True),
+}
+
+
+def run(attempt: Attempt, steps: int) -> float:
+    """Time steps in this process."""
+    torch.manual_seed(0)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    frames = frame_pool(2 * BATCH).view(2, BATCH, 1, 210, 160).to(device)
+    batch = SequenceBatch(frames, torch.arange(BATCH, device=device))
+    method = STDIM().to(device)
+    attempt.change(method)
+    optimizer = method.configure_optimizers()
+    assert optimizer is not None
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(device.type, torch.bfloat16) if attempt.autocast else nullcontext():
+            loss = method.loss(batch)["loss"]
+        loss.backward()
+        optimizer.step()
+
+    return in_turn({"step": step}, repeats=steps, warm_up=3)["step"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--run", choices=ATTEMPTS, help="one attempt, in this process")
+    parser.add_argument("--out")
+    arguments = parser.parse_args()
+    if arguments.run:
+        print(run(ATTEMPTS[arguments.run], arguments.steps))
+        return
+    seconds: dict[str, list[float]] = {name: [] for name in ATTEMPTS}
+    failed: dict[str, str] = {}
+    for _ in range(arguments.repeats):
+        for name, attempt in ATTEMPTS.items():
+            words = [sys.executable, __file__, "--run", name, "--steps", str(arguments.steps)]
+            known = {*LARGE_PAGES, *KEEP, "OMP_PROC_BIND"}
+            environment = {key: value for key, value in os.environ.items() if key not in known}
+            done = subprocess.run(
+                words, env=environment | attempt.environment, capture_output=True, text=True
+            )
+            if done.returncode:
+                failed[name] = done.stderr.strip().splitlines()[-1]
+            else:
+                seconds[name].append(float(done.stdout.split()[-1]))
+    medians = {name: statistics.median(values) for name, values in seconds.items() if values}
+    floor = medians["as it is"]
+    headings = ("attempt", "step ms", "of the step as it is")
+    rows = [(name, f"{1e3 * m:.0f}", f"{m / floor:.2f}") for name, m in medians.items()]
+    rows += [(name, "–", f"failed: {reason}") for name, reason in failed.items()]
+    print_table(f"ST-DIM's step, medians of {arguments.repeats} processes", headings, rows)
+    write_record(
+        arguments.out,
+        {
+            "threads": torch.get_num_threads(),
+            "seconds": seconds,
+            "ratios": {name: median / floor for name, median in medians.items()},
+            "failed": failed,
+        },
+    )
+    if arguments.out:
+        lines = [headings, ("---", "---:", "---:"), *rows]
+        text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+        Path(arguments.out).with_suffix(".md").write_text(text)
+
+
+if __name__ == "__main__":
+    main()
