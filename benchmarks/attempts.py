@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from record import print_table, write_record
+from record import markdown_table, print_table, write_record
 from step import frame_pool
 from timing import in_turn
 from torch import Tensor, nn
@@ -162,9 +162,7 @@ def main() -> None:
         },
     )
     if arguments.out:
-        lines = [headings, ("---", "---:", "---:"), *rows]
-        text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-        Path(arguments.out).with_suffix(".md").write_text(text)
+        Path(arguments.out).with_suffix(".md").write_text(markdown_table(headings, rows))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ import torch
 import zstandard
 from collection import bare, collection
 from lightning import Trainer
-from record import print_table, write_record
+from record import markdown_table, print_table, write_record
 from timing import in_turn
 from torch import Tensor, nn
 
@@ -362,8 +362,7 @@ def main() -> None:
             ("stages", headings, rows),
             ("layers", layer_headings, layer_rows),
         ):
-            lines = [head, ("---", *["---:"] * (len(head) - 1)), *body]
-            text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+            text = markdown_table(head, body)
             Path(arguments.out).with_suffix(f".{name}.md").write_text(text)
 
 

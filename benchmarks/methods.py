@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 import yaml
-from record import print_table, write_record
+from record import markdown_table, print_table, write_record
 from step import frame_pool
 from timing import in_turn
 from torch import Tensor
@@ -103,9 +103,7 @@ def main() -> None:
     print_table(f"Steps on {device.type}, median of {arguments.repeats}", headings, rows)
     write_record(arguments.out, {"device": device.type, "methods": found})
     if arguments.out:  # the same for the documentation
-        lines = [headings, ("---", *4 * ("---:",)), *rows]
-        text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-        Path(arguments.out).with_suffix(".md").write_text(text)
+        Path(arguments.out).with_suffix(".md").write_text(markdown_table(headings, rows))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from statistics import fmean
 from typing import Any
 
 from probe_factors import select
-from record import write_record
+from record import markdown_table, write_record
 from torch import Tensor
 
 from lightning_stdim import load_encoder
@@ -80,10 +80,7 @@ def probe(run: Run, data_settings: dict[str, Any]) -> dict[str, Any]:
 def table(found: dict[str, list[tuple[Run, dict[str, Any]]]]) -> str:
     """Lay out a row for every method."""
     headings = ["published", "offset", "deviation", "as they are", *CHANGES, "converged"]
-    lines = [
-        f"| {' | '.join(['method', *headings])} |",
-        f"| --- |{' ---: |' * len(headings)}",
-    ]
+    rows = []
     for method in in_order(found):
         runs, records = zip(*found[method], strict=True)
         protocols = [run.results["scores"]["protocols"] for run in runs]
@@ -96,8 +93,8 @@ def table(found: dict[str, list[tuple[Run, dict[str, Any]]]]) -> str:
             *(over_seeds(record["scores"][name] for record in records) for name in CHANGES),
             over_seeds(scores["converged"] for scores in protocols),
         ]
-        lines.append(f"| {display(method)} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        rows.append([display(method), *cells])
+    return markdown_table(["method", *headings], rows)
 
 
 def over_seeds(scores: Iterable[dict[str, Any]]) -> str:

@@ -24,6 +24,12 @@ def print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str
     Console().print(table)
 
 
+def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Write the same for the documentation: names in the first column, numbers in the others."""
+    lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
 def write_record(out: str | None, measured: dict[str, Any]) -> None:
     """Write a JSON record, if a file is named."""
     if out is None:

@@ -324,11 +324,9 @@ def _collections(cells: Sequence[Cell], settings: Mapping[str, Any], root: Path)
         frames = {**usual, "mode": settings["data"].get("mode") if mode == USUAL else int(mode)}
         if "policy" in options:
             frames["policy"] = options["policy"]
-
-        def want(steps: int, seed: int, game: str = cell.game, frames: Any = frames) -> None:
-            wanted[collection_name(game, steps=steps, seed=seed, **frames)] = steps
-
-        want(settings["data"]["probe_steps"], cell.seed + PROBE_SEED_OFFSET)
+        needed = [(settings["data"]["probe_steps"], cell.seed + PROBE_SEED_OFFSET)]
         if cell.source is None and cell.method not in UNTRAINED:
-            want(int(options.get("steps", settings["data"]["steps"])), cell.seed)
+            needed.append((int(options.get("steps", settings["data"]["steps"])), cell.seed))
+        for steps, seed in needed:
+            wanted[collection_name(cell.game, steps=steps, seed=seed, **frames)] = steps
     return [steps for name, steps in wanted.items() if not (root / name).exists()]

@@ -102,7 +102,6 @@ class Axes:
 
         try:
             steps = tuple(int(part) for part in several(pretrain_steps))
-            numbers = [str(int(m)) if m.isdecimal() else m for m in several(modes)]
         except ValueError:
             raise ConfigurationError(
                 f"pretrain_steps {pretrain_steps!r}: expected numbers of frames, such as 3000,10000"
@@ -110,7 +109,7 @@ class Axes:
         return cls(
             steps,
             several(policies),
-            tuple(numbers),
+            tuple(str(int(mode)) if mode.isdecimal() else mode for mode in several(modes)),
             several(probes),
             several(classes),
             transfer,
@@ -210,9 +209,9 @@ def _probes(
             yield Cell(cell.game, cell.method, cell.seed, (*here, *options), cell)
     for other in conditions[cell.game]:
         if other != own:
-            told = (*_unusual(other, settings), *(option for option in other if option not in own))
-            options = [option for option in other if option in told]
-            yield Cell(cell.game, cell.method, cell.seed, tuple(options), cell)
+            unusual = _unusual(other, settings)
+            told = tuple(option for option in other if option in unusual or option not in own)
+            yield Cell(cell.game, cell.method, cell.seed, told, cell)
     if axes.transfer:
         for game, found in conditions.items():
             if game != cell.game:

@@ -281,7 +281,7 @@ class AtariDataModule(LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Load the frames of the stage in force once."""
-        missing = self._probe is None if self.stage == "probe" else True
+        missing = self.stage != "probe" or self._probe is None
         if self.trainer is not None and self._processes > 1:
             # A rank that has the frames already would leave the others waiting for it.
             self._together = self.trainer.strategy.reduce_boolean_decision(missing, all=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from math import prod
 from pathlib import Path
 
@@ -44,13 +45,8 @@ def share_frames(path: Path, shape: Sequence[int], trainer: Trainer) -> Tensor |
     shared = FOLDER / f"lightning-stdim-{token}-{trainer.node_rank}"
     first = trainer.local_rank == 0
     if first and prod(shape) <= SHARE * available_memory():
-        try:
+        with suppress(OSError, AttributeError, StoreError):  # some systems lack posix_fallocate
             _write(path, shape, shared)
-        except (OSError, AttributeError, StoreError):  # no posix_fallocate on some systems
-            shared.unlink(missing_ok=True)
-        except BaseException:
-            shared.unlink(missing_ok=True)
-            raise
     trainer.strategy.barrier("frames written")
     frames = None
     if shared.exists():
@@ -63,7 +59,12 @@ def share_frames(path: Path, shape: Sequence[int], trainer: Trainer) -> Tensor |
 
 
 def _write(path: Path, shape: Sequence[int], shared: Path) -> None:
-    with shared.open("xb") as file:
-        # Too little room is an error now, rather than a crash when a page of it is touched.
-        os.posix_fallocate(file.fileno(), 0, prod(shape))
-    store.read_frames(path, out=np.memmap(shared, np.uint8, "r+", shape=tuple(shape)))
+    """Write the file, or leave none."""
+    try:
+        with shared.open("xb") as file:
+            # Too little room is an error now, rather than a crash when a page of it is touched.
+            os.posix_fallocate(file.fileno(), 0, prod(shape))
+        store.read_frames(path, out=np.memmap(shared, np.uint8, "r+", shape=tuple(shape)))
+    except BaseException:
+        shared.unlink(missing_ok=True)
+        raise
