@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal
 
@@ -198,7 +199,7 @@ def probe(
         difficulty: of the game, a number; the preset's by default.
         label_set: which labels to score; the preset's by default.
         controls: also probe with shuffled labels; two fifths of the converged protocol's time.
-        preset: smoke, laptop, paper or a YAML file: data and probe settings.
+        preset: smoke, laptop, laptop-bf16, paper or a YAML file: data and probe settings.
         hidden: units of a hidden layer in the paper protocol's probes; the preset's by default,
             which is none.
         standardize: shift and scale the features for the paper protocol's probes; the preset's by
@@ -367,7 +368,7 @@ def benchmark(
             class of a method of yours, such as my_module.MyMethod; or a YAML file with options of
             fit, which is called by its stem.
         seeds: how many: 0, 1, ...
-        preset: smoke, laptop, paper or a YAML file.
+        preset: smoke, laptop, laptop-bf16, paper or a YAML file.
         out: the benchmark's directory; runs/<preset> by default.
         root: folder of the collections, which cells share.
         jobs: cells that run at the same time, with cores and GPUs divided between them.
@@ -552,8 +553,20 @@ def run(command: str, options: Sequence[str]) -> int:
     prog = f"python -m lightning_stdim {command}"
     if command == "describe":
         return describe(**_describe_arguments(options, prog))
-    status: Any = auto_cli(COMMANDS[command], args=list(options), prog=prog, exit_on_error=False)
+    chosen = COMMANDS[command]
+    words = _with_values(options, chosen)
+    status: Any = auto_cli(chosen, args=words, prog=prog, exit_on_error=False)
     return int(status)
+
+
+def _with_values(options: Sequence[str], command: Callable[..., int]) -> list[str]:
+    """Give a switch that stands alone, such as --estimate, the value that auto_cli wants."""
+    parameters = signature(command).parameters.values()
+    switches = {f"--{p.name}" for p in parameters if isinstance(p.default, bool)}
+    words = []
+    for word, following in zip(options, [*options[1:], "--"], strict=True):
+        words += [word, "true"] if word in switches and following.startswith("-") else [word]
+    return words
 
 
 def _describe_arguments(options: Sequence[str], prog: str) -> dict[str, Any]:

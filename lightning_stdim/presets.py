@@ -17,7 +17,7 @@ def preset_path(name: str) -> Path:
     """Find a preset.
 
     Args:
-        name: ``"smoke"``, ``"laptop"``, ``"paper"``, or the path of a YAML file.
+        name: ``"smoke"``, ``"laptop"``, ``"laptop-bf16"``, ``"paper"``, or the path of a YAML file.
 
     Returns:
         The path of its file.

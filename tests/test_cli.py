@@ -20,7 +20,7 @@ import lightning_stdim.lightning_cli  # noqa: F401  Lightning's logger keeps the
 from lightning_stdim.cli import main
 from lightning_stdim.datamodules.labels import annotation
 from lightning_stdim.predictions import Predictions
-from lightning_stdim.presets import FOLDER
+from lightning_stdim.presets import FOLDER, read_preset
 
 PRESETS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
@@ -118,6 +118,20 @@ def test_no_preset_leaks_into_another(preset, lr, model, capsys):
     with pytest.raises(SystemExit):
         main(["fit", "--config", config, "--model", model, "--print_config"])
     assert yaml.safe_load(capsys.readouterr().out)["model"]["init_args"]["lr"] == lr
+
+
+def test_laptop_bf16_is_laptop_in_another_precision():
+    settings = read_preset("laptop-bf16")
+    assert settings.pop("preset") == "laptop-bf16"
+    assert settings["trainer"].pop("precision") == "bf16-mixed"
+    assert settings == {k: v for k, v in read_preset("laptop").items() if k != "preset"}
+
+
+@pytest.mark.parametrize("words", [[], ["true"], ["--into", "elsewhere"]])
+def test_a_switch_needs_no_value(words, tmp_path, capsys):
+    """Whatever follows it: the command itself is reached, and finds no run in the folder."""
+    assert main(["report", str(tmp_path), "--mixed_label_sets", *words]) != 0
+    assert "no run has finished" in capsys.readouterr().err
 
 
 def test_a_configuration_of_the_users_own_stands_alone(tmp_path, capsys):

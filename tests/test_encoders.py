@@ -3,6 +3,8 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from lightning_stdim.encoders import (
@@ -15,6 +17,7 @@ from lightning_stdim.encoders import (
     resolve_encoder,
     with_channels,
 )
+from lightning_stdim.encoders.layers import BlockConv2d
 from lightning_stdim.errors import ConfigurationError, EncoderError
 
 
@@ -48,6 +51,52 @@ def test_equal_to_functional_layers(frames):
     # The flattening is channel, row, column: 64 x 9 x 6.
     expected = x.reshape(3, -1) @ weights[8].T + weights[9]
     torch.testing.assert_close(encoder(frames), expected, rtol=1e-4, atol=1e-5)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    channels=st.integers(1, 3),
+    stride=st.sampled_from([2, 3, 4]),
+    times=st.integers(1, 2),
+    height=st.integers(8, 21),
+    width=st.integers(8, 21),
+    seed=st.integers(0, 99),
+)
+def test_blocks_convolve_as_pixels_do(channels, stride, times, height, width, seed):
+    """Under autocast, of whole numbers small enough for bfloat16 to hold every one exactly."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def whole(most, *shape):
+        return torch.randint(-most, most + 1, shape, generator=generator).float()
+
+    layer = BlockConv2d(channels, 2, stride * times, stride)
+    frames = whole(1, 2, channels, height, width).requires_grad_()
+    layer.weight.data = whole(1, *layer.weight.shape)
+    layer.bias.data = whole(1, 2)
+    expected = F.conv2d(frames, layer.weight, layer.bias, stride=stride)
+    cotangent = whole(1, *expected.shape)
+    wanted = torch.autograd.grad(expected, [frames, *layer.parameters()], cotangent)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = layer(frames)
+    assert found.dtype == torch.bfloat16
+    assert torch.equal(found, expected.bfloat16())
+    gradients = torch.autograd.grad(found, [frames, *layer.parameters()], cotangent.bfloat16())
+    for mine, theirs in zip(gradients, wanted, strict=True):
+        assert torch.equal(mine.bfloat16(), theirs.bfloat16())
+    assert torch.equal(layer(frames), expected)  # in float32 nothing changes
+
+
+def test_vectors_far_from_zero_stay_apart_under_autocast(frames):
+    """bfloat16's numbers near 30 are 0.125 apart; the vectors differ by less than that."""
+    torch.manual_seed(0)
+    encoder = NatureEncoder()
+    encoder.global_layers[-1].bias.data.fill_(30.0)
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        local, vectors = encoder.feature_maps(frames)
+    assert local.dtype == torch.bfloat16
+    assert vectors.dtype == torch.float32
+    # What is left is the rounding of the convolutions' maps, not of the offset.
+    torch.testing.assert_close(vectors - 30.0, encoder(frames) - 30.0, atol=0.02, rtol=0.02)
 
 
 def test_initialisation_is_orthogonal_with_gain_sqrt_2():

@@ -23,7 +23,7 @@ from typing import Any, cast
 
 import torch
 import yaml
-from lightning import LightningModule
+from lightning import Fabric, LightningModule
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -245,7 +245,7 @@ def _training(cell: Cell, settings: Mapping[str, Any]) -> tuple[float, int]:
     options = dict(cell.options)
     steps = int(options.get("steps", settings["data"]["steps"]))
     epochs = int(options.get("max_epochs", settings["trainer"]["max_epochs"]))
-    step, forward = _times(method)
+    step, forward = _times(method, settings["trainer"].get("precision"))
     if isinstance(method, SSLMethod):
         frames, stride = steps, max(1, method.sequence_length // 2)
     else:  # supervised
@@ -272,21 +272,25 @@ def _method(name: str, settings: Mapping[str, Any]) -> LightningModule:
     return method
 
 
-def _times(method: LightningModule) -> tuple[float, float]:
+def _times(method: LightningModule, precision: Any) -> tuple[float, float]:
     """Time a training step, and a step without gradients; without the first, which allocates."""
+    autocast = Fabric(accelerator="cpu", devices=1, precision=precision).autocast
     if isinstance(method, SSLMethod):
         batch = _batch(method)
 
         def loss() -> Tensor:
-            return method.loss(batch)["loss"]
+            with autocast():
+                return method.loss(batch)["loss"]
     else:  # supervised: an encoder and little else
         frames = torch.randint(256, (64, 1, 210, 160), dtype=torch.uint8)
 
         def loss() -> Tensor:
-            vectors: Tensor = cast(torch.nn.Module, method.encoder)(frames)
+            with autocast():
+                vectors: Tensor = cast(torch.nn.Module, method.encoder)(frames)
             return vectors.square().mean()
 
-    optimizer = torch.optim.Adam(p for p in method.parameters() if p.requires_grad)
+    trainable = (p for p in method.parameters() if p.requires_grad)
+    optimizer = torch.optim.Adam(trainable, fused=True)
 
     def step() -> None:
         optimizer.zero_grad()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from lightning_stdim.encoders.base import LocalGlobalEncoder
+from lightning_stdim.encoders.layers import Float32Linear
 
 
 class ImpalaEncoder(LocalGlobalEncoder):
@@ -47,7 +48,7 @@ class ImpalaEncoder(LocalGlobalEncoder):
         block = _block(self.local_channels, last)
         _, height, width = self.shape_after(self.local_layers, block)
         self.global_layers = nn.Sequential(
-            block, nn.ReLU(), nn.Flatten(), nn.Linear(last * height * width, feature_dim)
+            block, nn.ReLU(), nn.Flatten(), Float32Linear(last * height * width, feature_dim)
         )
         self.initialize_orthogonally()
 

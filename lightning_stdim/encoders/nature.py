@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from lightning_stdim.encoders.base import LocalGlobalEncoder
+from lightning_stdim.encoders.layers import BlockConv2d, Float32Linear
 
 
 class NatureEncoder(LocalGlobalEncoder):
@@ -37,7 +38,7 @@ class NatureEncoder(LocalGlobalEncoder):
         super().__init__(in_channels, feature_dim, resize)
         self.local_channels = 128
         self.local_layers = nn.Sequential(
-            nn.Conv2d(in_channels, 32, 8, stride=4),
+            BlockConv2d(in_channels, 32, 8, stride=4),
             nn.ReLU(inplace=True),
             nn.Conv2d(32, 64, 4, stride=2),
             nn.ReLU(inplace=True),
@@ -50,6 +51,6 @@ class NatureEncoder(LocalGlobalEncoder):
             last,
             nn.ReLU(inplace=True),
             nn.Flatten(),
-            nn.Linear(channels * height * width, feature_dim),
+            Float32Linear(channels * height * width, feature_dim),
         )
         self.initialize_orthogonally()

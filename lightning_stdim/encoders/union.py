@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_stdim.encoders.base import LocalGlobalEncoder
+from lightning_stdim.encoders.layers import Float32Linear
 from lightning_stdim.encoders.nature import NatureEncoder
 from lightning_stdim.errors import ConfigurationError
 
@@ -80,8 +81,8 @@ class Atlas(nn.Module):
 
     def __init__(self, inputs: int, feature_dim: int, charts: int) -> None:
         super().__init__()
-        self.heads = nn.Linear(inputs, charts * feature_dim)
-        self.membership = nn.Linear(inputs, charts)
+        self.heads = Float32Linear(inputs, charts * feature_dim)
+        self.membership = Float32Linear(inputs, charts)
 
     def charts(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Compute all charts and their membership.

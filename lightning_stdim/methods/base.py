@@ -116,4 +116,6 @@ class SSLMethod(LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer | None:
         """Make Adam over all parameters that require a gradient; none if there are none."""
         trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        return torch.optim.Adam(trainable, lr=self.lr, eps=self.eps) if trainable else None
+        return (
+            torch.optim.Adam(trainable, lr=self.lr, eps=self.eps, fused=True) if trainable else None
+        )

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from lightning_stdim.encoders.layers import Float32Linear
 from lightning_stdim.errors import ConfigurationError
 
 
@@ -28,9 +29,9 @@ class MLP(nn.Sequential):
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise(sizes[:-1]):
             # No bias: normalisation would take it away.
-            layers += [nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs)]
+            layers += [Float32Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs)]
             layers += [nn.ReLU(inplace=True)]
-        super().__init__(*layers, nn.Linear(sizes[-2], sizes[-1]))
+        super().__init__(*layers, Float32Linear(sizes[-2], sizes[-1]))
 
     def forward(self, rows: Tensor) -> Tensor:
         """Map vectors to vectors.

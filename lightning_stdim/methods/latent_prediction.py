@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.encoders import feature_dim_of
+from lightning_stdim.encoders.layers import Float32Linear
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.methods.target import WithTarget
 from lightning_stdim.objectives import cosine_loss, gather_rows
@@ -47,9 +48,9 @@ class LatentPrediction(WithTarget):
         dim = feature_dim_of(self.encoder, self.channels)
         self.transition = nn.Sequential(
             nn.LayerNorm(dim),
-            nn.Linear(dim, 2 * dim),
+            Float32Linear(dim, 2 * dim),
             nn.ReLU(inplace=True),
-            nn.Linear(2 * dim, dim),
+            Float32Linear(2 * dim, dim),
         )
 
     def loss(self, batch: SequenceBatch) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.decoders import MirrorDecoder
 from lightning_stdim.encoders import LocalGlobalEncoder, require_local_map
+from lightning_stdim.encoders.layers import Float32Linear
 from lightning_stdim.errors import ConfigurationError, EncoderError
 from lightning_stdim.methods.base import SSLMethod
 from lightning_stdim.objectives import gaussian_kl, own_noise
@@ -56,7 +57,7 @@ class VAE(SSLMethod):
                 "VAE needs an encoder whose last layer is linear: that of "
                 f"{type(self.encoder).__name__} is {mean}"
             )
-        self.log_variance = nn.Linear(mean.in_features, mean.out_features)
+        self.log_variance = Float32Linear(mean.in_features, mean.out_features)
         self.generator: torch.Generator | None = None
 
     def on_train_epoch_start(self) -> None:

@@ -162,7 +162,7 @@ class Supervised(LightningModule):
         groups = [
             {"params": list(unit.parameters()), "name": name} for name, unit in self.units.items()
         ]
-        return torch.optim.Adam(groups, lr=self.lr, eps=self.eps)
+        return torch.optim.Adam(groups, lr=self.lr, eps=self.eps, fused=True)
 
     def configure_callbacks(self) -> list[Callback]:
         """Make early stopping and learning-rate schedule, unless the trainer has its own."""

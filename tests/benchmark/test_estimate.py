@@ -31,7 +31,7 @@ def preset(tmp_path: Path) -> str:
 @pytest.fixture
 def of(monkeypatch, tmp_path: Path, preset: str):
     """Estimates with measured times replaced: a step 1 s, one without gradients 0.1 s."""
-    monkeypatch.setattr(module, "_times", lambda method: (1.0, 0.1))
+    monkeypatch.setattr(module, "_times", lambda method, precision: (1.0, 0.1))
     monkeypatch.setattr(module, "_start_up", lambda: 5.0)
     monkeypatch.setattr(module, "_probing", lambda data, settings: 20.0)
     play = module._Play(seconds=0.01, bytes=100.0)

@@ -291,7 +291,7 @@ def compare(
         raise ConfigurationError(
             f"the results for {game} are for different label sets ({', '.join(label_sets)}), which "
             "are different tasks: keep them in different directories, or compare them all the same "
-            "with --mixed_label_sets true"
+            "with --mixed_label_sets"
         )
     comparable = mixed_label_sets or label_sets == [PUBLISHED_LABELS]
 
