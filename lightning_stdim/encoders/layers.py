@@ -31,12 +31,15 @@ class BlockConv2d(nn.Conv2d):
         kind = input.device.type
         if not torch.is_autocast_enabled(kind):
             return super().forward(input)
+        return self.over_blocks(input.to(torch.get_autocast_dtype(kind)))
+
+    def over_blocks(self, input: Tensor) -> Tensor:
+        """Do the same by the way through blocks."""
         batch, channels, height, width = input.shape
         side = self.block
         rows, columns = height // side, width // side  # the rest is not reached
         blocks = (
             input[:, :, : rows * side, : columns * side]
-            .to(torch.get_autocast_dtype(kind))
             .reshape(batch, channels, rows, side, columns, side)
             .permute(0, 2, 4, 1, 3, 5)
             .flatten(3)  # the one copy, in the order of channels last

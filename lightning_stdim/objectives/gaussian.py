@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from lightning_stdim.objectives.precision import in_float32
 
+
+@in_float32
 def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
     """Kullback-Leibler divergence of diagonal Gaussians from the standard normal distribution.
 

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_stdim.objectives.gather import own_targets
+from lightning_stdim.objectives.precision import in_float32
 
 
 def positions(local: Tensor) -> Tensor:
@@ -52,6 +53,7 @@ class GlobalLocalInfoNCE(nn.Module):
         super().__init__()
         self.predict = nn.Linear(global_dim, local_dim)
 
+    @in_float32
     def forward(self, vector: Tensor, local: Tensor) -> Tensor:
         """Compute the loss.
 
@@ -86,6 +88,7 @@ class LocalLocalInfoNCE(nn.Module):
         super().__init__()
         self.predict = nn.Linear(local_dim, local_dim)
 
+    @in_float32
     def forward(self, present: Tensor, past: Tensor) -> Tensor:
         """Compute the loss.
 
@@ -116,6 +119,7 @@ class GlobalGlobalInfoNCE(nn.Module):
         super().__init__()
         self.predict = nn.Linear(global_dim, global_dim)
 
+    @in_float32
     def forward(self, present: Tensor, past: Tensor) -> Tensor:
         """Compute the loss.
 
@@ -130,6 +134,7 @@ class GlobalGlobalInfoNCE(nn.Module):
         return _mean_cross_entropy(logits.unsqueeze(0), len(present))
 
 
+@in_float32
 def future_infonce(
     predictions: Tensor, candidates: Tensor, steps: Sequence[int]
 ) -> tuple[Tensor, Tensor]:

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightning_stdim.objectives.precision import in_float32
+
 
 class BilinearJSD(nn.Module):
     """The Jensen-Shannon estimator with a bilinear critic, at every position.
@@ -24,6 +26,7 @@ class BilinearJSD(nn.Module):
         self.weigh = nn.Linear(anchor_dim, local_dim, bias=False)
         self.bias = nn.Parameter(torch.zeros(()))
 
+    @in_float32
     def forward(self, anchors: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         """Compute the loss.
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from lightning_stdim.objectives.precision import in_float32
 
+
+@in_float32
 def variance_hinge(rows: Tensor) -> Tensor:
     """Penalise dimensions whose standard deviation over the batch is less than 1.
 
@@ -23,6 +26,7 @@ def variance_hinge(rows: Tensor) -> Tensor:
     return F.relu(1 - deviation).mean()
 
 
+@in_float32
 def covariance_penalty(rows: Tensor) -> Tensor:
     """Penalise covariance between dimensions over the batch.
 
@@ -41,6 +45,7 @@ def covariance_penalty(rows: Tensor) -> Tensor:
     return covariance.fill_diagonal_(0).square().sum() / rows.shape[1]
 
 
+@in_float32
 def cosine_loss(predictions: Tensor, targets: Tensor) -> Tensor:
     """Squared distance between the directions of predictions and targets.
 

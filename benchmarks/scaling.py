@@ -1,0 +1,128 @@
+"""Samples per second of ST-DIM over several ranks, and what gathering the negatives costs them.
+
+    python benchmarks/scaling.py [--ranks 1,2] [--out results/benchmarks/scaling.json]
+
+Every rank is a process: on a CPU with one thread, over gloo; with a GPU for each, over NCCL. Twice:
+with the same global batch, divided among the ranks, and with the same batch on every rank, where
+every sample has more negatives and scores grow with the square of the global batch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from record import markdown_table, print_table, write_record
+from step import frame_pool
+from timing import in_turn
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from lightning_stdim.datamodules.batches import SequenceBatch
+from lightning_stdim.methods import STDIM
+from lightning_stdim.objectives import gather_rows
+
+BATCH = 64
+
+
+class Loss(nn.Module):
+    """The method's loss as a forward pass, which is what DDP wraps."""
+
+    def __init__(self, method: STDIM) -> None:
+        super().__init__()
+        self.method = method
+
+    def forward(self, batch: SequenceBatch) -> torch.Tensor:
+        """Compute the loss, float []."""
+        return self.method.loss(batch)["loss"]
+
+
+def run(rank: int, world: int, batch_size: int, repeats: int, folder: str) -> None:
+    """Time steps, and gathering alone, on one of several ranks."""
+    gpus = torch.cuda.device_count() >= world
+    torch.set_num_threads(1)
+    device = torch.device("cuda", rank) if gpus else torch.device("cpu")
+    dist.init_process_group(
+        "nccl" if gpus else "gloo", f"file://{folder}/meeting", rank=rank, world_size=world
+    )
+    torch.manual_seed(0)
+    method = STDIM().to(device)
+    loss = DistributedDataParallel(Loss(method)) if world > 1 else Loss(method)
+    optimizer = method.configure_optimizers()
+    assert optimizer is not None
+    frames = frame_pool(2 * batch_size).view(2, batch_size, 1, 210, 160).to(device)
+    batch = SequenceBatch(frames, torch.arange(batch_size, device=device))
+    local = torch.randn(batch_size, 128, 11, 8, device=device, requires_grad=True)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        loss(batch).backward()
+        optimizer.step()
+
+    def gather() -> None:  # the past frames' local maps, for both terms
+        for _ in range(2):
+            gather_rows(local).sum().backward()
+
+    seconds = in_turn({"step": step, "gather": gather}, repeats=repeats, warm_up=3)
+    if rank == 0:
+        Path(folder, "seconds.json").write_text(json.dumps(seconds))
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def measure(world: int, batch_size: int, repeats: int) -> dict[str, float]:
+    """Start the ranks and wait for what the first of them measured."""
+    with tempfile.TemporaryDirectory() as folder:
+        mp.spawn(run, (world, batch_size, repeats, folder), nprocs=world)
+        found: dict[str, float] = json.loads(Path(folder, "seconds.json").read_text())
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    default = "1,2" if (os.cpu_count() or 1) < 4 else "1,2,4"
+    parser.add_argument("--ranks", default=default)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out")
+    arguments = parser.parse_args()
+    counts = [int(word) for word in arguments.ranks.split(",")]
+    cases = [
+        (name, world, size)
+        for name, share in (("one global batch", True), ("one batch per rank", False))
+        for world in counts
+        for size in (BATCH // world if share else BATCH,)
+    ]
+    best: dict[tuple[str, int], dict[str, float]] = {}
+    for _ in range(arguments.rounds):
+        for name, world, size in cases:
+            found = measure(world, size, arguments.steps)
+            known = best.setdefault((name, world), found)
+            if found["step"] < known["step"]:
+                best[name, world] = found
+    headings = ("what stays", "ranks", "samples per second", "of the first", "gathering")
+    rows, records = [], []
+    first: dict[str, float] = {}
+    for name, world, size in cases:
+        step, gather = (best[name, world][key] for key in ("step", "gather"))
+        speed = world * size / step
+        ratio = speed / first.setdefault(name, speed)
+        share = gather / step if world > 1 else 0.0
+        rows.append((name, str(world), f"{speed:.0f}", f"{ratio:.2f}", f"{share:.1%}"))
+        records.append(
+            {"case": name, "ranks": world, "per_rank": size, "step": step, "gather": gather}
+        )
+    print_table("ST-DIM over several ranks", headings, rows)
+    write_record(arguments.out, {"cases": records})
+    if arguments.out:
+        Path(arguments.out).with_suffix(".md").write_text(markdown_table(headings, rows))
+
+
+if __name__ == "__main__":
+    main()
