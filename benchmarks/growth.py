@@ -1,0 +1,132 @@
+"""How the cost of every part grows with frames and with variables.
+
+    python benchmarks/growth.py [--out results/benchmarks/growth.json]
+
+Each part at one, two and four times the size, in turn; a cost that grows as the size does has the
+ratios 2 and 4. Games are cells of their own, each with its own costs; for ranks see ``scaling.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from lightning import Trainer
+from record import markdown_table, print_table, write_record
+from torch import Tensor
+
+from lightning_stdim import AtariDataModule
+from lightning_stdim.datamodules.batches import Split
+from lightning_stdim.datamodules.collect import collect
+from lightning_stdim.encoders import resolve_encoder
+from lightning_stdim.methods import STDIM
+from lightning_stdim.probes.converged import train_converged
+from lightning_stdim.probes.evaluate import encode_splits
+from lightning_stdim.probes.features import ProbeFeatures
+from lightning_stdim.probes.paper import PaperSettings, train_paper
+
+TIMES = (1, 2, 4)
+EPOCHS = PaperSettings(max_epochs=5)  # alike for all sizes, where early stopping would not be
+
+
+def first_frames(features: ProbeFeatures, share: float) -> ProbeFeatures:
+    """Take the first frames of every split."""
+
+    def taken(parts: dict[Split, Tensor]) -> dict[Split, Tensor]:
+        return {split: part[: int(share * len(part))] for split, part in parts.items()}
+
+    return replace(
+        features,
+        features=taken(features.features),
+        labels=taken(features.labels),
+        episodes=None,
+    )
+
+
+def copies(features: ProbeFeatures, times: int) -> ProbeFeatures:
+    """Take the first variable several times: others have other numbers of values."""
+    return replace(
+        features,
+        variables=tuple(f"{features.variables[0]} {k}" for k in range(times)),
+        labels={split: part[:, :1].repeat(1, times) for split, part in features.labels.items()},
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--game", default="pong")
+    parser.add_argument("--frames", type=int, default=4000, help="of the smallest size")
+    parser.add_argument("--root", default="data", help="where collections are kept")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--out")
+    arguments = parser.parse_args()
+    game, frames, root = arguments.game, arguments.frames, arguments.root
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    module = AtariDataModule(game, probe_steps=TIMES[-1] * frames, root=root, stage="probe")
+    features = encode_splits(resolve_encoder("random"), module.probe_data(), device="cpu")
+    for size in TIMES:
+        AtariDataModule(game, steps=size * frames, root=root).prepare_data()
+
+    def collection(size: int) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            collect(game, steps=size * frames, workers=1, root=folder, progress=False)
+
+    def epoch(size: int) -> None:
+        data = AtariDataModule(game, steps=size * frames, root=root)
+        trainer = Trainer(
+            max_epochs=1,
+            accelerator="cpu",
+            limit_val_batches=0,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        trainer.fit(STDIM(), datamodule=data)
+
+    parts: dict[str, Callable[[int], object]] = {
+        "collecting, by frames": collection,
+        "an epoch of ST-DIM, by frames": epoch,
+        "paper, five epochs, by frames": lambda size: train_paper(
+            first_frames(features, size / TIMES[-1]), settings=EPOCHS
+        ),
+        "converged, by frames": lambda size: train_converged(
+            first_frames(features, size / TIMES[-1])
+        ),
+        "paper, five epochs, by variables": lambda size: train_paper(
+            copies(features, size), settings=EPOCHS
+        ),
+        "converged, by variables": lambda size: train_converged(copies(features, size)),
+    }
+    seconds: dict[str, dict[int, list[float]]] = {
+        name: {size: [] for size in TIMES} for name in parts
+    }
+    for _ in range(arguments.repeats):
+        for name, run in parts.items():
+            for size in TIMES:
+                started = time.perf_counter()
+                run(size)
+                seconds[name][size].append(time.perf_counter() - started)
+    medians = {
+        name: [statistics.median(values) for values in sizes.values()]
+        for name, sizes in seconds.items()
+    }
+    headings = ("part", "seconds", "twice the size", "four times")
+    rows = [
+        (name, f"{one:.1f}", f"{two / one:.1f}", f"{four / one:.1f}")
+        for name, (one, two, four) in medians.items()
+    ]
+    print_table(f"{game}, from {frames} frames", headings, rows)
+    write_record(arguments.out, {"game": game, "frames": frames, "seconds": seconds})
+    if arguments.out:
+        Path(arguments.out).with_suffix(".md").write_text(markdown_table(headings, rows))
+
+
+if __name__ == "__main__":
+    main()
