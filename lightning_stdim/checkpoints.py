@@ -7,10 +7,9 @@ from typing import Any
 
 from torch import nn
 
-from lightning_stdim.datamodules.pixels import Pixels
 from lightning_stdim.encoders import build_encoder
 from lightning_stdim.errors import EncoderError, StoreError
-from lightning_stdim.pretrained import load_pretrained, pretrained_pixels
+from lightning_stdim.pretrained import load_pretrained
 from lightning_stdim.torch_files import read_tensors
 
 PREFIX = "encoder."
@@ -80,22 +79,3 @@ def load_encoder(path: str | Path) -> nn.Module:
         ) from error
     encoder.pixels = described.get("pixels", "luma")
     return encoder.eval()
-
-
-def encoder_pixels(path: str | Path) -> Pixels:
-    """Tell which frames an encoder that this package wrote was trained on.
-
-    Args:
-        path: as for :func:`load_encoder`.
-
-    Returns:
-        What their pixels are.
-
-    Raises:
-        StoreError: if the file is missing or damaged.
-        EncoderError: if it is no checkpoint.
-    """
-    if Path(path).is_dir():
-        return pretrained_pixels(path)
-    pixels: Pixels = read_checkpoint(path).get("hyper_parameters", {}).get("pixels", "luma")
-    return pixels

@@ -231,7 +231,7 @@ def probe(
 
     import torch
 
-    from lightning_stdim.checkpoints import encoder_pixels
+    from lightning_stdim.checkpoints import load_encoder
     from lightning_stdim.datamodules.atari import AtariDataModule
     from lightning_stdim.devices import check_device
     from lightning_stdim.encoders import resolve_encoder
@@ -242,8 +242,10 @@ def probe(
         majority,
     )
 
+    module = None
     if encoder not in ("random", "majority") and Path(encoder).exists():
-        trained_on = encoder_pixels(encoder)
+        module = load_encoder(encoder)
+        trained_on: Any = module.pixels
         if pixels not in (None, trained_on):
             raise ConfigurationError(
                 f"{encoder} was trained on {trained_on} frames, not {pixels}: leave out --pixels"
@@ -279,8 +281,7 @@ def probe(
         raise ConfigurationError(f"preset {preset}: {error}") from error
     there = device or ("cuda" if torch.cuda.is_available() else "cpu")
     check_device(there)
-    module = None
-    if encoder != "majority":
+    if module is None and encoder != "majority":
         module = resolve_encoder(encoder, seed=seed, pixels=data.pixels)
     # A run's own name says more than best.ckpt.
     path = Path(encoder)

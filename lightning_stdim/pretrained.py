@@ -107,24 +107,6 @@ def load_pretrained(folder: str | Path) -> nn.Module:
     return encoder.eval()
 
 
-def pretrained_pixels(folder: str | Path) -> Pixels:
-    """Tell which frames an encoder that :func:`save_pretrained` wrote takes.
-
-    Args:
-        folder: its folder.
-
-    Returns:
-        What their pixels are.
-
-    Raises:
-        StoreError: a file is missing or damaged.
-    """
-    with _reading(folder):
-        config = json.loads((Path(folder) / CONFIG).read_text("utf-8"))
-        pixels: Pixels = config.get("pixels", "luma")  # as all were before there were others
-    return pixels
-
-
 @contextmanager
 def _reading(folder: str | Path) -> Iterator[None]:
     """Make one error of what can be wrong with a folder."""

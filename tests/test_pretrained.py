@@ -11,7 +11,6 @@ import yaml
 from safetensors.torch import load_file
 
 from lightning_stdim import NatureEncoder, load_encoder
-from lightning_stdim.checkpoints import encoder_pixels
 from lightning_stdim.encoders import resolve_encoder
 from lightning_stdim.errors import ConfigurationError, EncoderError, StoreError
 from lightning_stdim.pretrained import save_pretrained
@@ -69,7 +68,8 @@ def test_the_layout_of_the_hub(folder):
 def test_a_colour_encoder_says_so(folder, tmp_path):
     encoder = NatureEncoder(in_channels=6)
     save_pretrained(encoder, tmp_path / "colour", path=PATH, args={"in_channels": 6}, pixels="rgb")
-    assert (encoder_pixels(tmp_path / "colour"), encoder_pixels(folder)) == ("rgb", "luma")
+    kinds = [load_encoder(saved).pixels for saved in (tmp_path / "colour", folder)]
+    assert kinds == ["rgb", "luma"]
     text = "red, green and blue of successive frames, the newest last"
     assert json.loads((tmp_path / "colour" / "config.json").read_text())["channels"] == text
     assert text in (tmp_path / "colour" / "README.md").read_text()
