@@ -40,10 +40,11 @@ case $item in
       until_end python3 "benchmarks/$name.py" $options --out "$OUT/$name-gpu.json"
     done
     ;;
+  attempts) until_end python3 benchmarks/attempts.py --repeats 2 --out "$OUT/attempts-gpu.json" ;;
   pong) grid pong-paper --games pong --methods all --jobs 4 "$@" ;;
   games) grid games-paper --games all --methods majority,random-cnn,st-dim,supervised --jobs 4 "$@" ;;
   *)
-    echo "there is no item $item: speed, pong or games" >&2
+    echo "there is no item $item: speed, attempts, pong or games" >&2
     exit 2
     ;;
 esac
