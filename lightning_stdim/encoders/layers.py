@@ -34,7 +34,14 @@ class BlockConv2d(nn.Conv2d):
         return self.over_blocks(input.to(torch.get_autocast_dtype(kind)))
 
     def over_blocks(self, input: Tensor) -> Tensor:
-        """Do the same by the way through blocks."""
+        """Convolve by the way through blocks, in any precision.
+
+        Args:
+            input: float [B, in_channels, H, W].
+
+        Returns:
+            float [B, out_channels, H', W'].
+        """
         batch, channels, height, width = input.shape
         side = self.block
         rows, columns = height // side, width // side  # the rest is not reached
