@@ -68,17 +68,18 @@ def main() -> None:
     arguments = parser.parse_args()
     game, frames, root = arguments.game, arguments.frames, arguments.root
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    module = AtariDataModule(game, probe_steps=TIMES[-1] * frames, root=root, stage="probe")
+    probed = TIMES[-1] * frames
+    module = AtariDataModule(game, probe_steps=probed, root=root, stage="probe")
     features = encode_splits(resolve_encoder("random"), module.probe_data(), device="cpu")
     for size in TIMES:
-        AtariDataModule(game, steps=size * frames, root=root).prepare_data()
+        AtariDataModule(game, steps=size * frames, probe_steps=probed, root=root).prepare_data()
 
     def collection(size: int) -> None:
         with tempfile.TemporaryDirectory() as folder:
             collect(game, steps=size * frames, workers=1, root=folder, progress=False)
 
     def epoch(size: int) -> None:
-        data = AtariDataModule(game, steps=size * frames, root=root)
+        data = AtariDataModule(game, steps=size * frames, probe_steps=probed, root=root)
         trainer = Trainer(
             max_epochs=1,
             accelerator="cpu",
