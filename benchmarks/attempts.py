@@ -16,17 +16,16 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import torch
-from record import markdown_table, print_table, write_record
+from record import print_table, write_record, write_table
 from step import frame_pool
 from timing import in_turn
-from torch import Tensor, nn
+from torch import nn
 
 from lightning_stdim.datamodules.batches import SequenceBatch
-from lightning_stdim.encoders.layers import BlockConv2d
 from lightning_stdim.methods import STDIM
 
 BATCH = 64
@@ -44,26 +43,14 @@ def contiguous(method: STDIM) -> None:
     encoder.to(memory_format=torch.contiguous_format)
 
 
-class OnBlocks(nn.Module):
-    """The first convolution as under autocast: over blocks of pixels, the same sums."""
-
-    def __init__(self, convolution: BlockConv2d) -> None:
-        super().__init__()
-        self.convolution = convolution
-
-    def forward(self, frames: Tensor) -> Tensor:
-        """Convolve float [B, 1, 210, 160] to [B, 32, 51, 39]."""
-        return self.convolution.over_blocks(frames)
-
-
 def on_blocks(method: STDIM) -> None:
-    layers: Any = method.encoder.local_layers
-    layers[0] = OnBlocks(layers[0])
+    first: Any = method.encoder.local_layers[0]
+    first.forward = first.over_blocks
 
 
 def on_pixels(method: STDIM) -> None:
-    layers: Any = method.encoder.local_layers
-    layers[0] = nn.Conv2d(1, 32, 8, stride=4).to(memory_format=torch.channels_last)
+    first: Any = method.encoder.local_layers[0]
+    first.forward = partial(nn.Conv2d.forward, first)
 
 
 def compiled(method: STDIM) -> None:
@@ -76,6 +63,13 @@ def no_denormals(method: STDIM) -> None:
     torch.set_flush_denormal(True)
 
 
+def adam_not_fused(method: STDIM) -> None:
+    changed: Any = method
+    changed.configure_optimizers = lambda: torch.optim.Adam(
+        method.parameters(), lr=method.lr, eps=method.eps
+    )
+
+
 @dataclass(frozen=True)
 class Attempt:
     """One change.
@@ -84,13 +78,11 @@ class Attempt:
         environment: variables of the process.
         change: of the method.
         autocast: compute in bfloat16 what may be.
-        fused: the optimiser is one kernel.
     """
 
     environment: dict[str, str] = field(default_factory=lambda: LARGE_PAGES)
     change: Callable[[STDIM], None] = lambda method: None
     autocast: bool = False
-    fused: bool = True
 
 
 ATTEMPTS = {
@@ -102,7 +94,7 @@ ATTEMPTS = {
     "first convolution over blocks of pixels": Attempt(change=on_blocks),
     "denormal numbers to zero": Attempt(change=no_denormals),
     "torch.compile": Attempt(change=compiled),
-    "Adam not fused": Attempt(fused=False),
+    "Adam not fused": Attempt(change=adam_not_fused),
     "bfloat16 autocast": Attempt(autocast=True),
     "the same, first convolution over pixels": Attempt(autocast=True, change=on_pixels),
 }
@@ -116,7 +108,8 @@ def run(attempt: Attempt, steps: int) -> float:
     batch = SequenceBatch(frames, torch.arange(BATCH, device=device))
     method = STDIM().to(device)
     attempt.change(method)
-    optimizer = torch.optim.Adam(method.parameters(), lr=method.lr, fused=attempt.fused)
+    optimizer = method.configure_optimizers()
+    assert optimizer is not None
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
@@ -178,8 +171,7 @@ def main() -> None:
             "failed": failed,
         },
     )
-    if arguments.out:
-        Path(arguments.out).with_suffix(".md").write_text(markdown_table(headings, rows))
+    write_table(arguments.out, headings, rows)
 
 
 if __name__ == "__main__":

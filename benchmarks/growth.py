@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import argparse
 import logging
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 
 from lightning import Trainer
-from record import markdown_table, print_table, write_record
+from record import print_table, write_record, write_table
+from timing import in_turn
 from torch import Tensor
 
 from lightning_stdim import AtariDataModule
@@ -105,28 +104,20 @@ def main() -> None:
         ),
         "converged, by variables": lambda size: train_converged(copies(features, size)),
     }
-    seconds: dict[str, dict[int, list[float]]] = {
-        name: {size: [] for size in TIMES} for name in parts
-    }
-    for _ in range(arguments.repeats):
-        for name, run in parts.items():
-            for size in TIMES:
-                started = time.perf_counter()
-                run(size)
-                seconds[name][size].append(time.perf_counter() - started)
-    medians = {
-        name: [statistics.median(values) for values in sizes.values()]
-        for name, sizes in seconds.items()
-    }
+    medians = in_turn(
+        {f"{name}, {size}": partial(run, size) for name, run in parts.items() for size in TIMES},
+        repeats=arguments.repeats,
+        warm_up=0,
+    )
+    seconds = {name: [medians[f"{name}, {size}"] for size in TIMES] for name in parts}
     headings = ("part", "seconds", "twice the size", "four times")
     rows = [
         (name, f"{one:.1f}", f"{two / one:.1f}", f"{four / one:.1f}")
-        for name, (one, two, four) in medians.items()
+        for name, (one, two, four) in seconds.items()
     ]
     print_table(f"{game}, from {frames} frames", headings, rows)
     write_record(arguments.out, {"game": game, "frames": frames, "seconds": seconds})
-    if arguments.out:
-        Path(arguments.out).with_suffix(".md").write_text(markdown_table(headings, rows))
+    write_table(arguments.out, headings, rows)
 
 
 if __name__ == "__main__":

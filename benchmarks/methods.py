@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import argparse
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
-from record import markdown_table, print_table, write_record
+from record import print_table, write_record, write_table
 from step import frame_pool
 from timing import in_turn
 from torch import Tensor
@@ -102,8 +101,7 @@ def main() -> None:
     ]
     print_table(f"Steps on {device.type}, median of {arguments.repeats}", headings, rows)
     write_record(arguments.out, {"device": device.type, "methods": found})
-    if arguments.out:  # the same for the documentation
-        Path(arguments.out).with_suffix(".md").write_text(markdown_table(headings, rows))
+    write_table(arguments.out, headings, rows)
 
 
 if __name__ == "__main__":

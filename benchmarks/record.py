@@ -30,6 +30,12 @@ def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> st
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def write_table(out: str | None, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write it beside the JSON record, if a file is named for that."""
+    if out is not None:
+        Path(out).with_suffix(".md").write_text(markdown_table(headings, rows), "utf-8")
+
+
 def write_record(out: str | None, measured: dict[str, Any]) -> None:
     """Write a JSON record, if a file is named."""
     if out is None:

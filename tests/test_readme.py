@@ -40,16 +40,18 @@ def test_tables_of_the_games_are_made_from_their_records(monkeypatch):
         assert table == getattr(study, f"{name}_table")(records)
 
 
+def f1_by_seed(grid, method, protocol, *, seeds):
+    runs = [ROOT / f"results/{grid}/pong/{method}/seed{k}" for k in range(seeds)]
+    scores = [read_results(run)["scores"]["protocols"][protocol] for run in runs]
+    return [score["f1"]["mean_over_categories"] for score in scores]
+
+
 def test_scores_by_seed_are_those_of_the_recorded_run():
     """The two tables of docs/probe-protocols.md that are about the order of the methods."""
     names = {"Random-CNN": "random-cnn", "ST-DIM": "st-dim", "Supervised": "supervised"}
 
     def scores(method, protocol):
-        runs = [ROOT / f"results/pong-methods/pong/{names[method]}/seed{k}" for k in range(5)]
-        return [
-            read_results(run)["scores"]["protocols"][protocol]["f1"]["mean_over_categories"]
-            for run in runs
-        ]
+        return f1_by_seed("pong-methods", names[method], protocol, seeds=5)
 
     def row(name, cell):
         return f"| {name} | " + " | ".join(cell(p) for p in ("paper", "converged")) + " |"
@@ -82,12 +84,7 @@ def test_scores_in_bfloat16_are_those_of_the_recorded_runs():
     for method, name in (("st-dim", "ST-DIM"), ("supervised", "Supervised")):
         for protocol in ("paper", "converged"):
             wide, narrow = (
-                [
-                    read_results(ROOT / f"results/{grid}/pong/{method}/seed{k}")["scores"][
-                        "protocols"
-                    ][protocol]["f1"]["mean_over_categories"]
-                    for k in range(3)
-                ]
+                f1_by_seed(grid, method, protocol, seeds=3)
                 for grid in ("pong-methods", "pong-bf16")
             )
             found = estimate([b - a for a, b in zip(wide, narrow, strict=True)])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from lightning_stdim.precision import in_float32
+
 
 class BlockConv2d(nn.Conv2d):
     """A convolution without padding whose stride divides its kernel's size, such as 8 x 8 / 4.
@@ -24,7 +26,6 @@ class BlockConv2d(nn.Conv2d):
 
     def __init__(self, in_channels: int, out_channels: int, size: int, stride: int) -> None:
         super().__init__(in_channels, out_channels, size, stride=stride)
-        self.block = stride
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve float [B, in_channels, H, W] to float [B, out_channels, H', W']."""
@@ -43,7 +44,7 @@ class BlockConv2d(nn.Conv2d):
             float [B, out_channels, H', W'].
         """
         batch, channels, height, width = input.shape
-        side = self.block
+        side = self.stride[0]
         rows, columns = height // side, width // side  # the rest is not reached
         blocks = (
             input[:, :, : rows * side, : columns * side]
@@ -63,10 +64,7 @@ class Float32Linear(nn.Linear):
     are 0.125 apart, so that it would hardly tell two vectors from each other.
     """
 
+    @in_float32
     def forward(self, input: Tensor) -> Tensor:
-        """Map float [N, inputs] to float32 [N, outputs]."""
-        kind = input.device.type
-        if not torch.is_autocast_enabled(kind):
-            return super().forward(input)
-        with torch.autocast(kind, enabled=False):
-            return super().forward(input.float())
+        """Map float [N, inputs] to float [N, outputs]."""
+        return super().forward(input)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lightning_stdim.objectives.precision import in_float32
+from lightning_stdim.precision import in_float32
 
 
 @in_float32

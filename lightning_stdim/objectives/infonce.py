@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_stdim.objectives.gather import own_targets
-from lightning_stdim.objectives.precision import in_float32
+from lightning_stdim.precision import in_float32
 
 
 def positions(local: Tensor) -> Tensor:

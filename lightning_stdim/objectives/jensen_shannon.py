@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_stdim.objectives.precision import in_float32
+from lightning_stdim.precision import in_float32
 
 
 class BilinearJSD(nn.Module):

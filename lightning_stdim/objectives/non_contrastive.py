@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightning_stdim.objectives.precision import in_float32
+from lightning_stdim.precision import in_float32
 
 
 @in_float32

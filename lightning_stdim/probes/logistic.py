@@ -83,7 +83,7 @@ class Logistic:
             p = logits.softmax(1)
             # The largest probability is at least 1/K: its logarithm is safe, that of p[y] is not.
             loss += (highest - true - p.amax(1).log()).sum(dtype=torch.float64)
-            # Below float32's normal numbers a product takes a hundred times longer.
+            # Products of what is below float32's normal numbers take several times as long.
             nn.functional.threshold(p, NOTHING, 0.0, inplace=True)
             p.scatter_add_(1, y, p.new_full((1, 1), -1.0).expand_as(y))
             gradient.addmm_(z.T, p)

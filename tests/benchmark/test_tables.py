@@ -159,7 +159,7 @@ def test_different_labels_are_compared_only_when_asked_for(make_result, other, n
         of_labels(make_result, *other, values=(0.1, 0.1, 0.1)),
         make_result(values=(0.3, 0.3, 0.3)),  # without a version: from before there were any
     ]
-    with pytest.raises(ConfigurationError, match=f"pong .* {named}.* --mixed_label_sets"):
+    with pytest.raises(ConfigurationError, match=f"pong .* {named}.* --mixed_label_sets$"):
         compare(results, game="pong", metric="f1")
     table = compare(results, game="pong", metric="f1", mixed_label_sets=True)
     name = " ".join(map(str, other))

@@ -20,46 +20,42 @@ def projected():
 
 
 CASES = {
-    "global-local": lambda: objectives.GlobalLocalInfoNCE(D, C)(
-        far_from_zero(B, D), far_from_zero(B, M, C)
+    "global-local": lambda x: objectives.GlobalLocalInfoNCE(D, C)(x(B, D), x(B, M, C)),
+    "local-local": lambda x: objectives.LocalLocalInfoNCE(C)(x(B, M, C), x(B, M, C).flip(1)),
+    "global-global": lambda x: objectives.GlobalGlobalInfoNCE(D)(x(B, D), x(B, D)),
+    "future": lambda x: objectives.future_infonce(x(B, T, 2, D), x(B, T, D), [1, 2])[0],
+    "jensen-shannon": lambda x: objectives.BilinearJSD(D, C)(
+        x(B, 1, D), x(B, M, C), x(B, M, C).flip(0)
     ),
-    "local-local": lambda: objectives.LocalLocalInfoNCE(C)(
-        far_from_zero(B, M, C), far_from_zero(B, M, C).flip(1)
-    ),
-    "global-global": lambda: objectives.GlobalGlobalInfoNCE(D)(
-        far_from_zero(B, D), far_from_zero(B, D)
-    ),
-    "future": lambda: objectives.future_infonce(
-        far_from_zero(B, T, 2, D), far_from_zero(B, T, D), [1, 2]
-    )[0],
-    "jensen-shannon": lambda: objectives.BilinearJSD(D, C)(
-        far_from_zero(B, 1, D), far_from_zero(B, M, C), far_from_zero(B, M, C).flip(0)
-    ),
-    "variance": lambda: objectives.variance_hinge(far_from_zero(B, D)),
-    "covariance": lambda: objectives.covariance_penalty(far_from_zero(B, D)),
-    "cosine": lambda: objectives.cosine_loss(far_from_zero(B, D), far_from_zero(B, D).flip(0)),
-    "gaussian": lambda: objectives.gaussian_kl(far_from_zero(B, D) - 30, far_from_zero(B, D) - 30),
-    "projector": lambda: projected()(far_from_zero(B, D)),
+    "variance": lambda x: objectives.variance_hinge(x(B, D)),
+    "covariance": lambda x: objectives.covariance_penalty(x(B, D)),
+    "cosine": lambda x: objectives.cosine_loss(x(B, D), x(B, D).flip(0)),
+    "gaussian": lambda x: objectives.gaussian_kl(x(B, D) - 30, x(B, D) - 30),
+    "projector": lambda x: projected()(x(B, D)),
 }
+
+
+def of(name, features, *, autocast):
+    torch.manual_seed(0)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        return CASES[name](features)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_no_loss_is_rounded_to_bfloat16(name):
-    torch.manual_seed(0)
-    expected = CASES[name]()
-    torch.manual_seed(0)
-    with torch.autocast("cpu", torch.bfloat16):
-        found = CASES[name]()
+    found = of(name, far_from_zero, autocast=True)
     assert found.dtype == torch.float32
-    assert torch.equal(found, expected)
+    assert torch.equal(found, of(name, far_from_zero, autocast=False))
 
 
-def test_what_bfloat16_features_cost_is_their_own_rounding():
+@pytest.mark.parametrize("name", CASES)
+def test_what_bfloat16_features_cost_is_their_own_rounding(name):
     """As the encoder's maps come under autocast; the objective itself rounds no further."""
-    torch.manual_seed(0)
-    loss = objectives.LocalLocalInfoNCE(C)
-    maps = [far_from_zero(B, M, C).bfloat16() for _ in range(2)]
-    expected = loss(*(m.float() for m in maps))
-    with torch.autocast("cpu", torch.bfloat16):
-        found = loss(*maps)
+
+    def rounded(*shape):
+        return far_from_zero(*shape).bfloat16()
+
+    found = of(name, rounded, autocast=True)
+    assert found.dtype == torch.float32
+    expected = of(name, lambda *shape: rounded(*shape).float(), autocast=False)
     assert torch.equal(found, expected)

@@ -1,4 +1,4 @@
-"""Objectives keep to float32."""
+"""What keeps to float32 under autocast."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def in_float32(objective: Callable[P, T]) -> Callable[P, T]:
-    """Compute an objective in float32 under autocast, too; without autocast nothing changes.
+def in_float32(compute: Callable[P, T]) -> Callable[P, T]:
+    """Compute something in float32 under autocast, too; without autocast nothing changes.
 
-    Features of successive frames differ by little: in bfloat16 their scores' rounding is as large
-    as the differences between them, and ST-DIM on Pong diverges within two epochs.
+    Such as objectives: features of successive frames differ by little, in bfloat16 their scores'
+    rounding is as large as the differences between them, and ST-DIM on Pong diverges within two
+    epochs.
 
     Args:
-        objective: a function or method with a tensor among its positional arguments.
+        compute: a function or method with a tensor among its positional arguments.
 
     Returns:
         The same, but for its precision.
     """
 
-    @wraps(objective)
+    @wraps(compute)
     def computed(*args: P.args, **kwargs: P.kwargs) -> T:
         kind = next(value.device.type for value in args if isinstance(value, Tensor))
         if not torch.is_autocast_enabled(kind):
-            return objective(*args, **kwargs)
+            return compute(*args, **kwargs)
         wide: Any = tuple(
             value.float() if isinstance(value, Tensor) and value.is_floating_point() else value
             for value in args
         )
         with torch.autocast(kind, enabled=False):
-            return objective(*wide, **kwargs)
+            return compute(*wide, **kwargs)
 
     return computed
