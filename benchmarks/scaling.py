@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from record import markdown_table, print_table, write_record
+from record import print_table, write_record, write_table
 from step import frame_pool
 from timing import in_turn
 from torch import nn
@@ -65,9 +65,8 @@ def run(rank: int, world: int, batch_size: int, repeats: int, folder: str) -> No
         loss(batch).backward()
         optimizer.step()
 
-    def gather() -> None:  # the past frames' local maps, for both terms
-        for _ in range(2):
-            gather_rows(local).sum().backward()
+    def gather() -> None:  # the past frames' local maps, once for both terms
+        gather_rows(local).sum().backward()
 
     seconds = in_turn({"step": step, "gather": gather}, repeats=repeats, warm_up=3)
     if rank == 0:
@@ -120,8 +119,7 @@ def main() -> None:
         )
     print_table("ST-DIM over several ranks", headings, rows)
     write_record(arguments.out, {"cases": records})
-    if arguments.out:
-        Path(arguments.out).with_suffix(".md").write_text(markdown_table(headings, rows))
+    write_table(arguments.out, headings, rows)
 
 
 if __name__ == "__main__":
