@@ -21,11 +21,10 @@ from typing import Any
 
 import torch
 from record import print_table, write_record, write_table
-from step import frame_pool
 from timing import in_turn
-from torch import nn
+from torch import Tensor, nn
+from workload import pairs, training_step
 
-from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.methods import STDIM
 
 BATCH = 64
@@ -53,10 +52,9 @@ def on_pixels(method: STDIM) -> None:
     first.forward = partial(nn.Conv2d.forward, first)
 
 
-def compiled(method: STDIM) -> None:
-    encoder: Any = method.encoder
-    encoder.local_layers.compile()  # the objective calls them, not the encoder
-    encoder.global_layers.compile()
+def compiled(method: STDIM, **how: str) -> None:
+    changed: Any = method
+    changed.loss = torch.compile(method.loss, **how)  # type: ignore[call-overload]
 
 
 def no_denormals(method: STDIM) -> None:
@@ -95,30 +93,35 @@ ATTEMPTS = {
     "denormal numbers to zero": Attempt(change=no_denormals),
     "torch.compile": Attempt(change=compiled),
     "Adam not fused": Attempt(change=adam_not_fused),
-    "bfloat16 autocast": Attempt(autocast=True),
-    "the same, first convolution over pixels": Attempt(autocast=True, change=on_pixels),
+    "bfloat16": Attempt(autocast=True),
+    "bfloat16, first convolution over pixels": Attempt(autocast=True, change=on_pixels),
+    "bfloat16, torch.compile": Attempt(autocast=True, change=compiled),
 }
+if torch.cuda.is_available():
+    graphs = partial(compiled, backend="cudagraphs")
+    both = partial(compiled, mode="reduce-overhead")
+    ATTEMPTS |= {
+        "CUDA graphs": Attempt(change=graphs),
+        "torch.compile and CUDA graphs": Attempt(change=both),
+        "bfloat16, CUDA graphs": Attempt(autocast=True, change=graphs),
+        "bfloat16, torch.compile and CUDA graphs": Attempt(autocast=True, change=both),
+    }
 
 
 def run(attempt: Attempt, steps: int) -> float:
     """Time steps in this process."""
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    frames = frame_pool(2 * BATCH).view(2, BATCH, 1, 210, 160).to(device)
-    batch = SequenceBatch(frames, torch.arange(BATCH, device=device))
+    batch = pairs(BATCH, device)
     method = STDIM().to(device)
     attempt.change(method)
-    optimizer = method.configure_optimizers()
-    assert optimizer is not None
+    precision = torch.autocast(device.type, torch.bfloat16) if attempt.autocast else nullcontext()
 
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(device.type, torch.bfloat16) if attempt.autocast else nullcontext():
-            loss = method.loss(batch)["loss"]
-        loss.backward()
-        optimizer.step()
+    def loss() -> Tensor:
+        with precision:
+            return method.loss(batch)["loss"]
 
-    return in_turn({"step": step}, repeats=steps, warm_up=3)["step"]
+    return in_turn({"step": training_step(method, loss)}, repeats=steps, warm_up=3)["step"]
 
 
 def main() -> None:

@@ -27,6 +27,7 @@ from lightning import Trainer
 from record import markdown_table, print_table, write_record
 from timing import in_turn
 from torch import Tensor, nn
+from workload import encoder_passes, training_step
 
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.atari import AtariDataModule
@@ -155,21 +156,13 @@ def training(module: AtariDataModule, device: torch.device, repeats: int) -> Ite
     batch = gathered()
     frames = batch.frames.flatten(0, 1)
     copy = torch.empty_like(frames)
-    optimizer = method.configure_optimizers()
-    assert optimizer is not None
-
-    def alone() -> None:
-        method.encoder.zero_grad(set_to_none=True)
-        method.encoder(frames).square().mean().backward()
-
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        method.loss(gathered())["loss"].backward()
-        optimizer.step()
-
     fast = in_turn({"copy": lambda: copy.copy_(frames), "gather": gathered}, repeats=10 * repeats)
     yield Stage("gather a batch", "copy in memory", fast["gather"], fast["copy"])
-    slow = in_turn({"encoder": alone, "step": step}, repeats=repeats)
+    variants = {
+        "encoder": encoder_passes(method.encoder, frames),
+        "step": training_step(method, lambda: method.loss(gathered())["loss"]),
+    }
+    slow = in_turn(variants, repeats=repeats)
     yield Stage("ST-DIM's step", "encoder, both passes", slow["step"], slow["encoder"])
     # Of an epoch, starting and ending included; it is long, so once.
     epoch = in_turn(

@@ -40,11 +40,13 @@ case $item in
       until_end python3 "benchmarks/$name.py" $options --out "$OUT/$name-gpu.json"
     done
     ;;
+  trainings) until_end python3 benchmarks/trainings.py --out "$OUT/trainings-gpu.json" ;;
   attempts) until_end python3 benchmarks/attempts.py --repeats 2 --out "$OUT/attempts-gpu.json" ;;
+  packing) until_end python3 benchmarks/packing.py --bf16 --runs 1,2,4,8 --out "$OUT/packing-gpu.json" ;;
   pong) grid pong-paper --games pong --methods all --jobs 4 "$@" ;;
   games) grid games-paper --games all --methods majority,random-cnn,st-dim,supervised --jobs 4 "$@" ;;
   *)
-    echo "there is no item $item: speed, attempts, pong or games" >&2
+    echo "there is no item $item: speed, trainings, attempts, packing, pong or games" >&2
     exit 2
     ;;
 esac

@@ -18,9 +18,9 @@ from typing import Any
 import torch
 import yaml
 from record import print_table, write_record, write_table
-from step import frame_pool
 from timing import in_turn
 from torch import Tensor
+from workload import encoder_passes, frame_pool, training_step
 
 from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.methods import SSLMethod
@@ -54,20 +54,11 @@ def measure(method: SSLMethod, pool: Tensor, repeats: int) -> dict[str, Any]:
     frames = batch.frames.flatten(0, 1)
     if batch.others is not None:
         frames = torch.cat([frames, batch.others])
-    optimizer = method.configure_optimizers()
-    assert optimizer is not None
-
-    def alone() -> None:
-        method.encoder.zero_grad(set_to_none=True)
-        method.encoder(frames).square().mean().backward()
-
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        method.loss(batch)["loss"].backward()
-        optimizer.step()
-        method.on_before_zero_grad(optimizer)  # where target networks follow
-
-    medians = in_turn({"encoder": alone, "step": step}, repeats=repeats)
+    variants = {
+        "encoder": encoder_passes(method.encoder, frames),
+        "step": training_step(method, lambda: method.loss(batch)["loss"]),
+    }
+    medians = in_turn(variants, repeats=repeats)
     return {
         "frames": len(frames),
         "sequence_length": method.sequence_length,

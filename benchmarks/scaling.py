@@ -19,10 +19,10 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from record import print_table, write_record, write_table
-from step import frame_pool
 from timing import in_turn
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+from workload import pairs, training_step
 
 from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.methods import STDIM
@@ -54,20 +54,13 @@ def run(rank: int, world: int, batch_size: int, repeats: int, folder: str) -> No
     torch.manual_seed(0)
     method = STDIM().to(device)
     loss = DistributedDataParallel(Loss(method)) if world > 1 else Loss(method)
-    optimizer = method.configure_optimizers()
-    assert optimizer is not None
-    frames = frame_pool(2 * batch_size).view(2, batch_size, 1, 210, 160).to(device)
-    batch = SequenceBatch(frames, torch.arange(batch_size, device=device))
+    batch = pairs(batch_size, device)
     local = torch.randn(batch_size, 128, 11, 8, device=device, requires_grad=True)
-
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        loss(batch).backward()
-        optimizer.step()
 
     def gather() -> None:  # the past frames' local maps, once for both terms
         gather_rows(local).sum().backward()
 
+    step = training_step(method, lambda: loss(batch))
     seconds = in_turn({"step": step, "gather": gather}, repeats=repeats, warm_up=3)
     if rank == 0:
         Path(folder, "seconds.json").write_text(json.dumps(seconds))

@@ -16,27 +16,13 @@ from collections.abc import Callable
 import torch
 from record import print_table, write_record
 from timing import in_turn
+from workload import encoder_passes, frame_pool, training_step
 
 from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.encoders import NatureEncoder
 from lightning_stdim.methods import STDIM
 
 BATCH = 64
-
-
-def frame_pool(count: int) -> torch.Tensor:
-    """Make uint8 frames, mostly background, like a game's."""
-    generator = torch.Generator().manual_seed(0)
-    background = torch.randint(0, 256, (210, 160), generator=generator, dtype=torch.uint8)
-    frames = background.repeat(count, 1, 1)
-    for frame, row, column in zip(
-        frames,
-        torch.randint(0, 200, (count,), generator=generator),
-        torch.randint(0, 150, (count,), generator=generator),
-        strict=True,
-    ):
-        frame[row : row + 8, column : column + 4] = 236
-    return frames
 
 
 def main() -> None:
@@ -63,28 +49,11 @@ def main() -> None:
     contiguous = Contiguous().to(device, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     fixed = batch().frames.flatten(0, 1)
     method = STDIM().to(device)
-    optimizer = method.configure_optimizers()
-
-    def alone(encoder: NatureEncoder) -> Callable[[], None]:
-        def run() -> None:
-            encoder.zero_grad(set_to_none=True)
-            encoder(fixed).square().mean().backward()
-
-        return run
-
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        method.loss(batch())["loss"].backward()
-        optimizer.step()
-
-    def gather() -> None:
-        batch()
-
-    variants: dict[str, Callable[[], None]] = {
-        "encoder, channels last": alone(channels_last),
-        "encoder, contiguous": alone(contiguous),
-        "ST-DIM training step": step,
-        "gathering the frames": gather,
+    variants: dict[str, Callable[[], object]] = {
+        "encoder, channels last": encoder_passes(channels_last, fixed),
+        "encoder, contiguous": encoder_passes(contiguous, fixed),
+        "ST-DIM training step": training_step(method, lambda: method.loss(batch())["loss"]),
+        "gathering the frames": batch,
     }
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     medians = in_turn(variants, repeats=arguments.repeats, warm_up=3)
