@@ -90,22 +90,26 @@ class MaximumOfScreens:
         self.luma: NDArray[np.uint8] = planes[0]
         self.frame = self.luma if pixels == "luma" else planes[1:]
         self.changed = WORDS
-        self._words = self.screens.reshape(2, -1).view(np.uint64)
-        self._seen = np.zeros_like(self._words)
-        self._differs = np.empty(self._words.shape, np.bool_)
+        # Each screen by itself: for so few words two calls are quicker than one over both.
+        self._words = tuple(self.screens.reshape(2, -1).view(np.uint64))
+        self._seen = tuple(np.zeros((2, len(WORDS)), np.uint64))
+        self._differs = tuple(np.empty((2, len(WORDS)), np.bool_))
+        self._pairs = np.empty((210 * 160, 2), "u1")  # of the lower byte first, then of the higher
         plane_words = planes.reshape(len(tables), -1).view(np.uint64)
         self._looked_up = list(zip(tables, plane_words, strict=True))
 
     def update(self) -> None:
         """Set `frame` and `luma` from `screens`."""
         # Every step waits for this: nothing large is allocated, and nothing whole is copied.
-        words, seen, differs = self._words, self._seen, self._differs
-        np.not_equal(words, seen, out=differs)
-        np.logical_or(differs[0], differs[1], out=differs[0])
-        self.changed = changed = differs[0].nonzero()[0]
-        first, second = words[0].take(changed), words[1].take(changed)  # [k] each
-        pairs = np.left_shift(first.view(np.uint8), 8, dtype=np.uint16)  # [8 k]
-        pairs += second.view(np.uint8)
+        (a, b), (seen_a, seen_b), (differs, differs_b) = self._words, self._seen, self._differs
+        np.not_equal(a, seen_a, out=differs)
+        np.not_equal(b, seen_b, out=differs_b)
+        np.logical_or(differs, differs_b, out=differs)
+        self.changed = changed = differs.nonzero()[0]
+        now_a, now_b = a.take(changed), b.take(changed)  # [k] each
+        pairs = self._pairs[: 8 * len(changed)]
+        pairs[:, 1], pairs[:, 0] = now_a.view(np.uint8), now_b.view(np.uint8)
+        entries = pairs.view("<u2").ravel()  # [8 k], 256 * a + b
         for table, plane in self._looked_up:
-            plane[changed] = table.take(pairs).view(np.uint64)
-        seen[0, changed], seen[1, changed] = first, second
+            plane[changed] = table.take(entries).view(np.uint64)
+        seen_a[changed], seen_b[changed] = now_a, now_b
