@@ -107,17 +107,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", default="0,1,2", help="separated by commas")
     parser.add_argument("--probe-steps", type=int, default=15_000)
     parser.add_argument("--root", default="data")
     arguments = parser.parse_args()
     data_settings = {"probe_steps": arguments.probe_steps, "root": arguments.root}
+    seeds = [int(word) for word in arguments.seeds.split(",")]
     found: dict[str, list[tuple[Run, dict[str, Any]]]] = {}
     runs = [run for run in read_record(arguments.runs).runs if run.name != "majority"]
     for run in sorted(runs, key=lambda run: (run.results["seed"], run.name)):
         seed = run.results["seed"]
         path = arguments.out / f"{run.name}-seed{seed}.json"
-        if seed >= arguments.seeds:
+        if seed not in seeds:
             continue
         if not path.exists():
             print(f"{run.name}, seed {seed}", flush=True)
