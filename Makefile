@@ -22,7 +22,7 @@ ONE_THREAD := OMP_NUM_THREADS=1
 # Not ".": it has links to two of the packages.
 CODE := lightning_stdim tests benchmarks
 # Of those in benchmarks/ the ones that take minutes, other packages or other results' encoders.
-STUDIES := record timing workload attempts trainings emulator_2019 probe_factors probe_scale envpool_backend faults memory_collect games coverage positions
+STUDIES := record timing workload attempts trainings emulator_2019 probe_factors probe_scale probe_strengths envpool_backend faults memory_collect games coverage positions
 SCRIPTS := $(filter-out $(STUDIES:%=benchmarks/%.py),$(wildcard benchmarks/*.py))
 
 .DEFAULT_GOAL := help

@@ -89,8 +89,12 @@ def train_converged(
     Returns:
         The predictions for the test split, int64 [n, V], and, as plain data, for each variable
         the chosen strength, the validation accuracy and log loss (None if no validation label
-        occurs in training) there, the objective's value, the number of its evaluations over all
-        strengths, and whether weaker strengths were left to try.
+        occurs in training) there, the objective's value, its estimated relative distance to the
+        minimum, the number of its evaluations over all strengths, and whether weaker strengths
+        were left to try. The distance is an estimate from the gradient and the last steps. At
+        the weakest strength, 1e-6, it can be a hundred times too small: 1e-5 told where a Newton
+        method found 1.7e-3 (``player_y`` of one ST-DIM global-local encoder, whose test F1 moved
+        by 0.003).
     """
     settings = settings or ConvergedSettings()
     features = _principal(data, getattr(torch, settings.dtype))

@@ -146,8 +146,9 @@ class Optimum(NamedTuple):
     Attributes:
         weights: float [J, K].
         value: the objective.
-        gap: the estimated distance of the objective to its minimum; infinite if rounding ended the
-            search within its first steps.
+        gap: the estimated distance of the objective to its minimum, which can be far too small
+            where there is next to no regularisation; infinite if rounding ended the search within
+            its first steps.
         evaluations: of the objective.
     """
 
