@@ -21,7 +21,8 @@ ONE_THREAD := OMP_NUM_THREADS=1
 
 # Not ".": it has links to two of the packages.
 CODE := lightning_stdim tests benchmarks
-# Of those in benchmarks/ the ones that take minutes, other packages or other results' encoders.
+# Of those in benchmarks/ what others import, and what takes many minutes, other packages, other
+# results' encoders or a GPU.
 STUDIES := record timing workload attempts trainings emulator_2019 probe_factors probe_scale probe_strengths envpool_backend faults memory_collect games coverage positions
 SCRIPTS := $(filter-out $(STUDIES:%=benchmarks/%.py),$(wildcard benchmarks/*.py))
 

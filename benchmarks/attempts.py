@@ -124,6 +124,37 @@ def run(attempt: Attempt, steps: int) -> float:
     return in_turn({"step": training_step(method, loss)}, repeats=steps, warm_up=3)["step"]
 
 
+def report(out: str | None, seconds: dict[str, list[float]], failed: dict[str, str]) -> None:
+    """Print and write what has been measured so far."""
+    # Against the step as it is in the same round: the machine's speed changes between rounds.
+    ratios = {
+        name: sorted(x / y for x, y in zip(values, seconds["as it is"], strict=True))
+        for name, values in seconds.items()
+        if name not in failed
+    }
+    headings = ("attempt", "step ms", "of the step as it is", "lowest", "highest")
+    rows = [
+        (
+            name,
+            f"{1e3 * statistics.median(seconds[name]):.0f}",
+            *(f"{r:.2f}" for r in (statistics.median(found), found[0], found[-1])),
+        )
+        for name, found in ratios.items()
+    ]
+    rows += [(name, f"failed: {reason}", "–", "–", "–") for name, reason in failed.items()]
+    print_table(f"ST-DIM's step, medians of {len(seconds['as it is'])} rounds", headings, rows)
+    write_record(
+        out,
+        {
+            "threads": torch.get_num_threads(),
+            "seconds": seconds,
+            "ratios": {name: statistics.median(found) for name, found in ratios.items()},
+            "failed": failed,
+        },
+    )
+    write_table(out, headings, rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=3)
@@ -145,36 +176,11 @@ def main() -> None:
                 words, env=environment | attempt.environment, capture_output=True, text=True
             )
             if done.returncode:
-                failed[name] = done.stderr.strip().splitlines()[-1]
+                said = done.stderr.strip() or f"status {done.returncode}"
+                failed[name] = said.splitlines()[-1]
             else:
                 seconds[name].append(float(done.stdout.split()[-1]))
-    # Against the step as it is in the same round: the machine's speed changes between rounds.
-    ratios = {
-        name: sorted(x / y for x, y in zip(values, seconds["as it is"], strict=True))
-        for name, values in seconds.items()
-        if name not in failed
-    }
-    headings = ("attempt", "step ms", "of the step as it is", "lowest", "highest")
-    rows = [
-        (
-            name,
-            f"{1e3 * statistics.median(seconds[name]):.0f}",
-            *(f"{r:.2f}" for r in (statistics.median(found), found[0], found[-1])),
-        )
-        for name, found in ratios.items()
-    ]
-    rows += [(name, f"failed: {reason}", "–", "–", "–") for name, reason in failed.items()]
-    print_table(f"ST-DIM's step, medians of {arguments.repeats} rounds", headings, rows)
-    write_record(
-        arguments.out,
-        {
-            "threads": torch.get_num_threads(),
-            "seconds": seconds,
-            "ratios": {name: statistics.median(found) for name, found in ratios.items()},
-            "failed": failed,
-        },
-    )
-    write_table(arguments.out, headings, rows)
+        report(arguments.out, seconds, failed)
 
 
 if __name__ == "__main__":

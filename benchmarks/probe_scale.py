@@ -125,6 +125,8 @@ def main() -> None:
             record = {"method": run.name, "seed": seed, **probe(run, data_settings)}
             write_record(str(path), record)
         found.setdefault(run.name, []).append((run, json.loads(path.read_text())))
+    if not found:
+        parser.error(f"no run of seeds {arguments.seeds} in {arguments.runs}")
     (arguments.out / "scale.md").write_text(table(found))
     print(table(found))
 

@@ -33,6 +33,8 @@ WEAKER = replace(USUAL, strengths=(*USUAL.strengths, *(10 ** (-k / 2) for k in r
 def probe(run: Path, root: str) -> dict[str, Any]:
     """Probe one run's encoder with either range."""
     results = read_results(run)
+    if results.get("variant"):
+        raise SystemExit(f"{run} is of other frames than the usual ones: {results['variant']}")
     data = AtariDataModule(
         results["game"],
         seed=results["seed"],

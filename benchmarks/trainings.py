@@ -4,14 +4,16 @@
 
 `fit` at the paper's budget, but for fewer epochs: ST-DIM as it is, in bfloat16, and with its loss
 compiled to CUDA graphs where there is a GPU; and Random-CNN, of which probing is all. The frames
-are played before. A GPU's utilisation is nvidia-smi's: the share of time in which anything ran,
-read every second, the mean over training and probing alike.
+are played before. `an epoch` is the mean after the second one: the first two hold what is done
+once, such as compiling. A GPU's utilisation is nvidia-smi's, the share of time in which anything
+ran, read every half second during those epochs.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -39,50 +41,92 @@ RUNS = {
 }
 
 
-def utilisation(stop: threading.Event, found: list[float]) -> None:
-    """Ask for it every second, in per cent, while something runs."""
-    words = [
-        "nvidia-smi",
-        "--query-gpu=utilization.gpu",
-        "--format=csv,noheader,nounits",
-        "-i",
-        "0",
-    ]
-    while shutil.which(words[0]) and not stop.wait(1):
-        said = subprocess.run(words, capture_output=True, text=True).stdout.strip()
-        if said.isdecimal():
-            found.append(float(said))
+class Utilisation(threading.Thread):
+    """Asks for a GPU's utilisation, in per cent, until it is told to stop."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.found: list[tuple[float, float]] = []
+        self.stop = threading.Event()
+
+    def run(self) -> None:
+        """Read it every half second; nothing where there is no nvidia-smi."""
+        query = "--query-gpu=utilization.gpu --format=csv,noheader,nounits --id=0"
+        words = ["nvidia-smi", *query.split()]
+        while shutil.which(words[0]) and not self.stop.wait(0.5):
+            said = subprocess.run(words, capture_output=True, text=True).stdout.strip()
+            if said.isdecimal():
+                self.found.append((time.monotonic(), float(said)))
+
+    def between(self, start: float, stop: float) -> float | None:
+        """Average it over a time, 0 to 1."""
+        found = [value for when, value in self.found if start <= when <= stop]
+        return statistics.fmean(found) / 100 if found else None
 
 
 def run(words: list[str], folder: Path) -> dict[str, Any]:
-    """Run a command of the package, and see how long it took and how busy the GPU was."""
-    stop, busy = threading.Event(), list[float]()
-    watch = threading.Thread(target=utilisation, args=(stop, busy))
+    """Run a command of the package; see how long its parts took and how busy the GPU was."""
+    watch = Utilisation()
     watch.start()
     started = time.monotonic()
-    done = subprocess.run(
+    process = subprocess.Popen(
         [sys.executable, "-m", "lightning_stdim", *words, "--out", str(folder)],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
+    assert process.stdout is not None
+    epochs, last = [], ""
+    try:
+        for line in process.stdout:
+            last = line.strip() or last
+            if line.startswith("epoch "):  # as it ends
+                epochs.append(time.monotonic())
+        status = process.wait()
+    finally:
+        watch.stop.set()
+        process.kill()
     seconds = time.monotonic() - started
-    stop.set()
-    watch.join()
-    if done.returncode:
-        return {"failed": done.stderr.strip().splitlines()[-1]}
+    if status:
+        return {"failed": last or f"status {status}"}
     results = json.loads((folder / "results.json").read_text())
-    budget = results["budget"]
+    steady = len(epochs) > 2
     return {
         "seconds": seconds,
-        "training_seconds": budget["training_seconds"],
-        "epochs": budget["epochs"],
-        "optimizer_steps": budget["optimizer_steps"],
-        "gpu_utilisation": statistics.fmean(busy) / 100 if busy else None,
+        "until_first_epoch_s_end": epochs[0] - started if epochs else None,
+        "epoch_seconds": (epochs[-1] - epochs[1]) / (len(epochs) - 2) if steady else None,
+        "gpu_utilisation": watch.between(epochs[1], epochs[-1]) if steady else None,
+        "budget": results["budget"],
         "f1": {
             name: scores["f1"]["mean_over_categories"]
             for name, scores in results["scores"]["protocols"].items()
         },
     }
+
+
+def report(out: str | None, found: dict[str, dict[str, Any]]) -> None:
+    """Print and write what has been measured so far."""
+    headings = ("run", "seconds in all", "an epoch", "100 epochs, minutes", "GPU busy", "converged")
+    rows = []
+    for name, record in found.items():
+        if "failed" in record:
+            rows.append((name, f"failed: {record['failed']}", "–", "–", "–", "–"))
+            continue
+        epoch, busy = record["epoch_seconds"], record["gpu_utilisation"]
+        rows.append(
+            (
+                name,
+                f"{record['seconds']:.0f}",
+                "–" if epoch is None else f"{epoch:.2f}",
+                "–" if epoch is None else f"{100 * epoch / 60:.1f}",
+                "–" if busy is None else f"{busy:.0%}",
+                f"{record['f1']['converged']:.2f}",
+            )
+        )
+    print_table(f"Runs on {GAME}", headings, rows)
+    write_record(out, {"runs": found})
+    write_table(out, headings, rows)
 
 
 def main() -> None:
@@ -113,27 +157,7 @@ def main() -> None:
             if "graphs" in name and not torch.cuda.is_available():
                 continue
             found[name] = run(["fit", *common, *words], Path(folder, name))
-            print(name, json.dumps(found[name]), flush=True)
-    headings = ("run", "seconds in all", "training", "an epoch", "GPU busy", "F1, converged")
-    rows = []
-    for name, record in found.items():
-        if "failed" in record:
-            rows.append((name, f"failed: {record['failed']}", "–", "–", "–", "–"))
-            continue
-        busy, epochs = record["gpu_utilisation"], record["epochs"]
-        rows.append(
-            (
-                name,
-                f"{record['seconds']:.0f}",
-                f"{record['training_seconds']:.0f}",
-                f"{record['training_seconds'] / epochs:.2f}" if record["optimizer_steps"] else "–",
-                "–" if busy is None else f"{busy:.0%}",
-                f"{record['f1']['converged']:.2f}",
-            )
-        )
-    print_table(f"Runs on {GAME}, {arguments.epochs} epochs", headings, rows)
-    write_record(arguments.out, {"steps": arguments.steps, "runs": found})
-    write_table(arguments.out, headings, rows)
+            report(arguments.out, found)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def training_step(method: SSLMethod, loss: Callable[[], Tensor]) -> Callable[[],
 
     Args:
         method: whose optimiser and target networks follow.
-        loss: computes it.
+        loss: computes the loss of a batch, float [].
     """
     optimizer = method.configure_optimizers()
     assert optimizer is not None

@@ -91,10 +91,8 @@ def train_converged(
         the chosen strength, the validation accuracy and log loss (None if no validation label
         occurs in training) there, the objective's value, its estimated relative distance to the
         minimum, the number of its evaluations over all strengths, and whether weaker strengths
-        were left to try. The distance is an estimate from the gradient and the last steps. At
-        the weakest strength, 1e-6, it can be a hundred times too small: 1e-5 told where a Newton
-        method found 1.7e-3 (``player_y`` of one ST-DIM global-local encoder, whose test F1 moved
-        by 0.003).
+        were left to try. The distance is estimated from the gradient and the last steps, and
+        at the weakest strengths the true one can be many times as large.
     """
     settings = settings or ConvergedSettings()
     features = _principal(data, getattr(torch, settings.dtype))

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from lightning import LightningDataModule, LightningModule, Trainer
+from lightning import Callback, LightningDataModule, Trainer
 from torch._dynamo import register_backend
 from torch.utils.data import DataLoader
 
@@ -10,6 +10,7 @@ from lightning_stdim.callbacks import CompileLoss
 from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.methods import BYOL, CPC, STDIM, VAE
+from lightning_stdim.probes import Supervised
 
 METHODS = {
     "two terms": lambda: STDIM(),
@@ -52,11 +53,12 @@ class Frames(LightningDataModule):
     val_dataloader = train_dataloader
 
 
-def fit(make, *callbacks):
+def fit(make, *callbacks, precision="32-true"):
     torch.manual_seed(0)
     model = make()
     trainer = Trainer(
         accelerator="cpu",
+        precision=precision,
         max_epochs=1,
         callbacks=list(callbacks),
         logger=False,
@@ -83,13 +85,47 @@ def test_training_is_the_same(name):
     assert "loss" not in vars(compiled)
 
 
+def test_bfloat16_in_one_graph_for_each_kind_of_batch():
+    """Training and validation, batches of two sizes: no break, and no more graphs than that."""
+    torch.compiler.reset()
+    torch._dynamo.utils.counters.clear()
+    _, expected = fit(STDIM, precision="bf16-mixed")
+    _, found = fit(STDIM, CompileLoss(backend="aot_eager"), precision="bf16-mixed")
+    assert not torch._dynamo.utils.counters["graph_break"]
+    assert 2 <= torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 4
+    for key in ("train/loss", "val/loss"):  # the latter after three steps of Adam
+        torch.testing.assert_close(found[key], expected[key], rtol=1e-3, atol=0)
+
+
+def test_twice_and_after_an_error():
+    """A resumed run has the callback of its configuration and that of its command."""
+
+    class Stop(Callback):
+        def on_train_batch_end(self, *_):
+            raise RuntimeError("stop")
+
+    model, _ = fit(STDIM, CompileLoss(backend="captured"), CompileLoss(backend="captured"))
+    assert "loss" not in vars(model)
+    seen = []
+    with pytest.raises(RuntimeError, match="stop"):
+        fit(lambda: seen.append(STDIM()) or seen[0], CompileLoss(backend="captured"), Stop())
+    assert "loss" not in vars(seen[0])
+
+
+def test_what_has_no_loss_stays_as_it_is():
+    model = Supervised()
+    with pytest.warns(UserWarning, match="Supervised has no loss to compile"):
+        CompileLoss().setup(Trainer(logger=False), model, "fit")
+    assert "loss" not in vars(model)
+
+
 def test_wrong_arguments():
     with pytest.raises(ConfigurationError, match=r"no backend 'inductr'.*inductor"):
         CompileLoss(backend="inductr")
     with pytest.raises(ConfigurationError, match="mode='reduce-overhead' is Inductor's"):
         CompileLoss(backend="cudagraphs", mode="reduce-overhead")
-
-
-def test_a_module_without_a_loss():
-    with pytest.raises(ConfigurationError, match=r"LightningModule has none"):
-        CompileLoss().setup(Trainer(logger=False), LightningModule(), "fit")
+    trainer = Trainer(accumulate_grad_batches=2, logger=False)
+    CompileLoss().setup(trainer, STDIM(), "fit")
+    for graphs in (CompileLoss(mode="reduce-overhead"), CompileLoss(backend="cudagraphs")):
+        with pytest.raises(ConfigurationError, match="accumulate_grad_batches=2"):
+            graphs.setup(trainer, STDIM(), "fit")
