@@ -16,6 +16,7 @@ leave hundreds of iterations to do where the blocks leave tens.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -38,7 +39,9 @@ NEGLIGIBLE = 1e-3
 SAMPLE = 4
 """Frames in a block for each of its columns, at most."""
 MOST_NUMBERS = 2**26
-"""Size of the blocks of all classes, beyond which only their diagonals are used (256 MB)."""
+"""Size of the blocks of all classes, at most (256 MB)."""
+WIDEST = 768
+"""Columns of a block, at most: making it takes the third power of that."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ class Logistic:
     """The data of one problem.
 
     Attributes:
-        features: float [n, J] in principal coordinates, the last one constant 1.
+        features: float [n, J] in principal coordinates, those of the largest variance last, and
+            after them the constant 1.
         labels: int64 [n], values 0 to K - 1, each of which occurs.
         num_classes: K.
     """
@@ -92,7 +96,7 @@ class Logistic:
         value = loss / n + 0.5 * (ridge.double() * weights).sum()
         return Point(weights, value.item(), gradient.div_(n).add_(ridge))
 
-    def precondition(self, weights: Tensor, penalty: Tensor) -> Tensor:
+    def precondition(self, weights: Tensor, penalty: Tensor) -> Preconditioner:
         """Invert the Hessian's blocks, each between one class and itself.
 
         Args:
@@ -100,30 +104,50 @@ class Logistic:
             penalty: float [J].
 
         Returns:
-            float [K, J, J]; the inverses of the blocks' diagonals, [K, J], where the blocks
-            themselves would be too large. Symmetric and positive in any case.
+            The inverses, symmetric and positive in any case.
         """
         p = (self.features @ weights).softmax(1)
         certainty = (p * (1 - p)).T.contiguous() / len(p)  # [K, n]
         n_classes, width = self.num_classes, self.features.shape[1]
-        if n_classes * width**2 > MOST_NUMBERS:
-            return (certainty @ self.features.square() + penalty).clamp_(min=1e-12).reciprocal_()
-        blocks = weights.new_empty(n_classes, width, width)
+        wide = max(1, min(width, WIDEST, math.isqrt(MOST_NUMBERS // n_classes)))
+        alone = certainty @ self.features[:, : width - wide].square() + penalty[: width - wide]
+        blocks = weights.new_empty(n_classes, wide, wide)
         for block, weight in zip(blocks, certainty, strict=True):
             frames = (weight >= NEGLIGIBLE * weight.max()).nonzero().squeeze(1)
-            every = -(-len(frames) // (SAMPLE * width))  # an estimate from some will do
+            every = -(-len(frames) // (SAMPLE * wide))  # an estimate from some will do
             frames = frames[::every]
-            z = self.features[frames] * (every * weight[frames]).sqrt().unsqueeze(1)
+            z = self.features[frames, width - wide :] * (every * weight[frames]).sqrt().unsqueeze(1)
             torch.mm(z.T, z, out=block)
         diagonal = blocks.diagonal(dim1=1, dim2=2)
-        diagonal += penalty
+        diagonal += penalty[width - wide :]
         # Rounding must not make a block singular, nor a class that is certain everywhere.
         diagonal += 1e-5 * diagonal.mean(1, keepdim=True) + 1e-9
         factors, failed = torch.linalg.cholesky_ex(blocks)
         if failed.any():  # columns so alike in a class's frames that more is needed
             diagonal[failed > 0] *= 1.001
             factors = torch.linalg.cholesky(blocks)
-        return torch.cholesky_inverse(factors)
+        return Preconditioner(
+            alone.clamp_(min=1e-12).reciprocal_(), torch.cholesky_inverse(factors)
+        )
+
+
+class Preconditioner(NamedTuple):
+    """The inverses of blocks: of the first columns the diagonals alone, of the last ones whole.
+
+    Attributes:
+        diagonals: float [K, J - W].
+        blocks: float [K, W, W].
+    """
+
+    diagonals: Tensor
+    blocks: Tensor
+
+    def __matmul__(self, gradient: Tensor) -> Tensor:
+        """Apply it to a gradient, [J, K]."""
+        few = self.diagonals.shape[1]
+        # Rows rather than columns: twice as fast, and the blocks are symmetric.
+        rest = torch.bmm(gradient[few:].T.unsqueeze(1), self.blocks).squeeze(1)
+        return torch.cat([gradient[:few].T * self.diagonals, rest], dim=1).T
 
 
 class Point(NamedTuple):
@@ -181,7 +205,7 @@ def minimise(
     """
     point = problem.evaluate(weights, penalty)
     inverse = problem.precondition(weights, penalty)
-    scaled = _apply(inverse, point.gradient)
+    scaled = inverse @ point.gradient
     history: deque[_Pair] = deque(maxlen=MEMORY)
     values: deque[float] = deque(maxlen=WINDOW + 1)
     evaluations, renewed = 1, 0
@@ -209,22 +233,14 @@ def minimise(
         change, difference = trial.weights - point.weights, trial.gradient - point.gradient
         curvature = _dot(change, difference)
         if curvature > 0:  # always, but for rounding
-            history.append(_Pair(change, difference, _apply(inverse, difference), curvature))
+            history.append(_Pair(change, difference, inverse @ difference, curvature))
         point = trial
         if evaluations - renewed >= RENEW:
             inverse, renewed = problem.precondition(point.weights, penalty), evaluations
             for k, pair in enumerate(history):
-                history[k] = pair._replace(scaled=_apply(inverse, pair.difference))
-        scaled = _apply(inverse, point.gradient)
+                history[k] = pair._replace(scaled=inverse @ pair.difference)
+        scaled = inverse @ point.gradient
     return Optimum(point.weights, point.value, gap, evaluations)
-
-
-def _apply(inverse: Tensor, gradient: Tensor) -> Tensor:
-    """Apply a preconditioner to a gradient, [J, K]."""
-    if inverse.ndim == 2:
-        return gradient * inverse.T
-    # Rows rather than columns: twice as fast, and the blocks are symmetric.
-    return torch.bmm(gradient.T.unsqueeze(1), inverse).squeeze(1).T
 
 
 class _Pair(NamedTuple):
