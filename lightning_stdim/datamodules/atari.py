@@ -449,6 +449,11 @@ class AtariDataModule(LightningDataModule):
                 shuffle=split == "train",
                 **ranks,
             )
+            if sampler.batch_size < self.batch_size:
+                rank_zero_info(
+                    f"{self.game}, pretrain, {split}: batches of {sampler.batch_size}, not "
+                    f"{self.batch_size}: no more sequences lie apart in time"
+                )
         return self._load_positions(sampler)
 
     def _load_positions(self, sampler: FrameSampler | SequenceSampler) -> DataLoader[Tensor]:

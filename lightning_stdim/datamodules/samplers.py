@@ -61,7 +61,8 @@ class SequenceSampler(DistributedSampler[Tensor]):
     Args:
         episodes: per episode of the split its first position and its length, int64 [K, 2].
         sequence_length: T, frames per sequence; the anchor is the last.
-        batch_size: of the global batch, over all ranks.
+        batch_size: of the global batch, over all ranks. Without `shuffle` the largest part of it
+            that fits (half, a third, ...): what is only measured can come in smaller batches.
         seed: order of the samples.
         sampling: ``"frames"``: every anchor once an epoch. ``"episodes"``: the reference's way, an
             episode uniformly, then an anchor in it, with replacement: short episodes weigh more.
@@ -74,7 +75,7 @@ class SequenceSampler(DistributedSampler[Tensor]):
 
     Raises:
         ConfigurationError: if W does not divide the batch size, or the episodes cannot fill one
-            batch.
+            batch; without `shuffle` not even a small one, of at least two.
     """
 
     def __init__(
@@ -105,7 +106,10 @@ class SequenceSampler(DistributedSampler[Tensor]):
         self.stride = stride
         # Room for one batch in the worst case, where every choice blocks gap - 1 on both sides.
         room = sum(-(-len(a) // (2 * self.gap - 1)) for a in self.anchors)
-        if room < batch_size or count < batch_size:
+        if not shuffle:  # a share of the batch, so that it does not depend on the number of ranks
+            shares = (batch_size // k for k in range(1, batch_size) if batch_size % k == 0)
+            self.batch_size = next((share for share in shares if share <= room), batch_size)
+        if room < self.batch_size or self.batch_size % num_replicas:
             raise ConfigurationError(
                 f"{count} sequences of {sequence_length} frames are too few for batches of "
                 f"{batch_size} that hold no neighbours in time; ask for more steps (about "

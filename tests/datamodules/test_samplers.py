@@ -98,7 +98,30 @@ def test_episode_sampling_weighs_short_episodes_more():
     assert abs((drawn < 1000).mean() - 0.5) < 4 * 0.5 / np.sqrt(len(drawn))
 
 
+@pytest.mark.parametrize(("frames", "fitting"), [(131, 16), (40, 8), (11, 2), (600, 64)])
+def test_what_is_only_measured_comes_in_batches_that_fit(frames, fitting):
+    """Parts of the batch, which the same number of ranks can share."""
+    arguments = {"sequence_length": 2, "batch_size": 64, "seed": 0}
+    small = SequenceSampler(bounds([frames]), shuffle=False, **arguments)
+    batches = list(small)
+    assert small.batch_size == fitting
+    assert len(batches) == len(small) == max(1, (frames - 1) // fitting)
+    for batch in batches:
+        assert len(batch) == fitting
+        assert np.diff(np.sort(batch)).min() >= 3
+    if fitting < 64:
+        with pytest.raises(ConfigurationError, match="too few for batches of 64"):
+            SequenceSampler(bounds([frames]), **arguments)
+    halves = [
+        list(SequenceSampler(bounds([frames]), shuffle=False, num_replicas=2, rank=r, **arguments))
+        for r in range(2)
+    ]
+    assert [a + b for a, b in zip(*halves, strict=True)] == batches
+
+
 def test_errors_name_the_numbers():
+    with pytest.raises(ConfigurationError, match="too few for batches of 64"):
+        SequenceSampler(bounds([5]), sequence_length=2, batch_size=64, seed=0, shuffle=False)
     with pytest.raises(ConfigurationError, match="multiple of the number of devices, 3"):
         SequenceSampler(
             bounds([99]), sequence_length=2, batch_size=8, seed=0, num_replicas=3, rank=0
