@@ -121,17 +121,19 @@ def train_converged(
 def _principal(data: ProbeFeatures, dtype: torch.dtype) -> dict[Split, Tensor]:
     """Standardise, rotate to the training split's principal axes, append the constant 1.
 
-    The rotation changes nothing about the problem, but makes its second moment diagonal.
+    The rotation changes nothing about the problem, but makes its second moment diagonal; the axes
+    of the largest variance come last. Features that do not vary are left out.
     """
     mean, deviation = data.moments()
-    train = (data.features["train"].double() - mean) / deviation
+    alive = deviation.isfinite()
+    mean, deviation = mean[alive], deviation[alive]
+    centred = {split: values[:, alive].double() - mean for split, values in data.features.items()}
+    train = centred["train"] / deviation
     _, axes = torch.linalg.eigh(train.T @ train)
     rotation = axes / deviation.unsqueeze(1)  # [D, D]
     return {
-        split: torch.cat(
-            [(values.double() - mean) @ rotation, values.new_ones(len(values), 1).double()], dim=1
-        ).to(dtype)
-        for split, values in data.features.items()
+        split: torch.cat([values @ rotation, values.new_ones(len(values), 1)], dim=1).to(dtype)
+        for split, values in centred.items()
     }
 
 

@@ -198,12 +198,14 @@ def test_chooses_the_strength_with_the_best_validation() -> None:
 
 def test_dead_features_and_unseen_classes() -> None:
     features, labels = problem(200, 6, 5)
-    alive, _ = train_converged(dataset(features, labels[:, None]))
+    alive, work = train_converged(dataset(features, labels[:, None]))
     # A dead feature that wakes up in the test split must not be heard.
     dead = torch.full((200, 1), 0.3)
     dead[160:] = 1e6
-    with_dead, _ = train_converged(dataset(torch.cat([features, dead], 1), labels[:, None]))
+    both = torch.cat([features, dead], 1)
+    with_dead, the_same_work = train_converged(dataset(both, labels[:, None]))
     assert torch.equal(alive, with_dead)
+    assert work == the_same_work
     labels[120:] += 100  # nothing that validation or test ask for was ever seen
     unseen, details = train_converged(dataset(features, labels[:, None]))
     assert unseen.max() < 100
