@@ -23,7 +23,7 @@ import torch
 from record import print_table, write_record, write_table
 from timing import in_turn
 from torch import Tensor, nn
-from workload import pairs, training_step
+from workload import contiguous, pairs, training_step
 
 from lightning_stdim.methods import STDIM
 
@@ -34,12 +34,6 @@ KEEP = {
     "MALLOC_TRIM_THRESHOLD_": "4000000000",
     "MALLOC_TOP_PAD_": "100000000",
 }
-
-
-def contiguous(method: STDIM) -> None:
-    encoder: Any = method.encoder
-    encoder.local_map = lambda frames: encoder.local_layers(frames.float().mul_(1 / 255))
-    encoder.to(memory_format=torch.contiguous_format)
 
 
 def on_blocks(method: STDIM) -> None:
@@ -88,7 +82,9 @@ ATTEMPTS = {
     "without large pages": Attempt({}),
     "memory kept by the allocator": Attempt(LARGE_PAGES | KEEP),
     "threads bound to cores": Attempt(LARGE_PAGES | {"OMP_PROC_BIND": "true"}),
-    "contiguous frames, not channels last": Attempt(change=contiguous),
+    "contiguous frames, not channels last": Attempt(
+        change=lambda method: contiguous(method.encoder)
+    ),
     "first convolution over blocks of pixels": Attempt(change=on_blocks),
     "denormal numbers to zero": Attempt(change=no_denormals),
     "torch.compile": Attempt(change=compiled),

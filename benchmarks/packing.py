@@ -31,9 +31,10 @@ import torch
 from record import print_table, write_record, write_table
 from torch import Tensor
 from torch.func import functional_call, grad, stack_module_state, vmap
-from workload import frame_pool, pairs, training_step
+from workload import Loss, contiguous, frame_pool, pairs, training_step
 
 from lightning_stdim.benchmark.environment import cores
+from lightning_stdim.benchmark.executors import shares
 from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.methods import STDIM
 
@@ -62,35 +63,23 @@ def one(seed: int, bf16: bool) -> Callable[[], None]:
     return training_step(method, loss)
 
 
-class Loss(torch.nn.Module):
-    """A method's loss as a forward pass, which is what ``functional_call`` calls."""
-
-    def __init__(self, method: STDIM) -> None:
-        super().__init__()
-        self.method = method
-        encoder: Any = method.encoder  # vmap knows nothing of memory formats
-        encoder.local_map = lambda frames: encoder.local_layers(frames.float().mul_(1 / 255))
-        encoder.to(memory_format=torch.contiguous_format)
-
-    def forward(self, frames: Tensor) -> Tensor:
-        """Compute the loss, float [], of frames uint8 [2, B, 1, 210, 160]."""
-        return self.method.loss(SequenceBatch(frames, torch.arange(BATCH)))["loss"]
-
-
 def stacked(runs: int, bf16: bool) -> Callable[[], None]:
     """Give one step of several runs at once."""
     losses = []
     for seed in range(runs):
         torch.manual_seed(seed)
         losses.append(Loss(STDIM()).to(DEVICE))
+        contiguous(losses[-1].method.encoder)  # vmap knows nothing of memory formats
     weights, _ = stack_module_state(losses)  # type: ignore[arg-type]
     weights = {name: weight.detach() for name, weight in weights.items()}
     frames = frame_pool(2 * BATCH * runs).view(runs, 2, BATCH, 1, 210, 160).to(DEVICE)
+    anchors = torch.arange(BATCH, device=DEVICE)
     method = losses[0].method
     optimizer = torch.optim.Adam(weights.values(), lr=method.lr, eps=method.eps, fused=True)
 
     def loss(weights: dict[str, Tensor], frames: Tensor) -> Tensor:
-        value: Tensor = functional_call(losses[0], weights, (frames,))
+        batch = SequenceBatch(frames, anchors)
+        value: Tensor = functional_call(losses[0], weights, (batch,))
         return value
 
     gradients = vmap(grad(loss))
@@ -154,7 +143,6 @@ def in_threads(runs: int, bf16: bool, seconds: float) -> float:
 def in_processes(runs: int, bf16: bool, seconds: float) -> float:
     """Take the steps of several runs in a process each, which all start when all are ready."""
     words = [sys.executable, __file__, "--one", "--seconds", str(seconds)]
-    threads = str(max(1, cores() // runs))
     workers = [
         subprocess.Popen(
             [*words, *(["--bf16"] if bf16 else [])],
@@ -162,9 +150,9 @@ def in_processes(runs: int, bf16: bool, seconds: float) -> float:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": threads},
+            env=os.environ | share,
         )
-        for _ in range(runs)
+        for share in shares(runs)
     ]
     try:
         for worker in workers:

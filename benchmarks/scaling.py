@@ -20,27 +20,13 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from record import print_table, write_record, write_table
 from timing import in_turn
-from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from workload import pairs, training_step
+from workload import Loss, pairs, training_step
 
-from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.methods import STDIM
 from lightning_stdim.objectives import gather_rows
 
 BATCH = 64
-
-
-class Loss(nn.Module):
-    """The method's loss as a forward pass, which is what DDP wraps."""
-
-    def __init__(self, method: STDIM) -> None:
-        super().__init__()
-        self.method = method
-
-    def forward(self, batch: SequenceBatch) -> torch.Tensor:
-        """Compute the loss, float []."""
-        return self.method.loss(batch)["loss"]
 
 
 def run(rank: int, world: int, batch_size: int, repeats: int, folder: str) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import torch
 from record import print_table, write_record
 from timing import in_turn
-from workload import encoder_passes, frame_pool, training_step
+from workload import contiguous, encoder_passes, frame_pool, training_step
 
 from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.encoders import NatureEncoder
@@ -40,18 +40,12 @@ def main() -> None:
         index = anchors + torch.tensor([[-1], [0]], device=device)
         return SequenceBatch(pool[index].unsqueeze(2), anchors)
 
-    class Contiguous(NatureEncoder):
-        def local_map(self, frames: torch.Tensor) -> torch.Tensor:
-            local: torch.Tensor = self.local_layers(frames.float().mul_(1 / 255))
-            return local
-
     channels_last = NatureEncoder().to(device)
-    contiguous = Contiguous().to(device, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     fixed = batch().frames.flatten(0, 1)
     method = STDIM().to(device)
     variants: dict[str, Callable[[], object]] = {
         "encoder, channels last": encoder_passes(channels_last, fixed),
-        "encoder, contiguous": encoder_passes(contiguous, fixed),
+        "encoder, contiguous": encoder_passes(contiguous(NatureEncoder().to(device)), fixed),
         "ST-DIM training step": training_step(method, lambda: method.loss(batch())["loss"]),
         "gathering the frames": batch,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,24 @@ def pairs(count: int, device: torch.device) -> SequenceBatch:
     """Make a batch of pairs."""
     frames = frame_pool(2 * count).view(2, count, 1, 210, 160).to(device)
     return SequenceBatch(frames, torch.arange(count, device=device))
+
+
+class Loss(nn.Module):
+    """A method's loss as a forward pass, which is what DDP and ``functional_call`` take."""
+
+    def __init__(self, method: SSLMethod) -> None:
+        super().__init__()
+        self.method = method
+
+    def forward(self, batch: SequenceBatch) -> Tensor:
+        """Compute the loss, float []."""
+        return self.method.loss(batch)["loss"]
+
+
+def contiguous(encoder: Any) -> Any:
+    """Have an encoder keep to contiguous frames and weights, not channels last; give it back."""
+    encoder.local_map = lambda frames: encoder.local_layers(frames.float().mul_(1 / 255))
+    return encoder.to(memory_format=torch.contiguous_format)
 
 
 def encoder_passes(encoder: nn.Module, frames: Tensor) -> Callable[[], None]:
