@@ -132,8 +132,17 @@ class StdimCLI(LightningCLI):
         super()._parse_ckpt_path()
 
     def before_instantiate_classes(self) -> None:
-        """Tell the model the data's pixels, so that ``--data.pixels`` alone says them."""
+        """Tell the model the data's pixels, and have every callback once.
+
+        ``--data.pixels`` alone then says which pixels. A command that goes on with its own run
+        names callbacks that the run's configuration already has.
+        """
         settings = self.config[self.subcommand]
+        callbacks = settings["trainer"]["callbacks"]
+        if isinstance(callbacks, list):
+            settings["trainer"]["callbacks"] = [
+                callback for i, callback in enumerate(callbacks) if callback not in callbacks[:i]
+            ]
         arguments = settings["model"].get("init_args", {})
         # No link of jsonargparse's: it would overrule a --model.pixels without a word.
         if "pixels" in arguments and settings["data"]["pixels"] == "rgb":

@@ -158,7 +158,8 @@ def test_the_other_models_and_a_second_run_keeps_the_first(shrunk, tmp_path):
 
 
 def test_interrupted_and_resumed_is_the_same_as_uninterrupted(shrunk, tmp_path):
-    """A run killed in its second epoch goes on from the end of the first."""
+    """A run killed in its second epoch goes on from the end of the first, callbacks named again."""
+    shrunk = [*shrunk, "--trainer.callbacks+=OnlineProbe", "--trainer.callbacks.frames=200"]
     long = [*shrunk, "--trainer.max_epochs=2"]
     assert main(["fit", *long, "--out", "whole"]) == 0
     assert main(["fit", *shrunk, "--out", "parts"]) == 0
@@ -168,9 +169,10 @@ def test_interrupted_and_resumed_is_the_same_as_uninterrupted(shrunk, tmp_path):
     for name, value in weights(whole / "checkpoints" / "last.ckpt").items():
         assert torch.equal(value, weights(parts / "checkpoints" / "last.ckpt")[name])
     assert results(whole)["scores"] == results(parts)["scores"]
-    assert [row["train/loss"] for row in metrics(whole)] == [
-        row["train/loss"] for row in metrics(parts)
-    ]
+    for column in ("train/loss", "probe/f1"):
+        assert [row[column] for row in metrics(whole)] == [row[column] for row in metrics(parts)]
+    configuration = yaml.safe_load((parts / "config.yaml").read_text())
+    assert len(configuration["trainer"]["callbacks"]) == 1
 
 
 def test_validate_test_predict_and_probe_on_a_checkpoint(shrunk, small, tmp_path, capsys):

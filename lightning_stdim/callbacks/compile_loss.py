@@ -66,7 +66,7 @@ class CompileLoss(Callback):
         if not callable(getattr(type(pl_module), "loss", None)):
             rank_zero_warn(f"CompileLoss: {type(pl_module).__name__} has no loss to compile")
             return
-        if "loss" in vars(pl_module):  # a resumed run's configuration has this callback already
+        if "loss" in vars(pl_module):  # another one came first: of a resumed run's configuration
             return
         method: Any = pl_module
         method.loss = self._compiled = torch.compile(

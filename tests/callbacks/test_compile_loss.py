@@ -98,7 +98,7 @@ def test_bfloat16_in_one_graph_for_each_kind_of_batch():
 
 
 def test_twice_and_after_an_error():
-    """A resumed run has the callback of its configuration and that of its command."""
+    """A resumed run has its configuration's, and its command's if that has other settings."""
 
     class Stop(Callback):
         def on_train_batch_end(self, *_):
