@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.methods import SSLMethod
+from lightning_stdim.methods.target import WithTarget
 
 
 def frame_pool(count: int) -> Tensor:
@@ -75,6 +76,7 @@ def training_step(method: SSLMethod, loss: Callable[[], Tensor]) -> Callable[[],
         optimizer.zero_grad(set_to_none=True)
         loss().backward()
         optimizer.step()
-        method.on_before_zero_grad(optimizer)  # where target networks follow
+        if isinstance(method, WithTarget):
+            method.follow()
 
     return step

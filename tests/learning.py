@@ -9,6 +9,7 @@ import torch
 
 from lightning_stdim import SSLMethod, evaluate_encoder
 from lightning_stdim.datamodules.batches import ProbeData, SequenceBatch
+from lightning_stdim.methods.target import WithTarget
 
 
 def play(frames, seed):
@@ -75,5 +76,6 @@ def learn(method: SSLMethod, *, steps: int = 60, batch_size: int = 32) -> tuple[
         optimizer.zero_grad()
         method.loss(batch)["loss"].backward()
         optimizer.step()
-        method.on_before_zero_grad(optimizer)  # where target networks follow
+        if isinstance(method, WithTarget):
+            method.follow()
     return before, score(method.encoder)

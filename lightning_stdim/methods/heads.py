@@ -13,7 +13,9 @@ from lightning_stdim.errors import ConfigurationError
 class MLP(nn.Sequential):
     """Linear layers with batch normalisation and ReLU between them.
 
-    Batch normalisation makes the result depend on the whole batch: under DDP give it the rows of
+    Batch normalisation makes the result depend on the whole batch, in validation too: features
+    that move while they are learnt leave running statistics behind, and a validation loss with
+    those rises while the same frames' loss with their own falls. Under DDP give it the rows of
     all ranks (:func:`~lightning_stdim.objectives.gather_rows`), then every rank normalises alike.
 
     Args:
@@ -29,8 +31,8 @@ class MLP(nn.Sequential):
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise(sizes[:-1]):
             # No bias: normalisation would take it away.
-            layers += [Float32Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs)]
-            layers += [nn.ReLU(inplace=True)]
+            layers += [Float32Linear(inputs, outputs, bias=False)]
+            layers += [nn.BatchNorm1d(outputs, track_running_stats=False), nn.ReLU(inplace=True)]
         super().__init__(*layers, Float32Linear(sizes[-2], sizes[-1]))
 
     def forward(self, rows: Tensor) -> Tensor:
@@ -43,9 +45,9 @@ class MLP(nn.Sequential):
             float [N, last size].
 
         Raises:
-            ConfigurationError: there is one row only in training, so nothing to normalise over.
+            ConfigurationError: there is one row only, so nothing to normalise over.
         """
-        if self.training and len(rows) < 2:
+        if len(rows) < 2:
             raise ConfigurationError(
                 "one sample cannot be normalised over the batch: --data.batch_size must be at "
                 "least 2"

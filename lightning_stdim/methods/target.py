@@ -55,6 +55,7 @@ class WithTarget(SSLMethod):
         average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
         self.target = AveragedModel(self._online(), multi_avg_fn=average)
         self.target.requires_grad_(False)
+        self.follow()  # AveragedModel copies the first time: the average begins with these weights
 
     def _online(self) -> nn.Sequential:
         return nn.Sequential(self.encoder, self.projector)
@@ -86,6 +87,16 @@ class WithTarget(SSLMethod):
         projected: Tensor = projector(vectors.flatten(0, 1))
         return projected.view(*vectors.shape[:2], -1)
 
-    def on_before_zero_grad(self, optimizer: torch.optim.Optimizer) -> None:
-        """Have the target follow: once per optimiser step, before the next one's gradient."""
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Take the optimiser's step, and have the target follow.
+
+        Args:
+            *args: of ``LightningModule.optimizer_step``.
+            **kwargs: of the same.
+        """
+        super().optimizer_step(*args, **kwargs)
+        self.follow()
+
+    def follow(self) -> None:
+        """Move the target towards the online weights: once per step of the optimiser."""
         self.target.update_parameters(self._online())

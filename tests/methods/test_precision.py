@@ -16,7 +16,7 @@ def far_from_zero(*shape):
 
 def projected():
     torch.manual_seed(0)
-    return MLP(D, 12, 8).eval()
+    return MLP(D, 12, 8)
 
 
 CASES = {

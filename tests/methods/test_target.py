@@ -27,13 +27,17 @@ class Encoder(nn.Sequential):
 
 
 class Recorder(Callback):
-    """Keeps the online weights that each optimiser step starts from."""
+    """Keeps the online weights at the start and after every optimiser step."""
 
     def __init__(self):
         self.online = []
 
-    def on_before_optimizer_step(self, trainer, method, optimizer):
+    def on_train_start(self, trainer, method):
         self.online.append(online(method))
+
+    def on_train_batch_end(self, trainer, method, *_):
+        if trainer.global_step == len(self.online):
+            self.online.append(online(method))
 
 
 def online(method):
@@ -67,12 +71,12 @@ def test_target_is_the_moving_average_of_every_step_s_weights(accumulate):
     method, loader = make()
     recorder = Recorder()
     fit(method, loader, epochs=2, accumulate_grad_batches=accumulate, callbacks=recorder)
-    assert len(recorder.online) == 12 // accumulate
+    assert len(recorder.online) == 1 + 12 // accumulate
     expected, *later = recorder.online
     for weights in later:
         expected = [DECAY * e + (1 - DECAY) * w for e, w in zip(expected, weights, strict=True)]
     found = list(method.target.parameters())
-    assert not torch.equal(found[0], online(method)[0])
+    assert not torch.equal(found[0], recorder.online[-1][0])
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs)
 

@@ -115,9 +115,22 @@ def test_other_lengths_are_refused():
         VICReg().loss(batch)
 
 
-def test_one_pair_has_no_statistics():
+@pytest.mark.parametrize("training", [True, False])
+def test_one_pair_has_no_statistics(training):
     with pytest.raises(ConfigurationError, match="batch_size must be at least 2"):
-        VICReg().loss(SequenceBatch(pairs(1), torch.arange(1)))
+        VICReg().train(training).loss(SequenceBatch(pairs(1), torch.arange(1)))
+
+
+def test_validation_takes_the_loss_of_training():
+    """Also after the features have moved away from where earlier batches had them."""
+    method = VICReg(expanded_dim=8)
+    batch = SequenceBatch(pairs(5), torch.arange(5))
+    before = method.loss(batch)["loss"]
+    method.encoder.requires_grad_(False)
+    list(method.encoder.parameters())[-1].add_(50)
+    after = method.loss(batch)["loss"]
+    torch.testing.assert_close(after, before, rtol=1e-3, atol=1e-3)  # only their place has changed
+    torch.testing.assert_close(method.eval().loss(batch)["loss"], after)
 
 
 @pytest.mark.parametrize("arguments", [{"expanded_dim": 0}, {"covariance": -1.0}])
