@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 from lightning_stdim.benchmark import statistics
 from lightning_stdim.benchmark.arrays import cell, collect, common, ranked
 from lightning_stdim.benchmark.record import Record
-from lightning_stdim.benchmark.report.sheets import Block, Difference, Line, Sheet, Value
-from lightning_stdim.benchmark.report.tables import display
+from lightning_stdim.benchmark.report.sheets import Block, Difference, Line, Protocol, Sheet, Value
+from lightning_stdim.benchmark.report.tables import Cell, display
 from lightning_stdim.benchmark.statistics import Scores
 from lightning_stdim.errors import ConfigurationError
 
@@ -21,18 +21,19 @@ MEANS = {
 """The ways to average a game's variables, first the paper's."""
 
 
-def over_games(scores: Mapping[str, Scores]) -> tuple[Sheet, Sheet]:
+def over_games(scores: Mapping[str, Scores], protocol: Protocol) -> tuple[Sheet, Sheet]:
     """Lay out what Agarwal et al. 2021 (arXiv 2108.13264) ask for.
 
     Args:
         scores: of several games, from :func:`arrays.collect`.
+        protocol: whose they are.
 
     Returns:
         Aggregates over games by method, and the probability of improvement by pair of methods.
     """
     names = list(scores)
     try:
-        ranks = statistics.average_ranks(scores)
+        ranks = statistics.average_ranks({name: scores[name] for name in ranked(scores)})
     except ConfigurationError:  # no seed is common to all
         ranks = {}
     blocks = []
@@ -44,12 +45,13 @@ def over_games(scores: Mapping[str, Scores]) -> tuple[Sheet, Sheet]:
         ]
         blocks.append(Block(display(name), (Line("", tuple(cells)),)))
     aggregates = Sheet(
-        "Over all games, converged protocol",
+        f"Over all games, {protocol} protocol",
         ("Interquartile mean", "Mean", "Average rank"),
         tuple(blocks),
         (
             "In brackets 95 % stratified bootstrap intervals over the runs of every game, which "
-            "are too narrow with few seeds (docs/statistics.md).",
+            "are too narrow with few seeds (docs/statistics.md). Ranks are over the seeds that all "
+            "methods have; the majority competes with nobody.",
         ),
     )
     pairs = {}
@@ -58,7 +60,7 @@ def over_games(scores: Mapping[str, Scores]) -> tuple[Sheet, Sheet]:
         pairs[a, b] = found
         pairs[b, a] = statistics.Interval(1 - found.value, 1 - found.high, 1 - found.low)
     matrix = Sheet(
-        "Probability of improvement, converged protocol",
+        f"Probability of improvement, {protocol} protocol",
         tuple(display(name) for name in names),
         tuple(
             Block(display(a), (Line("", tuple(pairs.get((a, b), "") for b in names)),))
@@ -69,12 +71,17 @@ def over_games(scores: Mapping[str, Scores]) -> tuple[Sheet, Sheet]:
     return aggregates, matrix
 
 
-def by_protocol(paper: Mapping[str, Scores], converged: Mapping[str, Scores]) -> tuple[Sheet, str]:
+def by_protocol(
+    paper: Mapping[str, Scores],
+    converged: Mapping[str, Scores],
+    published: Mapping[str, Cell],
+) -> tuple[Sheet, str]:
     """Lay out every method under both protocols.
 
     Args:
         paper: scores under the ``paper`` protocol, from :func:`arrays.collect`.
         converged: the same under ``converged``.
+        published: what the paper has of them.
 
     Returns:
         The sheet, and a sentence on whether the order of the methods depends on the protocol.
@@ -83,26 +90,32 @@ def by_protocol(paper: Mapping[str, Scores], converged: Mapping[str, Scores]) ->
     places = [_places(scores, names) for scores in (paper, converged)]
     blocks = []
     for name in names:
-        cells = (
+        mean = cell(converged[name])
+        cells: tuple[Value, ...] = (
+            str(mean.runs),
             *(cell(paper[name]), places[0][name]),
-            *(cell(converged[name]), places[1][name]),
+            *(mean, places[1][name]),
             _change(paper[name], converged[name]),
+            *([published.get(name)] if published else []),
         )
         blocks.append(Block(display(name), (Line("", cells),)))
+    columns = (
+        "Runs",
+        *("Paper protocol", "Place"),
+        *("Converged protocol", "Place"),
+        "Converged − paper, same run",
+        *(["Published in the paper"] if published else []),
+    )
     sheet = Sheet(
         "The same features under both protocols",
-        ("Paper", "Place", "Converged", "Place", "Converged − paper, same run"),
+        columns,
         tuple(blocks),
         (
             "Supervised under paper is the network end to end, under converged a probe of its "
             "encoder.",
         ),
     )
-    means = [
-        {name: float(statistics.mean(scores[name])) for name in names}
-        for scores in (paper, converged)
-    ]
-    return sheet, _turned("the two protocols", len(names), statistics.reversals(*means))
+    return sheet, _turned("the two protocols", names, (paper, converged))
 
 
 def by_mean(record: Record) -> tuple[Sheet, str]:
@@ -126,16 +139,7 @@ def by_mean(record: Record) -> tuple[Sheet, str]:
         blocks.append(Block(display(name), (Line("", tuple(cells)),)))
     columns = [word for mean in scores for word in (f"Mean {MEANS[mean]}", "Place")]
     sheet = Sheet("Ways to average, converged protocol", tuple(columns), tuple(blocks))
-    ways = [
-        {name: float(statistics.mean(found[name])) for name in ranked(found)}
-        for found in scores.values()
-    ]
-    turned = {
-        frozenset(pair): pair
-        for a, b in combinations(ways, 2)
-        for pair in statistics.reversals(a, b)
-    }
-    return sheet, _turned("the ways to average", len(names), list(turned.values()))
+    return sheet, _turned("the ways to average", names, list(scores.values()))
 
 
 def _change(before: Scores, after: Scores) -> Difference | None:
@@ -145,20 +149,41 @@ def _change(before: Scores, after: Scores) -> Difference | None:
     return Difference(found.value, found.half_width, found.runs)
 
 
-def _places(scores: Mapping[str, Scores], names: list[str]) -> dict[str, str]:
-    order = sorted(names, key=lambda name: -float(statistics.mean(scores[name])))
-    return {name: str(order.index(name) + 1) for name in names}
+def _places(scores: Mapping[str, Scores], names: Sequence[str]) -> dict[str, str]:
+    """Count who is ahead; equal ones share a place."""
+    means = {name: float(statistics.mean(scores[name])) for name in names}
+    return {
+        name: str(1 + sum(other > mean for other in means.values())) for name, mean in means.items()
+    }
 
 
-def _turned(what: str, methods: int, pairs: list[tuple[str, str]]) -> str:
-    """Say whether the order of the methods depends on a choice."""
-    total = methods * (methods - 1) // 2
+def _turned(what: str, names: Sequence[str], ways: Sequence[Mapping[str, Scores]]) -> str:
+    """Say whether the order of the methods depends on a choice, and whether the runs resolve it."""
+    total = len(names) * (len(names) - 1) // 2
     if not total:
         return ""
-    if not pairs:
+    resolved: dict[frozenset[str], str] = {}  # the two in words if they are, else ""
+    for first, second in combinations(ways, 2):
+        means = [
+            {name: float(statistics.mean(way[name])) for name in names if name in way}
+            for way in (first, second)
+        ]
+        for a, b in statistics.reversals(*means):
+            both = _ahead(first, a, b) and _ahead(second, b, a)
+            words = f"{display(a)} and {display(b)}" if both else ""
+            resolved[frozenset((a, b))] = resolved.get(frozenset((a, b))) or words
+    if not resolved:
         return f"All {total} pairs of methods stand in the same order under {what}."
-    shown = "; ".join(f"{display(a)} and {display(b)}" for a, b in pairs[:5])
-    more = f" and {len(pairs) - 5} more" if len(pairs) > 5 else ""
-    return (
-        f"Of {total} pairs of methods {len(pairs)} change their order with {what}: {shown}{more}."
-    )
+    shown = list(filter(None, resolved.values()))
+    text = f"Of {total} pairs of methods {len(resolved)} change their order with {what}. "
+    if not shown:
+        return f"{text}Of none of them do the runs resolve both orders: it may be chance."
+    more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
+    return f"{text}Of {len(shown)} the runs resolve both orders: {'; '.join(shown[:5])}{more}."
+
+
+def _ahead(scores: Mapping[str, Scores], a: str, b: str) -> bool:
+    """Tell whether the runs resolve that a method is ahead of another."""
+    if not common(scores[a], scores[b]):
+        return False
+    return statistics.paired_difference(scores[a], scores[b]).low > 0

@@ -54,10 +54,12 @@ def on_the_same_frames(runs: Sequence[Run]) -> list[Run]:
         runs: of one game.
 
     Returns:
-        Those of the most frequent kind.
+        Those of the most frequent kind; of several equally frequent ones the protocol's own, or the
+        first by name.
     """
-    kinds = Counter(run.frames for run in runs).most_common(1)
-    return [run for run in runs if run.frames == kinds[0][0]] if kinds else []
+    kinds = Counter(run.frames for run in runs)
+    kind = min(kinds, key=lambda kind: (-kinds[kind], kind), default="")
+    return [run for run in runs if run.frames == kind]
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,15 @@ class Record:
                 )
         runs = tuple(run for run in self.runs if run.results["method"] in methods)
         return replace(self, runs=runs, chosen=tuple(methods))
+
+    def on_the_same_frames(self) -> Record:
+        """Narrow it to runs whose scores compare; see the function of that name.
+
+        Returns:
+            The same without the other runs.
+        """
+        runs = (run for game in self.games for run in on_the_same_frames(list(self.of(game))))
+        return replace(self, runs=tuple(runs))
 
     @property
     def results(self) -> list[Results]:

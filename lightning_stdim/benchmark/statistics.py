@@ -52,7 +52,8 @@ class Interval:
 
     def __format__(self, spec: str) -> str:
         """Write value and bounds, such as "0.52 [0.41, 0.63]"; the specification is the value's."""
-        bounds = f" [{self.low:.2f}, {self.high:.2f}]" if self.known else ", no interval"
+        low, high = (round(bound, 2) + 0.0 for bound in (self.low, self.high))  # no -0.00
+        bounds = f" [{low:.2f}, {high:.2f}]" if self.known else ", no interval"
         return f"{self.value:{spec or '.2f'}}{bounds}"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lightning_stdim.benchmark import published
-from lightning_stdim.benchmark.intervals import estimate
+from lightning_stdim.benchmark.intervals import estimate, stratified_estimate
 from lightning_stdim.benchmark.record import Failure, Record, read_record
 from lightning_stdim.benchmark.report.comparison import compare_games
 from lightning_stdim.benchmark.report.page import write_report
@@ -95,11 +95,13 @@ def test_means_over_games(record, page) -> None:
     columns, rows = page.tables[TABLE_2.format("converged")]
     k = columns.index("ST-DIM") - 1
     means = [sum(mean_of(record, game, "st-dim", "converged")) / 2 for game in GAMES]
-    assert rows["", "Mean over games"][k] == f"{sum(means) / 2:.2f}"
+    found = stratified_estimate([mean_of(record, game, "st-dim", "converged") for game in GAMES])
+    interval = f"{found.half_width:.2f}".removeprefix("0")
+    assert rows["", "Mean over games"][k] == f"{sum(means) / 2:.2f}±{interval}"
     columns, rows = page.tables[TABLE_3.format("paper")]
     k = columns.index("ST-DIM") - 1
     # ball_x 0.2 in both seeds, ball_y 0.4 and 0.6; the same in both games.
-    assert rows["Small object localization", "ours"][k] == "0.35"
+    assert rows["Small object localization", "ours"][k].startswith("0.35±")
     printed = [
         published.paper(game.lower(), "st-dim").scores["categories"]["small_object_localization"]
         for game in GAMES
@@ -240,7 +242,7 @@ def test_runs_of_different_seeds_are_not_paired(tmp_path, make_result) -> None:
     write_results(tmp_path / "d", make_result("cpc", seed=1, protocols=("converged",)))
     page = Page(write(read_record(tmp_path))[0].read_text())
     _, rows = page.tables["The same features under both protocols"]
-    assert rows["", "CPC"][-1] == "–"
+    assert rows["", "CPC"][-2:] == ["–", "0.71"]  # what the paper has
     assert "is ahead of" not in page.text
 
 
@@ -310,3 +312,107 @@ def test_the_command(tmp_path, make_result, capsys) -> None:
     assert all(Path(path).stat().st_size for path in written)
     assert main(["report", str(tmp_path / "nowhere")]) == 2
     assert "no run has finished there" in capsys.readouterr().err
+
+
+def columns_of(page: Page, title: str) -> dict[tuple[str, str], dict[str, str]]:
+    """Give a table's rows with their cells by column."""
+    columns, rows = page.tables[title]
+    return {name: dict(zip(columns[1:], cells, strict=True)) for name, cells in rows.items()}
+
+
+def test_many_methods_on_one_game_are_rows(tmp_path, make_result) -> None:
+    methods = ("random-cnn", "vae", "cpc", "static-dim", "st-dim", "byol", "vicreg")
+    for k, method in enumerate(methods):
+        write_results(tmp_path / method, make_result(method, values=(k / 10,) * 3))
+    page = Page(write(read_record(tmp_path))[0].read_text())
+    rows = columns_of(page, TABLE_2.format("paper"))
+    assert rows["", "CPC"] == {"ours": "0.20", "paper": "0.71", "ours − paper": "−0.51"}
+    assert rows["", "BYOL"] == {"ours": "0.50", "paper": "–", "ours − paper": "–"}
+    assert columns_of(page, TABLE_2.format("converged"))["", "CPC"] == {"Pong": "0.20"}
+    rows = columns_of(page, "F1 by category, paper protocol")
+    assert rows["CPC", "ours"]["Agent localization"] == "0.20"
+    assert rows["CPC", "paper, 22 games"]["Agent localization"] == "0.43"
+    titles = [title for title in page.tables if title.startswith("Pong: F1 (weighted")]
+    assert titles == [f"Pong: F1 (weighted by class support), part {k} of 2" for k in (1, 2)]
+
+
+@pytest.mark.parametrize(("spread", "words"), [(0.0, "Of 1 the runs"), (0.3, "Of none of them")])
+def test_a_change_of_order_is_called_resolved_only_if_the_runs_resolve_it(
+    tmp_path, make_result, spread, words
+) -> None:
+    for seed in range(3):
+        one, other = make_result("st-dim", seed), make_result("random-cnn", seed)
+        for run, (paper, converged) in ((one, (0.6, 0.5)), (other, (0.2, 0.7))):
+            if run is other:  # how far it is ahead depends on the seed
+                converged += spread * (seed - 1)
+            for name, value in (("paper", paper + seed / 100), ("converged", converged)):
+                run["scores"]["protocols"][name] = make_result(values=(value,) * 3)["scores"][
+                    "protocols"
+                ]["paper"]
+            write_results(tmp_path / run["method"] / str(seed), run)
+    page = Page(write(read_record(tmp_path))[0].read_text())
+    assert (
+        f"Of 1 pairs of methods 1 change their order with the two protocols. {words}" in page.text
+    )
+    rows = columns_of(page, "The same features under both protocols")
+    assert rows["", "ST-DIM"]["Runs"] == "3"
+    assert rows["", "ST-DIM"]["Published in the paper"] == "0.81"
+
+
+def test_equal_methods_share_a_place(tmp_path, make_result) -> None:
+    for method in ("st-dim", "vae"):
+        write_results(tmp_path / method, make_result(method))
+    write_results(tmp_path / "cpc", make_result("cpc", values=(0.1, 0.1, 0.1)))
+    page = Page(write(read_record(tmp_path))[0].read_text())
+    _, rows = page.tables["The same features under both protocols"]
+    assert [rows["", name][2] for name in ("ST-DIM", "VAE", "CPC")] == ["1", "1", "3"]
+
+
+def test_a_seed_with_more_runs_counts_no_more_in_the_controls(tmp_path, make_result) -> None:
+    for method, seed in (("st-dim", 0), ("vae", 0), ("vae", 1)):
+        run = make_result(method, seed)
+        run["scores"]["entropies"] = {"ball_x": 1.0 + seed}
+        level = make_result(values=(0.2 + 0.4 * seed,) * 3)["scores"]["protocols"]["paper"]
+        run["scores"]["controls"] = {"majority": level}
+        write_results(tmp_path / f"{method}{seed}", run)
+    page = Page(write(read_record(tmp_path))[0].read_text())
+    _, rows = page.tables["Pong: label entropy, and F1 without a representation"]
+    assert rows["", "ball_x"][:2] == ["1.50", "0.40"]
+
+
+def test_other_frames_are_another_task(tmp_path, make_result) -> None:
+    for method, mode in (("st-dim", None), ("vae", None), ("st-dim", 1)):
+        run = make_result(method, variant="" if mode is None else f"probe.mode={mode}")
+        run["scores"]["provenance"] = {"collection": {} if mode is None else {"mode": mode}}
+        write_results(tmp_path / f"{method}{mode}", run)
+    page = Page(write(read_record(tmp_path))[0].read_text())
+    words = "Probed on other frames, so compared only in the tables below: ST-DIM (probe.mode=1)."
+    assert words in page.text
+    assert ("", "ST-DIM (probe.mode=1)") not in page.tables["Ways to average, converged protocol"][
+        1
+    ]
+
+
+def test_the_commands_run_what_was_run(tmp_path, make_result) -> None:
+    """Each method as many seeds as it has, the user's own preset by its file, agents by hand."""
+    fit = "python -m lightning_stdim fit --config"
+    for seed in (0, 1):
+        write_results(tmp_path / f"a{seed}", make_result("st-dim", seed))
+    write_results(tmp_path / "b", make_result("vae"))
+    write_results(tmp_path / "c", make_result("pretrained-agent"))
+    own = make_result("byol", preset="mine", command=f"{fit} my/mine.yaml --seed 0")
+    write_results(tmp_path / "d", own)
+    write_results(tmp_path / "e", make_result("vicreg", variant="steps=3000"))
+    class_ = make_result("Mine", command=f"{fit} laptop.yaml --model my_module.Mine")
+    write_results(tmp_path / "f", class_)
+    page = write(read_record(tmp_path))[0].read_text()
+    commands = re.search("<pre>(.*?)</pre>", page, re.DOTALL)[1].splitlines()
+    start = "python -m lightning_stdim benchmark --games pong --methods "
+    end = f"--out {tmp_path.name}"
+    assert commands == [
+        f"{start}vae,my_module.Mine --seeds 1 --preset laptop {end}",
+        f"{start}st-dim --seeds 2 --preset laptop {end}",
+        f"{start}byol --seeds 1 --preset my/mine.yaml {end}",
+        f"python -m lightning_stdim report {tmp_path.name}",
+    ]
+    assert "by their own commands below" in page

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 
 from lightning_stdim.benchmark.record import Run, on_the_same_frames
 from lightning_stdim.benchmark.report.render import budget_lines
 from lightning_stdim.benchmark.report.sheets import Block, Line, Sheet
-from lightning_stdim.benchmark.report.tables import METRICS, Cell, Row, Table
+from lightning_stdim.benchmark.report.tables import (
+    METRICS,
+    Cell,
+    Column,
+    Row,
+    Table,
+    game_title,
+)
+
+WHOSE = {"ours": "", "report": "the report: ", "paper": "the paper: "}
 
 
 def numbers(table: Table) -> Sheet:
@@ -20,13 +30,14 @@ def numbers(table: Table) -> Sheet:
     Returns:
         The sheet.
     """
-    groups = {"ours": "", "report": "the report: ", "paper": "the paper: "}
     columns = tuple(
-        f"{groups[column.group]}{column.title}{f', {column.subtitle}' if column.subtitle else ''}"
+        f"{_whose(column)}{f', {column.subtitle}' if column.subtitle else ''}"
         for column in table.columns
     )
     return Sheet(
-        title=f"{table.game.capitalize()}: {METRICS[table.metric]}",
+        title=", ".join(
+            filter(None, (f"{game_title(table.game)}: {METRICS[table.metric]}", table.part))
+        ),
         columns=columns,
         blocks=tuple(
             Block(row.label, (Line("", cells),))
@@ -49,21 +60,18 @@ def controls(table: Table, runs: Sequence[Run]) -> Sheet | None:
     runs = on_the_same_frames(runs)
     if not any("controls" in run.results["scores"] for run in runs):
         return None
-    entropies: dict[str, float] = {}
-    for run in runs:
-        entropies |= run.results["scores"].get("entropies", {})
     blocks = []
     for row in table.rows:
         scores = [control(runs, row, name) for name in ("majority", "shuffled")]
-        cells = (entropies.get(row.name), *scores)
+        cells = (_entropy(runs, row), *scores)
         line = Line("", tuple(None if value is None else Cell(value) for value in cells))
         blocks.append(Block(row.label, (line,)))
     return Sheet(
-        f"{table.game.capitalize()}: label entropy, and F1 without a representation",
+        f"{game_title(table.game)}: label entropy, and F1 without a representation",
         ("Entropy, nats", "Most frequent label", "Shuffled labels"),
         tuple(blocks),
         (
-            "Means over seeds, and for shuffled labels over methods."
+            "Means over seeds; of shuffled labels, whose probes differ, within a seed over methods."
             + f" Frames: {runs[0].frames or 'the protocol’s'}." * (len(others) > 1),
         ),
     )
@@ -78,15 +86,29 @@ def control(runs: Iterable[Run], row: Row, name: str) -> float | None:
         name: ``"majority"`` or ``"shuffled"``.
 
     Returns:
-        The mean over the runs; None where none of them has it.
+        The mean over seeds of the mean over a seed's runs; None where none of them has it.
     """
-    found = (run.results["scores"].get("controls", {}).get(name) for run in runs)
-    known = [value for one in found if one and (value := row.pick(one["f1"])) is not None]
-    return fmean(known) if known else None
+    found = ((run, run.results["scores"].get("controls", {}).get(name)) for run in runs)
+    return _over_seeds((run, row.pick(one["f1"])) for run, one in found if one)
+
+
+def _entropy(runs: Iterable[Run], row: Row) -> float | None:
+    return _over_seeds(
+        (run, run.results["scores"].get("entropies", {}).get(row.name)) for run in runs
+    )
+
+
+def _over_seeds(values: Iterable[tuple[Run, float | None]]) -> float | None:
+    """Average within each seed first: one with more runs counts no more than the others."""
+    of_seed: dict[int, list[float]] = defaultdict(list)
+    for run, value in values:
+        if value is not None:
+            of_seed[run.results["seed"]].append(value)
+    return fmean(map(fmean, of_seed.values())) if of_seed else None
 
 
 def budget(table: Table) -> Sheet:
-    """Lay out what every method cost, a method a line.
+    """Lay out what every method cost, a method a line, with what is known of published ones.
 
     Args:
         table: of any metric.
@@ -94,16 +116,20 @@ def budget(table: Table) -> Sheet:
     Returns:
         The sheet.
     """
-    ours: dict[str, int] = {}  # a run's protocols cost together what they cost
+    first: dict[str, int] = {}  # a run's protocols cost together what they cost
     for k, column in enumerate(table.columns):
-        if column.group == "ours":
-            ours.setdefault(column.title, k)
+        if column.group == "ours" or column.budget:
+            first.setdefault(_whose(column), k)
     facts = dict(budget_lines(table.columns))
     return Sheet(
-        title=f"What the numbers on {table.game.capitalize()} cost",
+        title=f"What the numbers on {game_title(table.game)} cost",
         columns=tuple(name.capitalize() for name in facts),
         blocks=tuple(
             Block(title, (Line("", tuple(values[k] for values in facts.values())),))
-            for title, k in ours.items()
+            for title, k in first.items()
         ),
     )
+
+
+def _whose(column: Column) -> str:
+    return f"{WHOSE[column.group]}{column.title}"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 
 from lightning_stdim.benchmark import published
+from lightning_stdim.benchmark.intervals import stratified_estimate
 from lightning_stdim.benchmark.report.sheets import (
     Block,
     Difference,
@@ -14,14 +15,17 @@ from lightning_stdim.benchmark.report.sheets import (
     Sheet,
     methods_of,
     protocol_of,
+    transposed,
 )
 from lightning_stdim.benchmark.report.tables import (
     CATEGORY_LABELS,
+    MOST_METHODS,
     Cell,
     Column,
     Group,
     Table,
     display,
+    game_title,
 )
 
 Find = Callable[[Group, str, str], Cell | None]
@@ -38,23 +42,46 @@ def table_2(games: Mapping[str, Table], protocol: Protocol) -> Sheet:
         protocol: whose scores are ours. Published numbers stand beside the ``paper`` protocol's.
 
     Returns:
-        The sheet; with a mean over games if there are several.
+        The sheet; with a mean over games if there are several. Many methods are rows, not columns,
+        where there are fewer games.
     """
     methods = methods_of(games.values())
     groups = _groups(games.values(), protocol)
-    rows = {
-        game.capitalize(): _finder(table, "mean", "mean_over_categories")
-        for game, table in games.items()
-    }
+    rows = {game_title(game): _mean_over_categories(table) for game, table in games.items()}
     if len(games) > 1:
-        rows["Mean over games"] = _mean_of(list(rows.values()))
+        rows["Mean over games"] = mean_over_games(games)
     blocks = [Block(name, _lines(find, methods, groups, protocol)) for name, find in rows.items()]
-    return Sheet(
-        title=f"F1 by game, mean over categories, {protocol} protocol",
-        columns=tuple(map(display, methods)),
-        blocks=tuple(blocks),
-        notes=(COMPLETE,) if len(games) > 1 else (),
+    return _narrow(
+        Sheet(
+            title=f"F1 by game, mean over categories, {protocol} protocol",
+            columns=tuple(map(display, methods)),
+            blocks=tuple(blocks),
+            notes=(COMPLETE,) if len(games) > 1 else (),
+        )
     )
+
+
+def mean_over_games(games: Mapping[str, Table]) -> Find:
+    """Average the mean over categories over games.
+
+    Args:
+        games: for each game its comparison of one metric.
+
+    Returns:
+        A function from who made the numbers, the method and the protocol to the mean; to None
+        where a game is missing. Ours has a Student interval if every game has several runs.
+    """
+    return _mean_of([_mean_over_categories(table) for table in games.values()])
+
+
+def _mean_over_categories(table: Table) -> Find:
+    return _finder(table, "mean", "mean_over_categories")
+
+
+def _narrow(sheet: Sheet) -> Sheet:
+    """Have what is fewer, methods or games or categories, in columns, if there are many methods."""
+    wide = len(sheet.columns) > max(MOST_METHODS, len(sheet.blocks))
+    return transposed(sheet) if wide else sheet
 
 
 def table_3(games: Mapping[str, Table], protocol: Protocol) -> Sheet:
@@ -85,11 +112,13 @@ def table_3(games: Mapping[str, Table], protocol: Protocol) -> Sheet:
             cells = tuple(None if value is None else Cell(value) for value in printed)
             lines += (Line("paper, 22 games", cells),)
         blocks.append(Block(label, lines))
-    return Sheet(
-        title=f"F1 by category{', mean over games' * (len(games) > 1)}, {protocol} protocol",
-        columns=tuple(map(display, methods)),
-        blocks=tuple(blocks),
-        notes=(COMPLETE,) if len(games) > 1 else (),
+    return _narrow(
+        Sheet(
+            title=f"F1 by category{', mean over games' * (len(games) > 1)}, {protocol} protocol",
+            columns=tuple(map(display, methods)),
+            blocks=tuple(blocks),
+            notes=(COMPLETE,) if len(games) > 1 else (),
+        )
     )
 
 
@@ -114,7 +143,7 @@ def report_table(table: Table) -> Sheet | None:
             blocks.append(Block(row.label, (*lines, Line("ours, converged", converged))))
     what = {"f1": "F1", "accuracy": "Accuracy"}[table.metric]
     return Sheet(
-        title=f"{what} on {table.game.capitalize()} by category",
+        title=f"{what} on {game_title(table.game)} by category",
         columns=tuple(map(display, methods)),
         blocks=tuple(blocks),
     )
@@ -170,7 +199,10 @@ def _mean_of(finders: Sequence[Find]) -> Find:
             return None
         if len(known) == 1:
             return known[0]
-        return Cell(fmean(cell.value for cell in known), derived=group != "ours")
+        if group != "ours":
+            return Cell(fmean(cell.value for cell in known), derived=True)
+        mean = stratified_estimate([cell.values for cell in known])
+        return Cell(mean.mean, mean.half_width, mean.runs)
 
     return find
 

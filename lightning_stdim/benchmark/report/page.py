@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from lightning_stdim.benchmark.cells import NEEDS_FILE
 from lightning_stdim.benchmark.published import citations
 from lightning_stdim.benchmark.record import Record
 from lightning_stdim.benchmark.report import render
@@ -24,9 +26,11 @@ from lightning_stdim.benchmark.report.sheets import (
     metric_of,
 )
 from lightning_stdim.benchmark.report.summary import summarise
-from lightning_stdim.benchmark.report.tables import Cell, Table, made_with
+from lightning_stdim.benchmark.report.tables import Cell, Table, game_title, made_with
+from lightning_stdim.benchmark.results import Results
 from lightning_stdim.benchmark.statistics import Interval
 from lightning_stdim.files import atomically
+from lightning_stdim.presets import FOLDER
 
 NAME = "report"
 FULL, STRONGEST = 0.5, 0.55  # a difference of FULL has the strongest shade, an opacity
@@ -50,7 +54,7 @@ def write_report(
     Raises:
         StoreError: a file cannot be written, or what a run has left cannot be read.
     """
-    context = _context(record, games)
+    context = _context(record, games, folder or record.out)
     templates = _templates()
     contents = {
         "html": templates.get_template("report.html").render(context),
@@ -66,41 +70,63 @@ def write_report(
     return written
 
 
-def _context(record: Record, games: dict[str, list[Table]]) -> dict[str, Any]:
+def _context(record: Record, games: dict[str, list[Table]], folder: Path) -> dict[str, Any]:
     """Gather what the templates print."""
     f1 = {game: metric_of(tables, "f1") for game, tables in games.items()}
-    names = ", ".join(map(str.capitalize, games)) if len(games) < 4 else f"{len(games)} games"
+    names = ", ".join(map(game_title, games)) if len(games) < 4 else f"{len(games)} games"
     protocols: tuple[Protocol, ...] = ("paper", "converged")
     return {
         "title": f"State representations of Atari: {names}",
-        "summary": summarise(record),
+        "summary": summarise(record, f1),
         "tables": [table(f1, protocol) for protocol in protocols for table in (table_2, table_3)],
         "games": [section(record, game, tables) for game, tables in games.items()],
         "failures": record.failures,
-        "commands": _commands(record),
-        "variants": any(run.get("variant") for run in record.results),
+        "commands": _commands(record, folder),
+        "others": not all(map(_of_the_grid, record.results)),
         "made_with": made_with(record.results),
         "citations": citations(),
         "runs": _runs(record),
     }
 
 
-def _commands(record: Record) -> list[str]:
-    """Spell out what makes the preset's own runs, and this report, again."""
-    plain = [run for run in record.results if not run.get("variant")]
-    presets = sorted({run["preset"] or "laptop" for run in plain})
+def _commands(record: Record, folder: Path) -> list[str]:
+    """Spell out what makes the grid's own runs, and this report, again."""
+    seeds: dict[tuple[str, str], int] = {}  # of every preset's methods
+    games: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for run in filter(_of_the_grid, record.results):
+        key = _preset(run), _option(run, "--model") or run["method"]
+        seeds[key] = max(seeds.get(key, 0), run["seed"] + 1)
+        games[key].add(run["game"])
     commands = []
-    for preset in presets:
-        runs = [run for run in plain if (run["preset"] or "laptop") == preset]
-        words = [
-            *("--games", ",".join(sorted({run["game"] for run in runs}))),
-            *("--methods", ",".join(dict.fromkeys(run["method"] for run in runs))),
-            *("--seeds", str(max(run["seed"] for run in runs) + 1)),
-            *("--preset", preset, "--out", record.out.name),
-        ]
+    for preset, count in sorted({(preset, count) for (preset, _), count in seeds.items()}):
+        keys = [key for key, known in seeds.items() if (key[0], known) == (preset, count)]
+        words = ["--games", ",".join(sorted(set().union(*(games[key] for key in keys))))]
+        words += ["--methods", ",".join(method for _, method in keys), "--seeds", str(count)]
+        words += ["--preset", preset, "--out", record.out.name]
         commands.append(f"python -m lightning_stdim benchmark {shlex.join(words)}")
     words = [record.out.name, *(["--methods", ",".join(record.chosen)] if record.chosen else [])]
+    words += ["--into", folder.name] if folder != record.out else []
     return [*commands, f"python -m lightning_stdim report {shlex.join(words)}"]
+
+
+def _of_the_grid(run: Results) -> bool:
+    """Tell whether ``benchmark`` makes a run when it is told no more than names."""
+    named = run["method"] not in NEEDS_FILE and _option(run, "--method") is None
+    return named and not run.get("variant")
+
+
+def _preset(run: Results) -> str:
+    """Name the preset that a run was made with, or its file if it is the user's own."""
+    name = run["preset"] or "laptop"
+    if (FOLDER / f"{name}.yaml").is_file():
+        return name
+    return _option(run, "--config") or _option(run, "--preset") or name
+
+
+def _option(run: Results, name: str) -> str | None:
+    """Find the first value of an option in the command that made a run."""
+    words = shlex.split(run["command"])
+    return words[words.index(name) + 1] if name in words[:-1] else None
 
 
 def _runs(record: Record) -> Sheet:
@@ -126,7 +152,7 @@ def _templates() -> Environment:
         number=render.number,
         signed=_signed,
         shade=_shade,
-        percent=lambda share: f"{share:.0%}",
+        percent=lambda share: f"{int(1000 * share) / 10:g}%",  # 0.9996 is not all
         breakable=lambda text: escape(text).replace("/", Markup("/<wbr>")),
         markdown=_markdown,
     )

@@ -20,7 +20,13 @@ from lightning_stdim.benchmark.report.sheets import (
     metric_of,
     protocol_of,
 )
-from lightning_stdim.benchmark.report.tables import PROTOCOLS, Table, display, in_order
+from lightning_stdim.benchmark.report.tables import (
+    PROTOCOLS,
+    Table,
+    display,
+    game_title,
+    in_order,
+)
 from lightning_stdim.datamodules.positions import Landmark
 from lightning_stdim.predictions import Predictions
 
@@ -90,7 +96,7 @@ class Section:
     @property
     def title(self) -> str:
         """The game's name with a capital."""
-        return self.game.capitalize()
+        return game_title(self.game)
 
 
 def section(record: Record, game: str, tables: Sequence[Table]) -> Section:
@@ -112,7 +118,10 @@ def section(record: Record, game: str, tables: Sequence[Table]) -> Section:
     return Section(
         game=game,
         scores=tuple(_scores(f1, runs)),
-        numbers=tuple(filter(None, (*map(numbers, tables), controls(f1, runs)))),
+        numbers=(
+            *(numbers(part) for table in tables for part in table.parts()),
+            *filter(None, [controls(f1, runs)]),
+        ),
         published=tuple(sheet for table in tables if (sheet := report_table(table))),
         learning=tuple(_learning(game, runs)),
         seed=seed,
@@ -127,7 +136,6 @@ def section(record: Record, game: str, tables: Sequence[Table]) -> Section:
 def _scores(table: Table, runs: Sequence[Run]) -> list[Plot]:
     """Draw a dot plot for the mean over categories and for every variable."""
     ours = [name for name in methods_of([table], "ours") if name != "majority"]
-    of_one_kind = len({run.frames for run in runs}) == 1  # otherwise there is no one majority
     plots = []
     for row, cells in zip(table.rows, table.cells, strict=True):
         if row.kind != "variable" and row.name != "mean_over_categories":
@@ -137,28 +145,17 @@ def _scores(table: Table, runs: Sequence[Run]) -> list[Plot]:
             for column, cell in zip(table.columns, cells, strict=True)
             if column.group == "ours" and cell is not None
         }
-        majority = found.get(("majority", "majority")) if of_one_kind else None
         lines = [
             Scores(
                 title=display(name),
                 cells={p: cell for (method, p), cell in found.items() if method == name},
                 shuffled=control(_of(runs, name), row, "shuffled"),
+                majority=control(_of(runs, name), row, "majority"),
             )
             for name in ours
         ]
         if any(line.cells for line in lines):
-            plots.append(
-                Plot(
-                    row.label,
-                    draw_scores(
-                        lines,
-                        majority=majority.value
-                        if majority
-                        else control(runs if of_one_kind else [], row, "majority"),
-                        what=f"{table.game}, {row.label}",
-                    ),
-                )
-            )
+            plots.append(Plot(row.label, draw_scores(lines, what=f"{table.game}, {row.label}")))
     return plots
 
 

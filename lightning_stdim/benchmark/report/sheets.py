@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from lightning_stdim.benchmark.report.tables import Cell, Group, Table, in_order
@@ -62,6 +62,35 @@ class Sheet:
     columns: tuple[str, ...]
     blocks: tuple[Block, ...]
     notes: tuple[str, ...] = ()
+
+
+def transposed(sheet: Sheet) -> Sheet:
+    """Put columns in the place of blocks, for a table of many methods.
+
+    Args:
+        sheet: its blocks have lines of the same names.
+
+    Returns:
+        The same numbers with a block for every column, and a column for every block; if there is
+        only one, a row for every column, and a column for every line.
+    """
+    there = {(b.label, line.label): line.cells for b in sheet.blocks for line in b.lines}
+    labels = list(dict.fromkeys(line for _, line in there))
+    names = [block.label for block in sheet.blocks]
+
+    def pick(block: str, line: str, column: int) -> Value:
+        return there[block, line][column] if (block, line) in there else None
+
+    def lines(k: int) -> Iterator[Line]:
+        if len(names) == 1:
+            yield Line("", tuple(pick(names[0], label, k) for label in labels))
+        else:
+            for label in labels:
+                yield Line(label, tuple(pick(name, label, k) for name in names))
+
+    blocks = tuple(Block(column, tuple(lines(k))) for k, column in enumerate(sheet.columns))
+    headings = [label or names[0] for label in labels] if len(names) == 1 else names
+    return replace(sheet, columns=tuple(headings), blocks=blocks)
 
 
 def methods_of(tables: Iterable[Table], group: Group | None = None) -> list[str]:

@@ -11,8 +11,9 @@ from lightning_stdim.benchmark import statistics
 from lightning_stdim.benchmark.arrays import cell, collect, common, ranked
 from lightning_stdim.benchmark.orders import by_mean, by_protocol, over_games
 from lightning_stdim.benchmark.record import Record
-from lightning_stdim.benchmark.report.sheets import Sheet
-from lightning_stdim.benchmark.report.tables import display, in_order
+from lightning_stdim.benchmark.report.layouts import mean_over_games
+from lightning_stdim.benchmark.report.sheets import Sheet, protocol_of
+from lightning_stdim.benchmark.report.tables import Table, display, game_title, in_order
 from lightning_stdim.benchmark.statistics import Scores
 
 
@@ -35,36 +36,54 @@ class Summary:
     means: tuple[Sheet, str]
 
 
-def summarise(record: Record) -> Summary:
+def summarise(record: Record, games: Mapping[str, Table]) -> Summary:
     """Sum up a benchmark.
+
+    Runs that were probed on other frames than most, such as those of another mode, are of other
+    tasks and are left to the games' own tables.
 
     Args:
         record: finished runs.
+        games: for each game its comparison of F1.
 
     Returns:
         Words and tables.
     """
+    whole, record = record, record.on_the_same_frames()
     converged, paper = (collect(record, protocol) for protocol in ("converged", "paper"))
-    games = [game.capitalize() for game in record.games]
+    titles = [game_title(game) for game in record.games]
     seeds = sorted({run["seed"] for run in record.results})
     presets = sorted({run["preset"] or "none" for run in record.results})
-    where = games[0] if len(games) == 1 else f"{len(games)} games"
+    where = titles[0] if len(titles) == 1 else f"{len(titles)} games"
     opening = (
         f"{len(converged)} methods on {where}; preset {', '.join(presets)}; "
         f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}. Scores are F1 weighted by "
         "class support, means over categories as in the paper's tables."
     )
-    left_out = in_order({run.name for run in record.runs} - converged.keys())
+    probed = {
+        run.name
+        for run in record.runs
+        if protocol_of(run.name, "converged") in run.results["scores"]["protocols"]
+    }
+    left_out = in_order(probed - converged.keys())
     paragraphs = [opening, _leader(converged, "converged"), _leader(paper, "paper")]
     paragraphs.append(_incomplete(converged))
     if left_out:
         names = "; ".join(display(name) for name in left_out)
         paragraphs.append(f"Not compared over games, since not every game has a run: {names}.")
+    elsewhere = in_order({run.name for run in whole.runs} - {run.name for run in record.runs})
+    if elsewhere:
+        names = "; ".join(display(name) for name in elsewhere)
+        paragraphs.append(f"Probed on other frames, so compared only in the tables below: {names}.")
+    find = mean_over_games(games)
+    published = {name: score for name in converged if (score := find("paper", name, ""))}
     return Summary(
         paragraphs=tuple(filter(None, paragraphs)),
         verdicts=tuple(_verdicts(converged)),
-        aggregates=over_games(converged) if len(games) > 1 else (),
-        protocols=by_protocol(paper, converged),
+        aggregates=(*over_games(converged, "converged"), *over_games(paper, "paper"))
+        if len(titles) > 1
+        else (),
+        protocols=by_protocol(paper, converged, published),
         means=by_mean(record),
     )
 
@@ -83,7 +102,7 @@ def _leader(scores: Mapping[str, Scores], protocol: str) -> str:
     if not compared or not any(d.known for d in compared.values()):
         return f"{text} With a single seed nothing can be said about whether that is chance."
     if not open_ones:
-        return f"{text} It is ahead of every other method by more than the seeds differ."
+        return f"{text} The runs resolve its lead over every other method."
     names = "; ".join(display(name) for name in open_ones)
     many = f"{len(open_ones)} of the {len(compared)} others"
     return f"{text} The runs do not resolve its lead over {many}: {names}."

@@ -70,6 +70,34 @@ def display(name: str) -> str:
     return f"{title} ({variant})" if variant else title
 
 
+TITLES = {
+    "battlezone": "Battle Zone",
+    "demonattack": "Demon Attack",
+    "hero": "H.E.R.O.",
+    "montezumarevenge": "Montezuma's Revenge",
+    "mspacman": "Ms. Pac-Man",
+    "privateeye": "Private Eye",
+    "qbert": "Q*bert",
+    "riverraid": "River Raid",
+    "spaceinvaders": "Space Invaders",
+    "videopinball": "Video Pinball",
+    "yarsrevenge": "Yars' Revenge",
+}
+"""Games that are not called by their canonical name with a capital."""
+
+
+def game_title(game: str) -> str:
+    """Write a game's name for people.
+
+    Args:
+        game: canonical name.
+
+    Returns:
+        Such as ``"Ms. Pac-Man"``.
+    """
+    return TITLES.get(game, game.capitalize())
+
+
 def in_order(names: Iterable[str]) -> list[str]:
     """Put names in the order of the display, each once.
 
@@ -121,12 +149,14 @@ class Cell:
         half_width: half the width of its 95 % interval; None for a single run.
         runs: how many runs the mean is over; None for a published number.
         derived: True if no published table prints it and it was worked out from one.
+        values: every run's score; empty for a published number.
     """
 
     value: float
     half_width: float | None = None
     runs: int | None = None
     derived: bool = False
+    values: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -324,7 +354,7 @@ class _Source:
         if self.column.group != "ours":
             return Cell(known[0], derived=row.part in self.derived)
         mean = estimate(known)
-        return Cell(mean.mean, mean.half_width, mean.runs)
+        return Cell(mean.mean, mean.half_width, mean.runs, values=tuple(known))
 
 
 def _ours(runs: Sequence[Results], metric: Metric) -> Iterator[_Source]:

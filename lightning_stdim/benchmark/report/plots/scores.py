@@ -22,6 +22,7 @@ MARKS: dict[str, dict[str, Any]] = {
 """How a protocol's scores are drawn; shape and filling tell them apart without the colour."""
 
 MARK: dict[str, Any] = {"markersize": 5, "markeredgewidth": 1.1}
+MAJORITY: dict[str, Any] = {"color": GREY, "linewidth": 1, "linestyle": (0, (4, 2))}
 SHUFFLED: dict[str, Any] = {"marker": "x", "color": GREY, "markersize": 4, "linestyle": "none"}
 
 
@@ -33,21 +34,20 @@ class Scores:
         title: the method's display name.
         cells: for each protocol the score.
         shuffled: the score of a probe that was trained on shuffled labels; None if not known.
+        majority: the score of the most frequent label on the same frames; None if not known.
     """
 
     title: str
     cells: dict[str, Cell] = field(default_factory=dict)
     shuffled: float | None = None
+    majority: float | None = None
 
 
-def draw_scores(
-    lines: Sequence[Scores], *, majority: float | None, what: str, metric: str = "F1"
-) -> Markup:
+def draw_scores(lines: Sequence[Scores], *, what: str, metric: str = "F1") -> Markup:
     """Draw the scores of one variable, or of one mean.
 
     Args:
         lines: the methods from top to bottom, at least one.
-        majority: score of the most frequent label, drawn as a line; None if not known.
         what: whose scores, for the description.
         metric: the name of the horizontal axis, 0 to 1.
 
@@ -56,8 +56,9 @@ def draw_scores(
     """
     height = LINE * len(lines) + 40
     with panel(WIDTH, height, margins=(LABELS, 10, 4, 36)) as (figure, (axes,)):
-        if majority is not None:
-            axes.axvline(majority, color=GREY, linewidth=1, linestyle=(0, (4, 2)))
+        for y, line in enumerate(lines):
+            if line.majority is not None:  # its own: methods may have been run with other seeds
+                axes.plot([line.majority] * 2, [y - 0.5, y + 0.5], **MAJORITY)
         for name, style in MARKS.items():
             drawn = [
                 (line.cells[name], y + _offset(line, name))
