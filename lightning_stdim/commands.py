@@ -174,6 +174,7 @@ def probe(
     hidden: int | None = None,
     standardize: bool | None = None,
     classes: Literal["all", "observed"] | None = None,
+    protocols: str = "paper,converged",
     device: str | None = None,
     method: str | None = None,
     variant: str = "",
@@ -206,6 +207,7 @@ def probe(
             default, which is false.
         classes: that the paper protocol's probes can predict: all, or those observed in training;
             the preset's by default, which is all.
+        protocols: of the probes, separated by commas: paper, converged.
         device: where to compute; a GPU if there is one by default.
         method: name recorded in the results; by default the encoder's.
         variant: what differs from the preset, recorded in the results; by default in what the
@@ -300,6 +302,7 @@ def probe(
         scores = evaluate_encoder(
             module,
             labelled,
+            protocols=protocols.split(","),  # type: ignore[arg-type]  # checked there
             seed=seed,
             paper=settings,
             converged=converged,

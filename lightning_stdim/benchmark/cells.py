@@ -34,13 +34,14 @@ PROBE = {
     "hidden": "--hidden",
     "standardize": "--standardize",
     "classes": "--classes",
+    "protocols": "--protocols",
 }
 """The same for a run that only probes."""
 
 USUAL = "default"
 """The mode that the preset's settings have a game played in: an option without a word."""
 
-UNSAID = ("max_epochs", "standardize")
+UNSAID = ("max_epochs", "standardize", "protocols")
 """Options that follow from another one, and do not make a name longer."""
 
 ENCODER = "encoder"

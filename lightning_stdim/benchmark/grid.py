@@ -39,8 +39,8 @@ class Axes:
         modes: numbers of the games' modes, and "default" for the preset's. Every encoder is probed
             on the other modes' frames, too.
         probes: "linear", and "mlp" for one hidden layer of 256 on standardised features, under the
-            ``paper`` protocol.
-        classes: that a probe can predict: "all", or those "observed" in training.
+            ``paper`` protocol alone.
+        classes: that a probe can predict: "all", or those "observed" in training; likewise.
         transfer: probe every encoder on the other games, too.
 
     Raises:
@@ -186,7 +186,10 @@ def _trainings(
         return
     frames = settings["trainer"]["max_epochs"] * settings["data"]["steps"]
     for steps in axes.pretrain_steps:
-        yield (*options, ("steps", str(steps)), ("max_epochs", str(ceil(frames / steps))))
+        if steps == settings["data"]["steps"]:
+            yield options
+        else:
+            yield (*options, ("steps", str(steps)), ("max_epochs", str(ceil(frames / steps))))
 
 
 def _probes(
@@ -205,8 +208,11 @@ def _probes(
         # Raw features would have it measure their scale: docs/probe-protocols.md.
         options = [("hidden", HIDDEN), ("standardize", "true")] if probe == "mlp" else []
         options += [("classes", classes)] if classes != "all" else []
-        if options:
+        if options:  # both are choices of the paper protocol: the other would only be done again
+            options.append(("protocols", "paper"))
             yield Cell(cell.game, cell.method, cell.seed, (*here, *options), cell)
+    if cell.method == "random-cnn":  # the seed alone makes its encoder, wherever it is probed
+        return
     for other in conditions[cell.game]:
         if other != own:
             unusual = _unusual(other, settings)

@@ -175,9 +175,10 @@ def _turned(what: str, names: Sequence[str], ways: Sequence[Mapping[str, Scores]
     if not resolved:
         return f"All {total} pairs of methods stand in the same order under {what}."
     shown = list(filter(None, resolved.values()))
-    text = f"Of {total} pairs of methods {len(resolved)} change their order with {what}. "
+    change = "changes its" if len(resolved) == 1 else "change their"
+    text = f"Of {total} pairs of methods {len(resolved)} {change} order with {what}. "
     if not shown:
-        return f"{text}Of none of them do the runs resolve both orders: it may be chance."
+        return f"{text}The runs do not resolve both orders of any: it may be chance."
     more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
     return f"{text}Of {len(shown)} the runs resolve both orders: {'; '.join(shown[:5])}{more}."
 

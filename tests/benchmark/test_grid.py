@@ -87,7 +87,20 @@ def test_other_probes_take_the_same_encoder() -> None:
     ]
     assert all(cell.source == cells[1] for cell in cells[2:])
     words = cells[3].arguments(preset="smoke", root="data", out=Path("out"))
-    assert dict(pairwise(words)).items() >= {("--hidden", "256"), ("--standardize", "true")}
+    options = {"--hidden": "256", "--standardize": "true", "--protocols": "paper"}
+    assert dict(pairwise(words)).items() >= options.items()
+
+
+def test_nothing_is_run_twice() -> None:
+    """A random encoder is the same whatever it would have been trained on."""
+    axes = Axes(modes=("0", "1"), probes=("linear", "mlp"), transfer=True)
+    cells = grid(["pong"], ["random-cnn"], [0], axes=axes)
+    assert [cell.variant for cell in cells] == [
+        *("mode=0", "mode=1"),
+        *(f"mode={mode},probe.mode={mode},probe.hidden=256" for mode in (0, 1)),
+    ]
+    cells = grid(["pong"], ["st-dim"], [0], axes=Axes(pretrain_steps=(1000, 16_000)))
+    assert [cell.variant for cell in cells] == ["steps=1000", ""]
 
 
 def test_transfer_goes_from_every_game_to_every_other() -> None:

@@ -336,7 +336,7 @@ def test_many_methods_on_one_game_are_rows(tmp_path, make_result) -> None:
     assert titles == [f"Pong: F1 (weighted by class support), part {k} of 2" for k in (1, 2)]
 
 
-@pytest.mark.parametrize(("spread", "words"), [(0.0, "Of 1 the runs"), (0.3, "Of none of them")])
+@pytest.mark.parametrize(("spread", "words"), [(0.0, "Of 1 the runs"), (0.3, "The runs do not")])
 def test_a_change_of_order_is_called_resolved_only_if_the_runs_resolve_it(
     tmp_path, make_result, spread, words
 ) -> None:
@@ -351,9 +351,7 @@ def test_a_change_of_order_is_called_resolved_only_if_the_runs_resolve_it(
                 ]["paper"]
             write_results(tmp_path / run["method"] / str(seed), run)
     page = Page(write(read_record(tmp_path))[0].read_text())
-    assert (
-        f"Of 1 pairs of methods 1 change their order with the two protocols. {words}" in page.text
-    )
+    assert f"Of 1 pairs of methods 1 changes its order with the two protocols. {words}" in page.text
     rows = columns_of(page, "The same features under both protocols")
     assert rows["", "ST-DIM"]["Runs"] == "3"
     assert rows["", "ST-DIM"]["Published in the paper"] == "0.81"
@@ -416,3 +414,41 @@ def test_the_commands_run_what_was_run(tmp_path, make_result) -> None:
         f"python -m lightning_stdim report {tmp_path.name}",
     ]
     assert "by their own commands below" in page
+
+
+def test_what_the_axes_change(tmp_path, make_result) -> None:
+    def run(variant: str, seed: int, paper: float, mode: int | None = None, **changes) -> None:
+        found = make_result("st-dim", seed, (paper,) * 3, variant=variant, **changes)
+        found["scores"]["provenance"] = {"collection": {} if mode is None else {"mode": mode}}
+        write_results(tmp_path / (variant or "own") / str(seed), found)
+
+    for seed in (0, 1):
+        run("", seed, 0.5 + seed / 10)
+    run("probe.hidden=256", 0, 0.6, protocols=("paper",))
+    run("mode=1", 0, 0.4, mode=1)
+    run("probe.mode=1", 0, 0.3, mode=1)
+    run("mode=1,probe.mode=default", 0, 0.2)
+    page = Page(write(read_record(tmp_path))[0].read_text())
+    rows = columns_of(page, "Pong: F1 of variants, mean over categories")
+    assert ("", "ST-DIM") not in rows
+    assert ("", "ST-DIM (mode=1)") not in rows  # the own runs of its frames
+    _, rows = page.tables["Pong: F1 of variants, mean over categories"]
+    # On the seed that both have; mode 1's frames beside those trained there, and back.
+    assert rows["", "ST-DIM (probe.hidden=256)"] == [
+        *("preset's", "protocol's", "0.60", "+0.10", "–", "–"),
+    ]
+    assert rows["", "ST-DIM (probe.mode=1)"][:4] == ["mode=1", "mode 1", "0.30", "−0.10"]
+    assert rows["", "ST-DIM (mode=1,probe.mode=default)"][:4] == [
+        *("preset's", "protocol's", "0.20", "−0.30"),
+    ]
+
+
+def test_f1_by_number_of_frames(tmp_path, make_result) -> None:
+    for steps in (1000, 4000):
+        run = make_result(variant=f"steps={steps}")
+        run["budget"]["pretrain_frames"] = steps
+        write_results(tmp_path / str(steps), run)
+    page = Page(write(read_record(tmp_path))[0].read_text())
+    drawn = [a["aria-label"] for tag, a in page.tags if tag == "svg" and a.get("role") == "img"]
+    assert "pong, ST-DIM: F1 against 2 numbers of frames." in drawn
+    assert not any("Random-CNN: F1 against" in label for label in drawn)

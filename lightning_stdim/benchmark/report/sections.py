@@ -27,6 +27,7 @@ from lightning_stdim.benchmark.report.tables import (
     game_title,
     in_order,
 )
+from lightning_stdim.benchmark.report.variants import beside_their_own, by_frames
 from lightning_stdim.datamodules.positions import Landmark
 from lightning_stdim.predictions import Predictions
 
@@ -70,6 +71,8 @@ class Section:
     Attributes:
         game: canonical name.
         scores: F1 of each variable and of the mean over categories.
+        by_frames: F1 against the frames pretrained on, where there are several numbers of them.
+        variants: runs with other settings beside their method's own; None if there are none.
         numbers: the same in numbers, accuracy, and the controls.
         published: the reproducibility report's tables, if it has the game.
         learning: learning curves by method.
@@ -83,6 +86,8 @@ class Section:
 
     game: str
     scores: tuple[Plot, ...]
+    by_frames: tuple[Plot, ...]
+    variants: Sheet | None
     numbers: tuple[Sheet, ...]
     published: tuple[Sheet, ...]
     learning: tuple[Plot, ...]
@@ -118,6 +123,8 @@ def section(record: Record, game: str, tables: Sequence[Table]) -> Section:
     return Section(
         game=game,
         scores=tuple(_scores(f1, runs)),
+        by_frames=tuple(Plot(*one) for one in by_frames(game, runs)),
+        variants=beside_their_own(game, runs),
         numbers=(
             *(numbers(part) for table in tables for part in table.parts()),
             *filter(None, [controls(f1, runs)]),

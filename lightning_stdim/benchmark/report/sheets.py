@@ -71,8 +71,9 @@ def transposed(sheet: Sheet) -> Sheet:
         sheet: its blocks have lines of the same names.
 
     Returns:
-        The same numbers with a block for every column, and a column for every block; if there is
-        only one, a row for every column, and a column for every line.
+        The same numbers with a block for every column, without its empty lines, and a column for
+        every block; if there is only one block, a row for every column, and a column for every
+        line.
     """
     there = {(b.label, line.label): line.cells for b in sheet.blocks for line in b.lines}
     labels = list(dict.fromkeys(line for _, line in there))
@@ -86,7 +87,9 @@ def transposed(sheet: Sheet) -> Sheet:
             yield Line("", tuple(pick(names[0], label, k) for label in labels))
         else:
             for label in labels:
-                yield Line(label, tuple(pick(name, label, k) for name in names))
+                cells = tuple(pick(name, label, k) for name in names)
+                if any(cell is not None for cell in cells):
+                    yield Line(label, cells)
 
     blocks = tuple(Block(column, tuple(lines(k))) for k, column in enumerate(sheet.columns))
     headings = [label or names[0] for label in labels] if len(names) == 1 else names
