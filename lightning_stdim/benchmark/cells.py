@@ -181,7 +181,7 @@ def check_method(name: str) -> str:
     if _is_file(name):
         if not Path(name).is_file():
             raise ConfigurationError(f"there is no file {name} to configure a method")
-        if Path(name).stem in known:
+        if Path(name).stem in known and Path(name).stem not in NEEDS_FILE:
             raise ConfigurationError(
                 f"{name} would be called {Path(name).stem!r}, as another method is; rename it"
             )

@@ -401,6 +401,10 @@ def test_the_commands_run_what_was_run(tmp_path, make_result) -> None:
     own = make_result("byol", preset="mine", command=f"{fit} my/mine.yaml --seed 0")
     write_results(tmp_path / "d", own)
     write_results(tmp_path / "e", make_result("vicreg", variant="steps=3000"))
+    agent = make_result("pretrained-agent", 1, command=f"{fit} laptop.yaml --config agents/it.yaml")
+    write_results(tmp_path / "g", agent)
+    shipped = make_result("cpc", command=f"{fit} laptop.yaml --config x/configs/methods/cpc.yaml")
+    write_results(tmp_path / "h", shipped)
     class_ = make_result("Mine", command=f"{fit} laptop.yaml --model my_module.Mine")
     write_results(tmp_path / "f", class_)
     page = write(read_record(tmp_path))[0].read_text()
@@ -408,8 +412,8 @@ def test_the_commands_run_what_was_run(tmp_path, make_result) -> None:
     start = "python -m lightning_stdim benchmark --games pong --methods "
     end = f"--out {tmp_path.name}"
     assert commands == [
-        f"{start}vae,my_module.Mine --seeds 1 --preset laptop {end}",
-        f"{start}st-dim --seeds 2 --preset laptop {end}",
+        f"{start}vae,my_module.Mine,cpc --seeds 1 --preset laptop {end}",
+        f"{start}st-dim,agents/it.yaml --seeds 2 --preset laptop {end}",
         f"{start}byol --seeds 1 --preset my/mine.yaml {end}",
         f"python -m lightning_stdim report {tmp_path.name}",
     ]

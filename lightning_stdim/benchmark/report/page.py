@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import defaultdict
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def _commands(record: Record, folder: Path) -> list[str]:
     seeds: dict[tuple[str, str], int] = {}  # of every preset's methods
     games: dict[tuple[str, str], set[str]] = defaultdict(set)
     for run in filter(_of_the_grid, record.results):
-        key = _preset(run), _option(run, "--model") or run["method"]
+        key = _preset(run), _method(run)
         seeds[key] = max(seeds.get(key, 0), run["seed"] + 1)
         games[key].add(run["game"])
     commands = []
@@ -110,9 +111,8 @@ def _commands(record: Record, folder: Path) -> list[str]:
 
 
 def _of_the_grid(run: Results) -> bool:
-    """Tell whether ``benchmark`` makes a run when it is told no more than names."""
-    named = run["method"] not in NEEDS_FILE and _option(run, "--method") is None
-    return named and not run.get("variant")
+    """Tell whether ``benchmark`` makes a run when it is told no more than preset and method."""
+    return _method(run) not in NEEDS_FILE and not run.get("variant")
 
 
 def _preset(run: Results) -> str:
@@ -120,13 +120,21 @@ def _preset(run: Results) -> str:
     name = run["preset"] or "laptop"
     if (FOLDER / f"{name}.yaml").is_file():
         return name
-    return _option(run, "--config") or _option(run, "--preset") or name
+    return next(iter(_values(run, "--config") + _values(run, "--preset")), name)
 
 
-def _option(run: Results, name: str) -> str | None:
-    """Find the first value of an option in the command that made a run."""
+def _method(run: Results) -> str:
+    """Name the method that a run was made with, or its class or file if it is the user's own."""
+    _, *settings = _values(run, "--config") or [""]
+    # The package's own files, wherever it was installed, are known by the method's name.
+    files = [path for path in settings if Path(path).parts[-3:-1] != ("configs", "methods")]
+    return next(iter(files + _values(run, "--model")), run["method"])
+
+
+def _values(run: Results, option: str) -> list[str]:
+    """Find the values of an option in the command that made a run."""
     words = shlex.split(run["command"])
-    return words[words.index(name) + 1] if name in words[:-1] else None
+    return [value for word, value in pairwise(words) if word == option]
 
 
 def _runs(record: Record) -> Sheet:
