@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.encoders import LocalGlobalEncoder, require_local_map
+from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.methods.base import SSLMethod
-from lightning_stdim.objectives import GlobalLocalInfoNCE, gather_rows, positions
+from lightning_stdim.objectives import (
+    GlobalLocalInfoNCE,
+    GlobalPositionInfoNCE,
+    gather_rows,
+    positions,
+)
+
+NEGATIVES = ("batch", "positions")
 
 
 class StaticDIM(SSLMethod):
@@ -19,9 +27,13 @@ class StaticDIM(SSLMethod):
     1808.06670), equation 8.
 
     Args:
+        negatives: ``"batch"``: the same position of the batch's other frames, as in ST-DIM.
+            ``"positions"``: the other positions of the same frame, the reference's way, which
+            features that are the same in all frames solve.
         **base: the arguments of :class:`SSLMethod`.
 
     Raises:
+        ConfigurationError: if there are no such negatives.
         EncoderError: if the backbone has no local map.
     """
 
@@ -29,12 +41,21 @@ class StaticDIM(SSLMethod):
     sequence_length = 1
     encoder: LocalGlobalEncoder
 
-    def __init__(self, **base: Any) -> None:
+    def __init__(self, *, negatives: Literal["batch", "positions"] = "batch", **base: Any) -> None:
         super().__init__(**base)
+        if negatives not in NEGATIVES:
+            raise ConfigurationError(
+                f"model.negatives={negatives!r} is unknown: choose from {', '.join(NEGATIVES)}"
+            )
         self.encoder = require_local_map(self.encoder, "Static-DIM")
-        self.global_local = GlobalLocalInfoNCE(
-            self.encoder.feature_dim, self.encoder.local_channels
-        )
+        self.negatives = negatives
+        sizes = self.encoder.feature_dim, self.encoder.local_channels
+        self.global_local: nn.Module
+        if negatives == "batch":
+            self.global_local = GlobalLocalInfoNCE(*sizes)
+        else:
+            _, height, width = self.encoder.shape_after(self.encoder.local_layers)
+            self.global_local = GlobalPositionInfoNCE(*sizes, height * width)
 
     def loss(self, batch: SequenceBatch) -> dict[str, Tensor]:
         """Compute the objective; see :meth:`SSLMethod.loss`.
@@ -46,4 +67,7 @@ class StaticDIM(SSLMethod):
             ``"loss"``, float [], in nats.
         """
         local, vector = self.encoder.feature_maps(batch.frames[-1])
-        return {"loss": self.global_local(vector, gather_rows(positions(local)))}
+        features = positions(local)
+        if self.negatives == "batch":
+            features = gather_rows(features)
+        return {"loss": self.global_local(vector, features)}

@@ -9,6 +9,7 @@ from lightning_stdim.objectives.gaussian import gaussian_kl
 from lightning_stdim.objectives.infonce import (
     GlobalGlobalInfoNCE,
     GlobalLocalInfoNCE,
+    GlobalPositionInfoNCE,
     LocalLocalInfoNCE,
     future_infonce,
     positions,
@@ -24,6 +25,7 @@ __all__ = [
     "BilinearJSD",
     "GlobalGlobalInfoNCE",
     "GlobalLocalInfoNCE",
+    "GlobalPositionInfoNCE",
     "LocalLocalInfoNCE",
     "cosine_loss",
     "covariance_penalty",

@@ -71,6 +71,43 @@ class GlobalLocalInfoNCE(nn.Module):
         return _mean_cross_entropy(logits.permute(2, 0, 1), len(vector))
 
 
+class GlobalPositionInfoNCE(nn.Module):
+    """InfoNCE of a global vector and its frame's positions, which are each other's negatives.
+
+    For position m, with a linear map of its own: logits g_mn = (W_m z + b_m) . f[n], cross-entropy
+    of row m against class m; the mean over positions and frames. Source: ``StaticDIMTrainer`` of
+    the reference implementation (src/static_dim.py, commit 764a9a5). Features that tell positions
+    apart and nothing else, the same in all frames, bring it to 0.
+
+    With equal features everywhere the value is log M.
+
+    Args:
+        global_dim: D, size of the global vector.
+        local_dim: C, channels of the local map.
+        positions: M, of the local map.
+    """
+
+    def __init__(self, global_dim: int, local_dim: int, positions: int) -> None:
+        super().__init__()
+        self.predict = nn.Linear(global_dim, positions * local_dim)
+
+    @in_float32
+    def forward(self, vector: Tensor, local: Tensor) -> Tensor:
+        """Compute the loss.
+
+        Args:
+            vector: float [B, D], the frames' global vectors.
+            local: float [B, M, C], the same frames' local features.
+
+        Returns:
+            float [], in nats, at least 0.
+        """
+        predicted = self.predict(vector).unflatten(1, local.shape[1:])  # [B, M, C]
+        logits = torch.bmm(predicted, local.transpose(1, 2))  # [B, M, M]
+        targets = torch.arange(local.shape[1], device=logits.device).repeat(len(local))
+        return F.cross_entropy(logits.flatten(0, 1), targets)
+
+
 class LocalLocalInfoNCE(nn.Module):
     """InfoNCE between the same positions of two local maps.
 
