@@ -165,15 +165,17 @@ class StdimCLI(LightningCLI):
         if self.subcommand == "fit" and not trainer["fast_dev_run"]:
             make_directory(self.folder)
             own: list[Callback] = [RunCheckpoint(self.folder, getattr(self.model, "monitor", None))]
-            if getattr(self.model, "data_stage", None) == "pretrain":
-                own.append(RepresentationHealth())
             if not sys.stdout.isatty():
                 own.append(EpochLines())
             given = trainer["callbacks"] or []
             given = given if isinstance(given, list) else [given]
-            drawn = any(isinstance(callback, Reconstructions) for callback in given)
-            if hasattr(self.model, "reconstruct") and not drawn:
-                own.append(Reconstructions())
+            usual: dict[type[Callback], bool] = {
+                RepresentationHealth: getattr(self.model, "data_stage", None) == "pretrain",
+                Reconstructions: hasattr(self.model, "reconstruct"),
+            }
+            for kind, fits in usual.items():
+                if fits and not any(isinstance(callback, kind) for callback in given):
+                    own.append(kind())
             kwargs["callbacks"] = [*given, *own]
             given = trainer["plugins"] or []
             plugins = [*(given if isinstance(given, list) else [given]), AtomicCheckpointIO()]

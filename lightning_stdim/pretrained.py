@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -56,7 +57,11 @@ def save_pretrained(
         StoreError: it cannot be written.
     """
     folder = Path(folder)
-    weights = {name: value.contiguous() for name, value in encoder.state_dict().items()}
+    # Copies: safetensors refuses tensors that share memory, as tied weights do.
+    weights = {
+        name: value.clone(memory_format=torch.contiguous_format)
+        for name, value in encoder.state_dict().items()
+    }
     about = _about(results) if results else {}
     config = {
         "library_name": "lightning_stdim",

@@ -1,8 +1,7 @@
 """A synthetic game whose state is readable from pixels, and what a method learns of it.
 
 A sprite walks at random over a grid of five columns and six rows; one pixel in 25 is flipped anew
-in every frame. The noise swamps a random encoder's features; a temporal objective learns to ignore
-what the next frame does not share.
+in every frame. The noise swamps a random encoder's features; what learns, learns to ignore it.
 """
 
 import torch

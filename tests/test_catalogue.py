@@ -5,11 +5,13 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from lightning_stdim import methods
 from lightning_stdim.benchmark.report import tables
 from lightning_stdim.cli import main
+from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.presets import FOLDER, method_names, method_path
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -45,6 +47,25 @@ def test_a_configuration_names_its_method(name):
     if "init_args" not in contents["model"]:
         assert found.name == name  # what results say without the configuration
     assert cls in (DOCS / DOCUMENTED[name][1]).read_text()
+
+
+def pretraining():
+    """Name by name the class and its arguments, where there is a loss over frames."""
+    for name in method_names():
+        settings = configured(name)["model"]
+        cls = getattr(methods, settings["class_path"].rpartition(".")[2], None)
+        if cls is not None and cls.data_stage == "pretrain":
+            yield pytest.param(cls, settings.get("init_args", {}), DOCUMENTED[name][1], id=name)
+
+
+@pytest.mark.parametrize(("cls", "args", "page"), pretraining())
+def test_the_page_names_what_is_logged(cls, args, page):
+    method = cls(**args)
+    frames = torch.randint(0, 256, (method.sequence_length, 2, 1, 210, 160)).byte()
+    terms = method.loss(SequenceBatch(frames, torch.arange(2), frames[0].flip(-1)))
+    _, _, section = (DOCS / page).read_text().partition("## Logged\n")
+    spans = re.findall(r"`([^`]+)`", section.partition("\n## ")[0])
+    assert terms.keys() <= {span.rpartition("/")[2] for span in spans}
 
 
 @pytest.mark.parametrize("name", sorted({*method_names()} - {"pretrained-agent"}))

@@ -160,6 +160,8 @@ def test_the_other_models_and_a_second_run_keeps_the_first(shrunk, tmp_path):
 def test_interrupted_and_resumed_is_the_same_as_uninterrupted(shrunk, tmp_path):
     """A run killed in its second epoch goes on from the end of the first, callbacks named again."""
     shrunk = [*shrunk, "--trainer.callbacks+=OnlineProbe", "--trainer.callbacks.frames=200"]
+    # One of our own choice, in place of the one that is always there.
+    shrunk += ["--trainer.callbacks+=RepresentationHealth", "--trainer.callbacks.batches=1"]
     long = [*shrunk, "--trainer.max_epochs=2"]
     assert main(["fit", *long, "--out", "whole"]) == 0
     assert main(["fit", *shrunk, "--out", "parts"]) == 0
@@ -169,10 +171,15 @@ def test_interrupted_and_resumed_is_the_same_as_uninterrupted(shrunk, tmp_path):
     for name, value in weights(whole / "checkpoints" / "last.ckpt").items():
         assert torch.equal(value, weights(parts / "checkpoints" / "last.ckpt")[name])
     assert results(whole)["scores"] == results(parts)["scores"]
-    for column in ("train/loss", "probe/f1"):
+    for column in ("train/loss", "probe/f1", "health/deviation"):
         assert [row[column] for row in metrics(whole)] == [row[column] for row in metrics(parts)]
     configuration = yaml.safe_load((parts / "config.yaml").read_text())
-    assert len(configuration["trainer"]["callbacks"]) == 1
+    assert len(configuration["trainer"]["callbacks"]) == 2
+    (one, other) = (
+        torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["callbacks"]
+        for run in (whole, parts)
+    )
+    assert one["RepresentationHealth"] == other["RepresentationHealth"] != {"untrained": None}
 
 
 def test_validate_test_predict_and_probe_on_a_checkpoint(shrunk, small, tmp_path, capsys):

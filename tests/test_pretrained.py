@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from torch import nn
 
 from lightning_stdim import NatureEncoder, load_encoder
 from lightning_stdim.encoders import resolve_encoder
@@ -45,6 +46,28 @@ def test_the_same_encoder_comes_back(folder):
     for encoder in (load_encoder(folder), resolve_encoder(str(folder))):
         assert not encoder.training
         torch.testing.assert_close(encoder(frames), expected, rtol=1e-5, atol=1e-6)
+
+
+class Tied(nn.Module):
+    """Two layers with one weight, and a buffer that is a view of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(160, 160), nn.Linear(160, 160)
+        self.second.weight = self.first.weight
+        self.register_buffer("view", self.first.weight.detach()[:3])
+
+    def forward(self, frames):
+        return self.second(self.first(frames[:, 0].float().mean(1))) @ self.view.T
+
+
+def test_weights_may_be_shared(tmp_path):
+    torch.manual_seed(0)
+    encoder, frames = Tied(), torch.randint(0, 256, (2, 1, 210, 160)).byte()
+    save_pretrained(encoder, tmp_path, path="tests.test_pretrained.Tied")
+    loaded = load_encoder(tmp_path)
+    torch.testing.assert_close(loaded(frames), encoder(frames))
+    assert loaded.second.weight is loaded.first.weight
 
 
 def test_the_layout_of_the_hub(folder):

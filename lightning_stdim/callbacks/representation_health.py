@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.errors import ConfigurationError
+from lightning_stdim.modes import evaluating
 
 DEAD = 1e-6
 """A unit whose deviation is at most so much of its largest value is constant but for rounding."""
@@ -52,24 +53,45 @@ class RepresentationHealth(Callback):
     * ``health/deviation``: the units' standard deviations over the frames, their mean;
     * ``health/dead_units``: the share of units that are constant.
 
+    A representation can collapse in two ways, and of either it warns: onto few directions, or
+    towards a point, whatever the directions that are left. For the latter the deviation is compared
+    with that of the encoder before its first step, on the frames of the first training batch.
+    Checkpoints keep that deviation. The training is left as it is: a run with this callback gives
+    the same weights as one without.
+
     Args:
         batches: how many validation batches to look at; each costs a forward pass. The effective
             rank is at most their number of frames.
         least_rank: warn, once, when the effective rank is below this.
+        least_deviation: or when the deviation is below this share of the untrained encoder's.
 
     Raises:
         ConfigurationError: an argument is out of its range.
     """
 
-    def __init__(self, batches: int = 4, least_rank: float = 2.0) -> None:
-        if batches < 1 or least_rank < 0:
+    def __init__(
+        self, batches: int = 4, least_rank: float = 2.0, least_deviation: float = 0.02
+    ) -> None:
+        if batches < 1 or least_rank < 0 or least_deviation < 0:
             raise ConfigurationError(
-                f"batches={batches} must be at least 1 and least_rank={least_rank} at least 0"
+                f"batches={batches} must be at least 1, least_rank={least_rank} and "
+                f"least_deviation={least_deviation} at least 0"
             )
         self.batches = batches
         self.least_rank = least_rank
+        self.least_deviation = least_deviation
+        self._untrained: float | None = None  # the deviation of then; None where no one saw it
         self._warned = False
         self._vectors: list[Tensor] = []
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: SequenceBatch, batch_idx: int
+    ) -> None:
+        """Before the first step, see how far the untrained encoder's vectors deviate."""
+        if trainer.global_step == 0 and batch_idx == 0:
+            # All of a sequence's frames: a batch may hold as few as eight sequences.
+            vectors = _on_all_ranks(pl_module, _encoded(pl_module, batch.frames.flatten(0, 1)))
+            self._untrained = _deviations(vectors).mean().item()
 
     def on_validation_batch_end(
         self,
@@ -82,29 +104,68 @@ class RepresentationHealth(Callback):
     ) -> None:
         """Encode the anchors' frames of the first batches."""
         if batch_idx < self.batches:
-            self._vectors.append(pl_module(batch.frames[-1]).float())
+            self._vectors.append(_encoded(pl_module, batch.frames[-1]))
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the signs, and warn if they are bad."""
-        vectors = torch.cat(self._vectors)
+        vectors = _on_all_ranks(pl_module, torch.cat(self._vectors))
         self._vectors.clear()
-        if trainer.world_size > 1:
-            vectors = pl_module.all_gather(vectors).flatten(0, 1)  # type: ignore[union-attr]
-        deviation = vectors.std(0, correction=0)
-        dead = (deviation <= DEAD * vectors.abs().amax(0)).float().mean()
+        deviations = _deviations(vectors)
+        deviation = deviations.mean()
+        dead = (deviations <= DEAD * vectors.abs().amax(0)).float().mean()
         rank = effective_rank(vectors)
         pl_module.log_dict(
             {
                 "health/effective_rank": rank,
-                "health/deviation": deviation.mean(),
+                "health/deviation": deviation,
                 "health/dead_units": dead,
             },
             sync_dist=True,  # they are the same on all ranks; without it Lightning warns
         )
-        if rank < self.least_rank and not self._warned:
+        signs = []
+        if rank < self.least_rank:
+            signs.append(
+                f"the effective rank of {vectors.shape[1]} features on {len(vectors)} validation "
+                f"frames is {rank:.1f}, and {dead:.0%} of the units are constant"
+            )
+        before = self._untrained
+        if before is not None and deviation < self.least_deviation * before:
+            signs.append(
+                f"the features deviate by {deviation:.2g} over {len(vectors)} validation frames, "
+                f"{deviation / before:.1%} of the {before:.2g} before training"
+            )
+        if signs and not self._warned:
             self._warned = True
             rank_zero_warn(
-                f"the representation has collapsed or is about to: the effective rank of "
-                f"{vectors.shape[1]} features on {len(vectors)} validation frames is {rank:.1f}, "
-                f"and {dead:.0%} of the units are constant, in epoch {trainer.current_epoch}"
+                "the representation has collapsed or is about to: "
+                f"{'; '.join(signs)}, in epoch {trainer.current_epoch}"
             )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give what a resumed run could no longer measure."""
+        return {"untrained": self._untrained}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self._untrained = state_dict["untrained"]
+
+
+def _encoded(model: LightningModule, frames: Tensor) -> Tensor:
+    """Encode frames without a trace in the training, float [B, D]."""
+    # Some encoders draw numbers even in evaluation mode.
+    devices = range(torch.cuda.device_count())
+    with torch.random.fork_rng(devices=devices), evaluating(model), torch.no_grad():
+        vectors: Tensor = model(frames)
+    return vectors.float()
+
+
+def _on_all_ranks(model: LightningModule, vectors: Tensor) -> Tensor:
+    """Put the vectors of all ranks one after the other, float [n, D]."""
+    if model.trainer.world_size == 1:
+        return vectors
+    return model.all_gather(vectors).flatten(0, 1)  # type: ignore[union-attr]
+
+
+def _deviations(vectors: Tensor) -> Tensor:
+    """Compute each unit's standard deviation over the vectors, float [D]."""
+    return vectors.std(0, correction=0)

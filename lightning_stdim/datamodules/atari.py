@@ -116,7 +116,7 @@ class AtariDataModule(LightningDataModule):
             is an anchor too.
         anchor_stride: an epoch has sequences that end in one of so many frames. By default half the
             sequences' length, so that an epoch shows every frame about twice, as it does with
-            pairs; the reference's way is 1.
+            pairs. For pairs that is 1, the reference's way; its CPC draws 100 sequences an episode.
         stage: overrides the stage that the LightningModule asks for.
         sequence_length: overrides the length that it asks for.
 

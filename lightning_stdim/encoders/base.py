@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lightning_stdim.encoders.area import AreaResize
 from lightning_stdim.errors import ConfigurationError, EncoderError
+from lightning_stdim.modes import evaluating
 
 FRAME_HEIGHT, FRAME_WIDTH = 210, 160
 
@@ -225,16 +226,13 @@ def feature_dim_of(encoder: nn.Module, channels: int = 1) -> int:
         return known
     channels = getattr(encoder, "in_channels", channels)
     black = torch.zeros(2, channels, FRAME_HEIGHT, FRAME_WIDTH, dtype=torch.uint8)
-    training = encoder.training
     try:
-        with torch.no_grad():
-            vectors = encoder.eval()(black)
+        with torch.no_grad(), evaluating(encoder):
+            vectors = encoder(black)
     except Exception as error:  # whatever a module of the user's may raise
         raise EncoderError(
             f"{type(encoder).__name__} failed on uint8 frames {list(black.shape)}: {error}"
         ) from error
-    finally:
-        encoder.train(training)
     if not isinstance(vectors, Tensor) or vectors.ndim != 2 or len(vectors) != len(black):
         raise EncoderError(f"{type(encoder).__name__} must return a float tensor [B, D]")
     return vectors.shape[1]

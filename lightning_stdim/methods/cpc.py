@@ -29,8 +29,8 @@ class CPC(SSLMethod):
     which checkpoint is the best, as in the paper.
 
     Source: van den Oord et al. 2018 (arXiv 1807.03748), equations 3 and 4, with the settings of
-    Anand et al. 2019 (arXiv 1906.08226). Differs in the batch of 8 sequences, not 64: a small
-    validation split holds no more that are apart in time.
+    Anand et al. 2019 (arXiv 1906.08226). Differs in the batch of 8 sequences, not 64: the
+    training split of a small collection has no room for 64 that are apart in time.
 
     Args:
         sequence_length: T, frames per sequence, at least 2.

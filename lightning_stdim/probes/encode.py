@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +10,7 @@ from lightning_stdim.datamodules.pixels import CHANNELS
 from lightning_stdim.datamodules.stacking import observations
 from lightning_stdim.encoders import frame_stack
 from lightning_stdim.errors import ConfigurationError, EncoderError, LightningStdimError
+from lightning_stdim.modes import evaluating
 from lightning_stdim.progress import progress_bar
 
 
@@ -77,7 +75,7 @@ def encode(
     features: Tensor | None = None
     done = 0
     with (
-        _evaluating(encoder),
+        evaluating(encoder),
         torch.no_grad(),
         progress_bar("encoding frames", len(positions), enabled=progress) as update,
     ):
@@ -128,15 +126,3 @@ def _vectors(encoder: nn.Module, frames: Tensor) -> Tensor:
             f"{list(vectors.shape)}; probe a checkpoint from before its training diverged"
         )
     return vectors.detach().float()
-
-
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Put a module into evaluation mode, then every submodule back into its own."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, training in modes:
-            part.training = training

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import warnings
 
 import pytest
 import torch
@@ -46,7 +47,7 @@ class Game(LightningDataModule):
     train_dataloader = val_dataloader = _batches
 
 
-def fit(folder, *callbacks, epochs=3):
+def fit(folder, *callbacks, epochs=3, checkpoint=None, **trainer):
     torch.manual_seed(0)
     model = Pull()
     trainer = Trainer(
@@ -58,8 +59,10 @@ def fit(folder, *callbacks, epochs=3):
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
+        **trainer,
     )
-    trainer.fit(model, datamodule=Game())
+    trainer.fit(model, datamodule=Game(), ckpt_path=checkpoint)
+    trainer.save_checkpoint(folder / "last.ckpt")
     with (folder / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     logged = {
@@ -68,11 +71,16 @@ def fit(folder, *callbacks, epochs=3):
     return model, logged
 
 
+def assert_changes_nothing(model, alone):
+    """The encoder's dropout draws from the global generator, and its batch norm counts passes."""
+    for name, value in alone.state_dict().items():
+        assert torch.equal(model.state_dict()[name], value), name
+
+
 def test_the_online_probe_changes_nothing_and_logs_the_probe_s_score(tmp_path):
     alone, _ = fit(tmp_path / "alone", epochs=2)
     model, logged = fit(tmp_path / "probed", OnlineProbe(frames=100_000), epochs=2)
-    for name, value in alone.state_dict().items():
-        assert torch.equal(model.state_dict()[name], value), name
+    assert_changes_nothing(model, alone)
     # Of the very frames: the first five sixths of the training split, the rest, and validation.
     data = game(FRAMES)
     data.splits.update(train=torch.arange(300), val=torch.arange(300, 360), test=data.splits["val"])
@@ -105,6 +113,45 @@ def test_a_collapse_is_told_and_measured(tmp_path):
     assert logged["health/dead_units"] == [0, 0, 0]
 
 
+def test_the_health_of_an_encoder_that_draws_changes_nothing(tmp_path, monkeypatch):
+    original = Shift.forward
+    monkeypatch.setattr(
+        Shift, "forward", lambda self, frames: original(self, frames) * (1 + torch.rand(()))
+    )
+    alone, _ = fit(tmp_path / "alone")
+    model, _ = fit(tmp_path / "watched", RepresentationHealth())
+    assert_changes_nothing(model, alone)
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_collapse_towards_a_point_is_told_also_of_a_resumed_run(resumed, tmp_path):
+    checkpoint = None
+    if resumed:
+        fit(tmp_path / "first", RepresentationHealth(), epochs=1)
+        checkpoint = tmp_path / "first" / "last.ckpt"
+    torch.manual_seed(0)
+    frames = game(FRAMES).frames.unsqueeze(1)
+    with torch.no_grad():  # both frames of the pairs of the first batch
+        vectors = Pull().eval()(torch.cat([frames[:8], frames[1:9]]))
+    before = vectors.std(0, correction=0).mean()
+    health = RepresentationHealth(least_rank=0, least_deviation=0.5)
+    with pytest.warns(UserWarning, match="collapsed or is about to: the features deviate") as said:
+        _, logged = fit(tmp_path, health, epochs=4, checkpoint=checkpoint)
+    (told,) = [str(one.message) for one in said if "collapsed" in str(one.message)]
+    after = next(value for value in logged["health/deviation"] if value < 0.5 * before)
+    assert f"by {after:.2g} over 24 validation frames, {after / before:.1%} of the" in told
+    assert f"of the {before:.2g} before training" in told
+
+
+def test_without_validation_or_from_where_no_one_looked_there_is_nothing_to_tell(tmp_path):
+    fit(tmp_path / "first", RepresentationHealth(), epochs=1, limit_val_batches=0)
+    fit(tmp_path / "other", epochs=1)  # as a run of before there was such a check
+    health = RepresentationHealth(least_rank=0, least_deviation=0.5)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "the representation has collapsed")
+        fit(tmp_path, health, epochs=4, checkpoint=tmp_path / "other" / "last.ckpt")
+
+
 def test_dead_units_are_counted(tmp_path, monkeypatch):
     original = Shift.forward
     monkeypatch.setattr(
@@ -135,6 +182,7 @@ def test_wrong_arguments_and_wrong_models(tmp_path):
         (lambda: OnlineProbe(every_n_epochs=0), "every_n_epochs=0 must be at least 1"),
         (lambda: OnlineProbe(frames=3), "frames=3 at least 100"),
         (lambda: RepresentationHealth(batches=0), "batches=0 must be at least 1"),
+        (lambda: RepresentationHealth(least_deviation=-1), "least_deviation=-1 at least 0"),
     ):
         with pytest.raises(ConfigurationError, match=message):
             callback()

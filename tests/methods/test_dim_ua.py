@@ -101,7 +101,10 @@ def test_wrong_arguments():
         DIMUA(encoder="lightning_stdim.encoders.NatureEncoder")
 
 
-def test_dim_ua_learns():
+# Many charts, and few large ones: dim-ua-large's 4096 units would take two minutes.
+@pytest.mark.parametrize(("charts", "feature_dim", "steps"), [(8, 256, 60), (4, 1024, 30)])
+def test_dim_ua_learns(charts, feature_dim, steps):
     torch.manual_seed(0)
-    before, after = learn(DIMUA(lr=1e-3, encoder_args={"resize": [105, 80]}), steps=60)
+    args = {"resize": [105, 80], "charts": charts, "feature_dim": feature_dim}
+    before, after = learn(DIMUA(lr=1e-3, encoder_args=args), steps=steps)
     assert after > before + 0.15

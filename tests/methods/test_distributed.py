@@ -19,6 +19,8 @@ METHODS = {
     "LatentPrediction": partial(m.LatentPrediction, steps=2),
     "PixelPrediction": partial(m.PixelPrediction, encoder_args={"resize": [76, 81]}),
     "STDIM": m.STDIM,
+    "STDIM, global-local": partial(m.STDIM, terms="global-local"),
+    "STDIM, local-local": partial(m.STDIM, terms="local-local"),
     "VAE": partial(m.VAE, encoder_args={"resize": [76, 81]}),
     "GlobalTDIM": m.GlobalTDIM,
     "StaticDIM": m.StaticDIM,
@@ -68,6 +70,12 @@ def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("distributed")
     mp.spawn(run_rank, (folder,), nprocs=WORLD)
     return torch.load(folder / "found")
+
+
+def test_no_method_that_pretrains_is_left_out():
+    exported = (getattr(m, name) for name in m.__all__ if name != "SSLMethod")
+    pretraining = {cls for cls in exported if cls.data_stage == "pretrain"}
+    assert pretraining == {getattr(make, "func", make) for make in METHODS.values()}
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -8,6 +8,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from lightning import Callback, Trainer, seed_everything
 
+from lightning_stdim.callbacks import RepresentationHealth
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.methods import STDIM
 from lightning_stdim.probes import majority
@@ -32,9 +33,9 @@ class WhereTheFramesAre(Callback):
 def train(small, devices, result):
     torch.set_num_threads(1)
     seed_everything(0)
-    where = WhereTheFramesAre()
+    where, health = WhereTheFramesAre(), RepresentationHealth()
     trainer = Trainer(
-        callbacks=where,
+        callbacks=[where, health],
         accelerator="cpu",
         devices=devices,
         strategy="ddp" if devices > 1 else "auto",
@@ -60,6 +61,7 @@ def train(small, devices, result):
     torch.save(where.mapped, f"{result}-mapped{trainer.global_rank}")
     if trainer.is_global_zero:
         logged = {name: value.item() for name, value in trainer.callback_metrics.items()}
+        logged |= health.state_dict()
         torch.save((logged, method.state_dict()), result)
 
 
