@@ -24,6 +24,7 @@ METHODS = {
     "VAE": partial(m.VAE, encoder_args={"resize": [76, 81]}),
     "GlobalTDIM": m.GlobalTDIM,
     "StaticDIM": m.StaticDIM,
+    "StaticDIM over positions": partial(m.StaticDIM, negatives="positions"),
     "VICReg": m.VICReg,
 }
 WORLD, BATCH = 2, 6
