@@ -3,11 +3,11 @@
     python benchmarks/probe_factors.py --runs results/pong-laptop --out results/pong-factors
 
 Takes the encoders of a finished benchmark (Random-CNN at its initialisation, ST-DIM's and
-supervised's checkpoints, every seed), and probes each of them under the paper's protocol with one
-factor changed at a time, and under the converged protocol. Writes one JSON per encoder, which is
-not made again, and ``factors.md``: mean F1 over categories, with Student-t 95 % intervals over
-seeds, the order of the methods under each factor, and how far ST-DIM is ahead of Random-CNN within
-a seed.
+supervised's out of their runs, every seed), and probes each of them under the paper's protocol with
+one factor changed at a time, and under the converged protocol. Writes one JSON per encoder, factor
+by factor, so that nothing is made again, and ``factors.md``: mean F1 over categories, with
+Student-t 95 % intervals over seeds, the order of the methods under each factor, and how far ST-DIM
+is ahead of Random-CNN within a seed.
 """
 
 from __future__ import annotations
@@ -93,16 +93,18 @@ def encoders(
                 yield method, seed, resolve_encoder("random", seed=seed)
                 yield PYTORCH_INIT, seed, pytorch_default(seed)
             else:
-                folder = runs / "pong" / method / f"seed{seed}" / "checkpoints"
-                yield method, seed, load_encoder(folder / "best.ckpt")
+                path = runs / "pong" / method / f"seed{seed}" / "encoder"
+                if not path.is_dir():  # older runs have none
+                    path = path.parent / "checkpoints" / "best.ckpt"
+                yield method, seed, load_encoder(path)
 
 
 def select(encoded: torch.Tensor, data: ProbeData) -> ProbeFeatures:
     starts = torch.tensor(data.provenance["episode_start"])
     return ProbeFeatures(
         variables=data.variables,
-        features={split: encoded[part] for split, part in data.splits.items()},
-        labels={split: data.labels[part] for split, part in data.splits.items()},
+        features={split: encoded[part.to(encoded.device)] for split, part in data.splits.items()},
+        labels={split: data.labels[part].to(encoded.device) for split, part in data.splits.items()},
         episodes={
             split: torch.bucketize(part, starts, right=True) for split, part in data.splits.items()
         },
@@ -146,25 +148,36 @@ def score(features: ProbeFeatures, data: ProbeData, factor: Factor, seed: int) -
 
 
 def probe(
-    encoder: nn.Module, seed: int, data_settings: dict[str, Any], factors: Sequence[Factor]
+    encoder: nn.Module,
+    seed: int,
+    data_settings: dict[str, Any],
+    factors: Sequence[Factor],
+    device: str,
+    begun: Path,
 ) -> dict[str, Any]:
     scores: dict[str, Any] = {}
+    if begun.exists():
+        scores = json.loads(begun.read_text())["scores"]
     known: dict[tuple[str, ...], dict[str, Any]] = {}
     encoded: torch.Tensor | None = None  # the factors change labels and splits, never the frames
     for factor in factors:
         settings = {**data_settings, **factor.data}
         data = AtariDataModule("pong", seed=seed, stage="probe", **settings).probe_data()
         if encoded is None:
-            encoded = encode(encoder, data.frames)
+            encoded = encode(encoder, data.frames, device=device)
         # On Pong, some factors change nothing about the data: then nothing is trained again.
         parts = (data.labels, *data.splits.values())
         key = (
             str((replace(factor, name="", data={}), data.variables)),
             *(hashlib.sha256(part.numpy().tobytes()).hexdigest() for part in parts),
         )
+        if factor.name in scores:
+            known.setdefault(key, scores[factor.name])
+            continue
         if key not in known:
             known[key] = score(select(encoded, data), data, factor, seed)
         scores[factor.name] = known[key]
+        write_record(str(begun), {"scores": scores})
         print(
             f"  {factor.name}: {scores[factor.name]['f1']['mean_over_categories']:.3f}", flush=True
         )
@@ -211,6 +224,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--methods", default=",".join(METHODS), help="separated by commas")
     parser.add_argument("--probe-steps", type=int, default=15_000)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--root", default="data")
     arguments = parser.parse_args()
     data_settings = {"probe_steps": arguments.probe_steps, "root": arguments.root}
@@ -223,8 +237,10 @@ def main() -> None:
         if not path.exists():
             print(f"{method}, seed {seed}", flush=True)
             factors = [f for f in FACTORS if method != PYTORCH_INIT or f.name in INITIALISATION]
-            record = probe(encoder, seed, data_settings, factors)
+            begun = path.with_suffix(".begun.json")
+            record = probe(encoder, seed, data_settings, factors, arguments.device, begun)
             write_record(str(path), {"method": method, "seed": seed, **record})
+            begun.unlink()
         records.setdefault(method, []).append(json.loads(path.read_text()))
     if set(METHODS) <= set(records):
         (arguments.out / "factors.md").write_text(table(records))
