@@ -1,11 +1,12 @@
 """A benchmark's runs on a Ray cluster.
 
 A node needs this package and Ray, nothing else: no shared file system, no data. What a run reads
-goes to its node with it, and its directory comes back.
+goes to its node with it, and its directory comes back, however it ends, unless its node dies.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import shutil
@@ -13,23 +14,33 @@ import signal
 import socket
 import subprocess
 import tarfile
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any
+
+import yaml
 
 from lightning_stdim.benchmark.cells import Cell
 from lightning_stdim.benchmark.executors import GRACE_SECONDS, PROGRAM
 from lightning_stdim.errors import ConfigurationError
 
 DATA = ("--root", "--data.root")
-INPUTS = ("--config", "--preset", "--encoder", "--policy", "--data.policy")
+SETTINGS = ("--config", "--preset")
+"""Options whose values may be YAML files, which may name further files that a run reads."""
+INPUTS = (*SETTINGS, "--encoder", "--policy", "--data.policy")
 """Options whose values may be files, or folders, that a run reads."""
 OUT = "--out"
 FOREIGN = "inputs"
 """Where files from outside the caller's directory lie in a run's."""
+POLL_SECONDS = 0.2
+RETURN_SECONDS = 2 * GRACE_SECONDS
+"""How long interrupted runs are waited for: they stop, and their directories come back."""
 
 
 class RayExecutor:
@@ -75,7 +86,8 @@ class RayExecutor:
         self.program = tuple(program)
         if address is not None and address != "auto":
             _check_reachable(address)
-        ray.init(address=address, log_to_driver=False, ignore_reinit_error=True)
+        with _own_termination():
+            ray.init(address=address, log_to_driver=False, ignore_reinit_error=True)
         self.task = ray.remote(_run).options(
             num_cpus=cpus, num_gpus=gpus, max_retries=retries, retry_exceptions=False
         )
@@ -89,8 +101,7 @@ class RayExecutor:
             words: its command.
             log: the file that what it prints is appended to, once it has ended.
         """
-        out = Path(words[list(words).index(OUT) + 1])
-        order = Order.of(self.program, words)
+        order, out = Order.of(self.program, words), Path(words[list(words).index(OUT) + 1])
         self.running[self.task.remote(order)] = cell, out, log
 
     def finished(self) -> list[tuple[Cell, int]]:
@@ -108,6 +119,8 @@ class RayExecutor:
         log.parent.mkdir(parents=True, exist_ok=True)
         try:
             status, said, folder = self.ray.get(task)
+        except self.ray.exceptions.TaskCancelledError:  # before it began
+            return cell, 1
         except self.ray.exceptions.RayError as error:  # it died more often than it is retried
             status, said, folder = 1, f"{error}\n".encode(), None
         with log.open("ab") as file:
@@ -132,33 +145,36 @@ class RayExecutor:
         return ""
 
     def end(self) -> None:
-        """Interrupt what still runs, and leave the cluster."""
-        for task in self.running:
+        """Interrupt what still runs, take back what it leaves, and leave the cluster."""
+        tasks = list(self.running)
+        for task in tasks:
             self.ray.cancel(task)
-        if tasks := list(self.running):
-            self.ray.wait(tasks, num_returns=len(tasks), timeout=GRACE_SECONDS)
+        if tasks:
+            done, _ = self.ray.wait(tasks, num_returns=len(tasks), timeout=RETURN_SECONDS)
+            for task in done:
+                self._take(task)
         self.ray.shutdown()
 
 
-@dataclass(frozen=True)
+@dataclass
 class Order:
     """A run as it goes to a node.
 
     Attributes:
         words: its command; paths in it are relative to the run's own working directory.
+        caller: the caller's directory, for modules of the user's.
+        out: the path of the run's directory.
         files: by such a path the content of a file.
         folders: by such a path the content of a folder, as a tar archive.
         links: by such a path an absolute one that it stands for.
-        out: the path of the run's directory.
-        caller: the caller's directory, for modules of the user's.
     """
 
     words: list[str]
-    files: dict[str, bytes]
-    folders: dict[str, bytes]
-    links: dict[str, str]
-    out: str
     caller: str
+    out: str = ""
+    files: dict[str, bytes] = field(default_factory=dict)
+    folders: dict[str, bytes] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, program: Sequence[str], words: Sequence[str]) -> Order:
@@ -171,33 +187,76 @@ class Order:
         Returns:
             The order.
         """
-        order = cls([*program, *words[:1]], {}, {}, {}, "", os.getcwd())
+        order = cls([*program, *words[:1]], os.getcwd())
         for option, word in pairwise(words):
             path = Path(word)
-            known = option in (*DATA, *INPUTS, OUT) and (path.exists() or option not in INPUTS)
-            if known and path.is_absolute():  # means nothing on another machine
-                word = f"{FOREIGN}/{len(order.words)}/{path.name}"
-            order.words.append(word)
             if option in DATA:
+                word = _there(path)
                 order.links[word] = str(path.absolute())
             elif option == OUT:
-                order = replace(order, out=word)
-            if known and option not in DATA:
-                if path.is_file():
-                    order.files[word] = path.read_bytes()
-                elif path.is_dir():  # of OUT: an interrupted run, with its checkpoint
-                    order.folders[word] = _pack(path)
+                word = order.out = order._add(path)  # of an interrupted run, with its checkpoint
+            elif option in SETTINGS and path.is_file():
+                word = order._add_settings(path)
+            elif option in INPUTS and path.exists():
+                word = order._add(path)
+            order.words.append(word)
         return order
+
+    def _add(self, path: Path) -> str:
+        """Take a file or a folder along, if it is there; give its path on the node."""
+        there = _there(path)
+        if path.is_file():
+            self.files[there] = path.read_bytes()
+        elif path.is_dir():
+            self.folders[there] = _pack(path)
+        return there
+
+    def _add_settings(self, path: Path) -> str:
+        """Take a YAML file along, and the files that it names, such as an agent's."""
+        there = self._add(path)
+        try:
+            settings = yaml.safe_load(self.files[there])
+        except yaml.YAMLError:  # the run will say what is wrong
+            return there
+        named = _replaced(settings, lambda text: self._add(Path(text)) if _is_file(text) else text)
+        if named != settings:
+            self.files[there] = yaml.safe_dump(named, sort_keys=False).encode()
+        return there
+
+
+def _there(path: Path) -> str:
+    """Name a path on the node: the same, if that stays inside the run's working directory."""
+    if not path.is_absolute() and ".." not in path.parts:
+        return str(path)
+    # Always by the same name: a run that goes on elsewhere has it in its configuration.
+    folder = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:8]
+    return f"{FOREIGN}/{folder}/{path.name}"
+
+
+def _is_file(text: str) -> bool:
+    return os.path.isfile(text)  # unlike Path's, False for what cannot be a path
+
+
+def _replaced(settings: Any, change: Callable[[str], str]) -> Any:
+    """Change every string in plain data."""
+    if isinstance(settings, str):
+        return change(settings)
+    if isinstance(settings, dict):
+        return {key: _replaced(value, change) for key, value in settings.items()}
+    if isinstance(settings, list):
+        return [_replaced(value, change) for value in settings]
+    return settings
 
 
 def _run(order: Order) -> tuple[int, bytes, bytes | None]:
-    """Run a command on this node.
+    """Run a command on this node; cancelled, interrupt it.
 
     Args:
         order: what to run.
 
     Returns:
-        Its exit status, what it printed, and its directory as a tar archive if it succeeded.
+        Its exit status, what it printed, and its directory as a tar archive, with its checkpoint
+        if it did not succeed; None if it made none.
     """
     modules = [os.getcwd(), order.caller, *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(modules), "PYTHONUNBUFFERED": "1"}
@@ -213,17 +272,50 @@ def _run(order: Order) -> tuple[int, bytes, bytes | None]:
             Path(target).mkdir(parents=True, exist_ok=True)
             (here / path).symlink_to(target)
         with (here / ".log").open("w+b") as log:
+            # Ray's workers block interrupts, and ignore them in the background of a shell; their
+            # children would inherit that, and what is ignored cancels nothing.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
             process = subprocess.Popen(
-                order.words, cwd=here, stdout=log, stderr=subprocess.STDOUT, env=environment
+                order.words,
+                cwd=here,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,  # a Ctrl-C reaches it once, through us, with its workers
             )
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             try:
-                status = process.wait()
-            except BaseException:  # cancelled
-                process.send_signal(signal.SIGINT)
-                process.wait(GRACE_SECONDS)
-                raise
+                while process.poll() is None:  # a plain wait() would not notice a cancellation
+                    time.sleep(POLL_SECONDS)
+            except KeyboardInterrupt:  # a cancellation; what is returned still arrives
+                _interrupt(process)
+            status = process.wait()
             log.seek(0)
-            return status, log.read(), _pack(here / order.out) if status == 0 else None
+            out = here / order.out
+            return status, log.read(), _pack(out) if out.is_dir() else None
+
+
+def _interrupt(process: subprocess.Popen[bytes]) -> None:
+    """End a process as a Ctrl-C would; kill it if it does not stop in time."""
+    os.killpg(process.pid, signal.SIGINT)
+    try:
+        process.wait(GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+@contextmanager
+def _own_termination() -> Iterator[None]:
+    """Keep what this process does when it is terminated: Ray would have it abort."""
+    if threading.current_thread() is not threading.main_thread():  # which alone gets signals
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _check_reachable(address: str) -> None:

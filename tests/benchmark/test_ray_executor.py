@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 import sys
 import threading
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 import ray
+import yaml
 from ray.cluster_utils import Cluster
 from rich.console import Console
 
@@ -25,7 +27,7 @@ from lightning_stdim.errors import ConfigurationError
 
 # Writes down where it ran and what it was given; the method "slow" waits to be told to go on.
 FAKE = """
-import json, os, pathlib, sys, time
+import json, os, pathlib, sys, time, yaml
 words = sys.argv[1:]
 options = dict(zip(words, words[1:]))
 out = pathlib.Path(options["--out"])
@@ -38,11 +40,20 @@ root = pathlib.Path(options.get("--data.root", options.get("--root")))
 for option in ("--config", "--encoder"):
     path = options.get(option, "majority")
     assert path == "majority" or pathlib.Path(path).exists(), path
+if method == "my-agent":
+    named = yaml.safe_load(open(options["--config"]))
+    for path in (named["model"]["agent"], named["data"]["policy"]):
+        assert pathlib.Path(path).read_text() == "weights", path
+        assert not pathlib.Path(path).is_absolute()
+    assert named["data"]["game"] == "pong"
+last = out / "checkpoints" / "last.ckpt"
+assert last.exists() == ("--ckpt_path" in words)
+last.parent.mkdir(parents=True, exist_ok=True)
+last.touch()
 if method == "vae" and len(list(marks.glob("vae-*"))) == 1:
-    time.sleep(120)  # until its node dies
+    time.sleep(120)  # until its node dies, or it is interrupted
 if method == "cpc":
     sys.exit("error: no room")
-out.mkdir(parents=True, exist_ok=True)
 (out / "encoder").mkdir(exist_ok=True)
 (out / "encoder" / "config.json").write_text("{}")
 seed = int(options.get("--seed_everything", options.get("--seed")))
@@ -71,10 +82,12 @@ def cluster(tmp_path: Path, make_result, monkeypatch) -> Iterator[Cluster]:
     cluster.shutdown()
 
 
-def run(cells: list[Cell], cluster: Cluster, tmp_path: Path, **options) -> tuple[int, str]:
+def run(
+    cells: list[Cell], cluster: Cluster, tmp_path: Path, made=RayExecutor, **options
+) -> tuple[int, str]:
     console = Console(file=io.StringIO(), width=200)
     program = (sys.executable, str(tmp_path / "fake.py"))
-    executor = partial(RayExecutor, address=cluster.address, program=program, **options)
+    executor = partial(made, address=cluster.address, program=program, **options)
     status = run_cells(
         cells, preset="smoke", out="runs/mine", jobs=4, console=console, executor=executor
     )
@@ -94,9 +107,10 @@ def test_a_grid_survives_the_death_of_a_node(cluster: Cluster, tmp_path: Path) -
     ]
 
     def kill() -> None:
-        """Kill the node that has the run which waits for that."""
+        """Kill the node that has the run which waits for that, once the one that fails has."""
         deadline = time.monotonic() + 120
-        while not (started := list(marks.glob("vae-*"))):
+        failed = Path("runs/mine/pong/cpc/seed0.error.txt")
+        while not (started := list(marks.glob("vae-*"))) or not failed.exists():
             assert time.monotonic() < deadline, "it never started"
             time.sleep(0.05)
         above = {parent.pid for parent in psutil.Process(int(started[0].name[4:])).parents()}
@@ -116,8 +130,38 @@ def test_a_grid_survives_the_death_of_a_node(cluster: Cluster, tmp_path: Path) -
     assert (source.folder(out) / "encoder" / "config.json").is_file()
     assert "training st-dim" in source.folder(out).with_suffix(".log").read_text()
     assert "error: no room" in (out / "pong" / "cpc" / "seed0.error.txt").read_text()
+    assert (out / "pong" / "cpc" / "seed0" / "checkpoints" / "last.ckpt").is_file()
     assert (tmp_path / "caller" / "data" / "frames").read_text() == "collected"
     assert {mark.read_text() for mark in marks.iterdir()} == {"1"}
+
+
+def test_an_interrupted_run_comes_back_and_goes_on(cluster: Cluster, tmp_path: Path) -> None:
+    class Interrupted(RayExecutor):
+        def finished(self):
+            # Ray would have a termination abort the process.
+            assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+            if list((tmp_path / "marks").glob("vae-*")):
+                raise KeyboardInterrupt
+            return super().finished()
+
+    cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
+    (tmp_path / "agent.zip").write_text("weights")
+    Path("agents").mkdir()
+    Path("agents/mine.zip").write_text("weights")
+    settings = {
+        "model": {"agent": "agents/mine.zip"},
+        "data": {"policy": str(tmp_path / "agent.zip"), "game": "pong"},
+    }
+    Path("my-agent.yaml").write_text(yaml.safe_dump(settings))
+    cells = [Cell("pong", "vae", 0), Cell("pong", "my-agent.yaml", 0)]
+    status, said = run(cells, cluster, tmp_path, made=Interrupted)
+    assert status == 130, said
+    vae, agent = (cell.folder(Path("runs/mine")) for cell in cells)
+    assert (vae / "checkpoints" / "last.ckpt").is_file()
+    assert "KeyboardInterrupt" in vae.with_suffix(".log").read_text()
+    assert not agent.exists()  # it never began
+    status, said = run(cells, cluster, tmp_path)
+    assert status == 0, said
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere"])
