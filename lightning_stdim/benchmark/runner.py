@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
 from rich.console import Console
 
@@ -21,7 +21,7 @@ from lightning_stdim.benchmark.progress import Progress, last_words
 from lightning_stdim.benchmark.results import Results, is_complete, read_results
 from lightning_stdim.errors import ConfigurationError, StoreError
 from lightning_stdim.files import atomically
-from lightning_stdim.presets import preset_path
+from lightning_stdim.presets import preset_path, read_preset
 
 RECORD = "benchmark.json"
 POLL_SECONDS = 0.1
@@ -143,8 +143,7 @@ def _claim(out: Path, preset: str) -> Iterator[IO[str]]:
     The runs inherit the lock: as long as one of them lives on after its benchmark was killed, no
     second process is started on the same cell.
     """
-    content = hashlib.sha256(preset_path(preset).read_bytes()).hexdigest()
-    record = {"schema": 1, "preset": preset, "preset_sha256": content}
+    record, old_record = _records(preset)
     try:
         out.mkdir(parents=True, exist_ok=True)
         lock = (out / ".lock").open("w")
@@ -159,22 +158,39 @@ def _claim(out: Path, preset: str) -> Iterator[IO[str]]:
                 "wait for it or end it"
             ) from None
         path = out / RECORD
-        if not path.exists():
-            with atomically(path) as temporary:
-                temporary.write_text(json.dumps(record, indent=1) + "\n")
         try:
-            there = json.loads(path.read_text())
+            there = json.loads(path.read_text()) if path.exists() else None
         except ValueError as error:
             raise StoreError(
                 f"cannot read {path}: {error}; remove it if its preset was {preset!r}"
             ) from error
-        if there != record:
+        if there in (None, old_record):
+            with atomically(path) as temporary:
+                temporary.write_text(json.dumps(record, indent=1) + "\n")
+        elif there != record:
             of = "its present version" if there.get("preset") == preset else repr(preset)
             raise ConfigurationError(
                 f"{out} holds runs of preset {there.get('preset')!r}, not {of}; "
                 "choose another directory"
             )
         yield lock
+
+
+def _records(preset: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Give what a directory's record says of a preset, and what one of the first schema says.
+
+    The first had the file's bytes hashed, so that a changed comment made another preset of it.
+    """
+    settings = json.dumps(read_preset(preset), sort_keys=True, default=str)
+    content = hashlib.sha256(preset_path(preset).read_bytes()).hexdigest()
+    return (
+        {
+            "schema": 2,
+            "preset": preset,
+            "settings_sha256": hashlib.sha256(settings.encode()).hexdigest(),
+        },
+        {"schema": 1, "preset": preset, "preset_sha256": content},
+    )
 
 
 def _finish(cell: Cell, status: int, out: Path, progress: Progress) -> bool:

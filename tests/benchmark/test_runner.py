@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -295,11 +296,28 @@ def test_a_changed_preset_is_another_one(grid: Grid, tmp_path: Path) -> None:
     preset.write_text("trainer:\n  max_epochs: 6\n")
     grid.run(methods=("majority",), preset=str(preset))
     grid.run(methods=("majority",), preset=str(preset))
+    preset.write_text("# the same, with a comment\ntrainer: {max_epochs: 6}\n")
+    grid.run(methods=("majority",), preset=str(preset))
     preset.write_text("trainer:\n  max_epochs: 5\n")
     with pytest.raises(ConfigurationError, match="not its present version"):
         grid.run(methods=("majority",), preset=str(preset))
     (grid.out / "benchmark.json").write_text("")
     with pytest.raises(StoreError, match=r"cannot read .*benchmark\.json"):
+        grid.run(methods=("majority",), preset=str(preset))
+
+
+def test_a_record_of_the_first_schema_is_renewed(grid: Grid, tmp_path: Path) -> None:
+    preset = tmp_path / "mine.yaml"
+    preset.write_text("trainer:\n  max_epochs: 6\n")
+    digest = hashlib.sha256(preset.read_bytes()).hexdigest()
+    record = {"schema": 1, "preset": str(preset), "preset_sha256": digest}
+    grid.out.mkdir()
+    (grid.out / "benchmark.json").write_text(json.dumps(record))
+    grid.run(methods=("majority",), preset=str(preset))
+    assert json.loads((grid.out / "benchmark.json").read_text())["schema"] == 2
+    record["preset_sha256"] = digest[::-1]  # of a file that was another
+    (grid.out / "benchmark.json").write_text(json.dumps(record))
+    with pytest.raises(ConfigurationError, match="not its present version"):
         grid.run(methods=("majority",), preset=str(preset))
 
 
