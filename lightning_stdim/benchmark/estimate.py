@@ -1,9 +1,10 @@
 """How long a benchmark will take, and what disk and memory it needs, from a short calibration.
 
-A few training steps of every method, a small collection, and probes on it are timed on this
-machine; the rest is multiplication. It cannot know when early stopping will end a training: what it
-tells is the most that training can take. And what else a machine is doing differs from hour to
-hour: expect to be off by half.
+A few training steps of every method, a small collection of the first game, and every kind of probe
+of every kind of encoder on it are timed on this machine; the rest is multiplication. Probing is
+taken to grow with a game's variables: those that the paper scored, or all if it has not the game.
+It cannot know when early stopping will end a training: what it tells is the most that training can
+take. And what else a machine is doing differs from hour to hour: expect to be off by half.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ from lightning_stdim.benchmark.results import is_complete
 from lightning_stdim.datamodules.atari import PROBE_SEED_OFFSET, AtariDataModule
 from lightning_stdim.datamodules.batches import ProbeData, SequenceBatch
 from lightning_stdim.datamodules.collect import collection_name
+from lightning_stdim.datamodules.labels import annotation, default_label_set, probed_in_paper
 from lightning_stdim.datamodules.pixels import frame_shape
-from lightning_stdim.encoders import NatureEncoder
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.imports import import_from
 from lightning_stdim.methods import SSLMethod
@@ -56,6 +57,8 @@ TRAIN, VAL = 0.8, 0.2
 """The splits of the frames to pretrain on."""
 CONTROL = 0.4
 """What the control of shuffled labels adds to the converged protocol (docs/statistics.md)."""
+PROBES = ("hidden", "standardize", "classes", "protocols")
+"""Options of cells that change what probing costs."""
 CHECKPOINTS = 2
 """A run keeps the best and the last."""
 
@@ -67,13 +70,15 @@ class Kind:
     Attributes:
         name: of their method, with what differs from the preset.
         cells: how many are to run.
-        seconds: that one takes at most, its collections aside.
+        seconds: that one takes at most, its collections aside; of several games the longest.
+        total: seconds of all of them.
         disk: bytes of one's directory.
     """
 
     name: str
     cells: int
     seconds: float
+    total: float
     disk: int
 
 
@@ -112,8 +117,8 @@ class Estimate:
             costs = duration(each), duration(self.collecting)
             table.add_row("collections", str(self.collections), *costs)
         for kind in self.kinds:
-            total = duration(kind.cells * kind.seconds)
-            table.add_row(kind.name, str(kind.cells), duration(kind.seconds), total)
+            costs = duration(kind.seconds), duration(kind.total)
+            table.add_row(kind.name, str(kind.cells), *costs)
         console.print(table)
         console.print(
             f"at most {duration(self.seconds)} on this machine, {self.disk / 1e9:.1f} GB of disk, "
@@ -146,22 +151,31 @@ def estimate(
     waiting = [cell for cell in cells if not is_complete(cell.folder(Path(out)))]
     if not waiting:
         return Estimate((), 0, 0.0, 0, 0, 0.0)
-    start_up = _start_up()
-    with TemporaryDirectory() as folder:
-        play, data = _calibration_data(waiting[0].game, folder)
-        probing = _probing(data, settings)
     alike: dict[str, list[Cell]] = defaultdict(list)
     for cell in waiting:
         alike[" ".join(filter(None, (cell.name, cell.variant)))].append(cell)
+    start_up = _start_up()
+    probes: dict[tuple[str, ...], tuple[float, float]] = {}
     kinds = []
-    for name, same in alike.items():
-        seconds, disk = start_up, 0
-        if same[0].method != "majority":
-            seconds += probing
-            if same[0].source is None:
-                trained, disk = _training(same[0], settings)
-                seconds += trained
-        kinds.append(Kind(name, len(same), seconds, disk))
+    with TemporaryDirectory() as folder:
+        play, data = _calibration_data(waiting[0].game, folder)
+        for name, same in alike.items():
+            first, fixed, probing, disk = same[0], start_up, 0.0, 0
+            if first.method != "majority":
+                method = _method(first.method, settings)
+                # Supervised has none to probe if every variable trains one of its own.
+                if isinstance(encoder := getattr(method, "encoder", None), torch.nn.Module):
+                    chosen = {key: value for key, value in first.options if key in PROBES}
+                    kind = str(encoder), *map(str, chosen.items())
+                    if kind not in probes:
+                        probes[kind] = _probing(encoder, data, settings, chosen)
+                    encoding, probing = probes[kind]
+                    fixed += encoding
+                if first.source is None:
+                    trained, disk = _training(method, first, settings)
+                    fixed += trained
+            seconds = [fixed + _variables(cell.game) * probing for cell in same]
+            kinds.append(Kind(name, len(same), max(seconds), sum(seconds), disk))
     missing = _collections(waiting, settings, Path(root))
     steps = sum(missing)
     frames = settings["data"]["steps"] + settings["data"]["probe_steps"]
@@ -175,7 +189,7 @@ def estimate(
         collecting=collecting,
         disk=round(steps * play.bytes) + sum(kind.cells * kind.disk for kind in kinds),
         memory=jobs * (frames * frame + beside),
-        seconds=collecting + sum(kind.cells * kind.seconds for kind in kinds),
+        seconds=collecting + sum(kind.total for kind in kinds),
     )
 
 
@@ -210,15 +224,33 @@ def _calibration_data(game: str, root: str) -> tuple[_Play, ProbeData]:
     )
 
 
-def _probing(data: ProbeData, settings: Mapping[str, Any]) -> float:
-    """Time both protocols on a few frames, and extrapolate to the preset's."""
-    paper = settings.get("paper", {})
+def _variables(game: str) -> int:
+    """Count those that will be scored, as near as that is known before."""
+    return len(
+        probed_in_paper(game, "random_agent") or annotation(game, default_label_set(game)).variables
+    )
+
+
+def _probing(
+    encoder: torch.nn.Module,
+    data: ProbeData,
+    settings: Mapping[str, Any],
+    chosen: Mapping[str, str],
+) -> tuple[float, float]:
+    """Time the protocols on a few frames, and extrapolate to the preset's.
+
+    Gives the seconds of encoding, and of probing one variable.
+    """
+    words = {key: yaml.safe_load(value) for key, value in chosen.items()}
+    protocols = words.pop("protocols", "paper,converged").split(",")
+    paper = {**settings.get("paper", {}), **words}
     epochs = paper.get("max_epochs", PaperSettings.max_epochs)
     converged = dict(settings.get("converged", {}))
     if "strengths" in converged:
         converged["strengths"] = tuple(converged["strengths"])
+    scale = settings["data"]["probe_steps"] / len(data.frames)
     started = time.monotonic()
-    features = encode_splits(NatureEncoder(), data)
+    features = encode_splits(encoder, data)
     encoding = time.monotonic() - started
 
     def seconds(run: Callable[..., object], settings: object) -> float:
@@ -226,17 +258,21 @@ def _probing(data: ProbeData, settings: Mapping[str, Any]) -> float:
         run(features, settings=settings)
         return time.monotonic() - started
 
-    one = seconds(train_paper, PaperSettings(**{**paper, "max_epochs": 1}))
-    several = seconds(train_paper, PaperSettings(**{**paper, "max_epochs": CALIBRATION_EPOCHS}))
-    epoch = max(0.0, several - one) / (CALIBRATION_EPOCHS - 1)
-    solved = (1 + CONTROL) * seconds(train_converged, ConvergedSettings(**converged))
-    scale = settings["data"]["probe_steps"] / len(data.frames)
-    return float(scale * (encoding + one + epoch * (epochs - 1) + solved))
+    probing = 0.0
+    if "paper" in protocols:
+        one = seconds(train_paper, PaperSettings(**{**paper, "max_epochs": 1}))
+        several = seconds(train_paper, PaperSettings(**{**paper, "max_epochs": CALIBRATION_EPOCHS}))
+        epoch = max(0.0, several - one) / (CALIBRATION_EPOCHS - 1)
+        probing += one + epoch * (epochs - 1)
+    if "converged" in protocols:
+        probing += (1 + CONTROL) * seconds(train_converged, ConvergedSettings(**converged))
+    return scale * encoding, scale * probing / len(data.variables)
 
 
-def _training(cell: Cell, settings: Mapping[str, Any]) -> tuple[float, int]:
+def _training(
+    method: LightningModule, cell: Cell, settings: Mapping[str, Any]
+) -> tuple[float, int]:
     """Time a few steps of a method; give the seconds of a training and the bytes of its run."""
-    method = _method(cell.method, settings)
     weights = sum(parameter.nbytes for parameter in method.parameters())
     trainable = sum(p.nbytes for p in method.parameters() if p.requires_grad)
     disk = CHECKPOINTS * (weights + 2 * trainable) + weights  # Adam keeps two moments

@@ -30,10 +30,17 @@ def preset(tmp_path: Path) -> str:
 
 @pytest.fixture
 def of(monkeypatch, tmp_path: Path, preset: str):
-    """Estimates with measured times replaced: a step 1 s, one without gradients 0.1 s."""
+    """Estimates with measured times replaced: a step 1 s, one without gradients 0.1 s.
+
+    Probing takes 2 s, and for each of Pong's six variables 3 s, or half of that with one protocol.
+    """
+
+    def _probing(encoder, data, settings, chosen):
+        return 2.0, 3.0 / (1 + ("protocols" in chosen))
+
     monkeypatch.setattr(module, "_times", lambda method, precision: (1.0, 0.1))
     monkeypatch.setattr(module, "_start_up", lambda: 5.0)
-    monkeypatch.setattr(module, "_probing", lambda data, settings: 20.0)
+    monkeypatch.setattr(module, "_probing", _probing)
     play = module._Play(seconds=0.01, bytes=100.0)
     monkeypatch.setattr(module, "_calibration_data", lambda game, root: (play, None))
 
@@ -58,7 +65,7 @@ def test_what_a_cell_costs(of) -> None:
 
 def test_sums(of) -> None:
     once = of(grid(["pong"], ["majority", "st-dim"], [0]))
-    twice = of(grid(["pong", "boxing"], ["majority", "st-dim"], [0]), jobs=2)
+    twice = of(grid(["pong", "videopinball"], ["majority", "st-dim"], [0]), jobs=2)
     assert once.collections == 2  # to pretrain on, and to probe
     assert once.collecting == pytest.approx(15200 * 0.01)
     assert once.seconds == pytest.approx(once.collecting + sum(k.seconds for k in once.kinds))
@@ -69,6 +76,12 @@ def test_sums(of) -> None:
     # Two checkpoints of 0.9 million weights with Adam's moments, and the encoder once more.
     weights = 1_150_000 * 4
     assert once.disk == pytest.approx(15200 * 100 + 7 * weights, rel=0.15)
+
+
+def test_games_with_more_variables_take_longer_to_probe(of) -> None:
+    (kind,) = of(grid(["pong", "asteroids"], ["random-cnn"], [0])).kinds
+    assert kind.seconds == 5 + 2 + 30 * 3
+    assert kind.total == kind.seconds + 25
 
 
 def test_what_is_there_costs_nothing(of, tmp_path: Path, make_result) -> None:
@@ -96,7 +109,7 @@ def test_probes_of_other_cells_train_nothing(of) -> None:
     cells = grid(["pong"], ["st-dim"], [0], axes=Axes(probes=("linear", "mlp")))
     trained, probed = of(cells).kinds
     assert probed.name == "st-dim probe.hidden=256"
-    assert probed.seconds == 25 < trained.seconds
+    assert probed.seconds == 5 + 2 + 6 * 1.5 < trained.seconds
 
 
 def test_it_measures(preset: str, tmp_path: Path, capsys) -> None:
