@@ -377,7 +377,7 @@ def benchmark(
         root: folder of the collections, which cells share.
         jobs: cells that run at the same time, with cores and GPUs divided between them.
         launcher: words in front of every cell's command that take it elsewhere, such as Slurm's
-            'srun --gpus 1 --cpus-per-task 8'; with --jobs as many at a time.
+            srun with its options (docs/benchmark.md); with --jobs as many at a time.
         executor: local, or ray for a Ray cluster, to which --jobs cells at a time are handed.
         address: of the Ray cluster; by default the one that this machine is part of, or one of
             this machine alone.
