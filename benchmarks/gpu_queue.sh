@@ -51,10 +51,12 @@ leave() { # NAME [METHOD...]: its records; what unfinished runs need to go on; m
   local name=$1 run file size
   local unwanted=(--exclude=checkpoints --exclude=encoder --exclude=tensorboard --exclude=.lock)
   shift
+  [ -d "runs/$name" ] || return 0
   while read -r run; do # NAME/GAME/METHOD/seedK
     file=${run#"$name/"}
     file=$name--${file//\//-}
     if [ -e "runs/$run/results.json" ]; then
+      rm -f "$OUT/$file-unfinished".tar.*
       if [[ " $* " == *" $(basename "$(dirname "$run")") "* ]] && [ -d "runs/$run/encoder" ]; then
         pack "$file-encoder" "$run/encoder"
       fi

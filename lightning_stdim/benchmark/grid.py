@@ -35,13 +35,13 @@ class Axes:
         pretrain_steps: frames to pretrain on, in place of the preset's. Epochs are more or fewer in
             turn, so that the optimiser takes as many steps at most.
         policies: who plays, as for ``collect``; ``{game}`` in a file's name stands for the game.
-            Every encoder is probed on the other policies' frames, too.
-        modes: numbers of the games' modes, and "default" for the preset's. Every encoder is probed
-            on the other modes' frames, too.
+            Every trained encoder is probed on the other policies' frames, too.
+        modes: numbers of the games' modes, and "default" for the preset's. Every trained encoder is
+            probed on the other modes' frames, too.
         probes: "linear", and "mlp" for one hidden layer of 256 on standardised features, under the
             ``paper`` protocol alone.
         classes: that a probe can predict: "all", or those "observed" in training; likewise.
-        transfer: probe every encoder on the other games, too.
+        transfer: probe every trained encoder on the other games, too.
 
     Raises:
         ConfigurationError: a number of frames is not positive, or there is no such choice.

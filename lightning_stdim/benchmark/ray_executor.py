@@ -315,7 +315,8 @@ def _own_termination() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if before is not None:  # None was not set by Python, which cannot set it again
+            signal.signal(signal.SIGTERM, before)
 
 
 def _check_reachable(address: str) -> None:

@@ -398,14 +398,18 @@ def test_the_commands_run_what_was_run(tmp_path, make_result) -> None:
         write_results(tmp_path / f"a{seed}", make_result("st-dim", seed))
     write_results(tmp_path / "b", make_result("vae"))
     write_results(tmp_path / "c", make_result("pretrained-agent"))
-    own = make_result("byol", preset="mine", command=f"{fit} my/mine.yaml --seed 0")
+    own = make_result("byol", command=f"{fit} my/laptop.yaml --seed 0")  # it says laptop, too
     write_results(tmp_path / "d", own)
     write_results(tmp_path / "e", make_result("vicreg", variant="steps=3000"))
-    agent = make_result("pretrained-agent", 1, command=f"{fit} laptop.yaml --config agents/it.yaml")
+    agent = make_result(
+        "pretrained-agent", 1, command=f"{fit} x/configs/laptop.yaml --config agents/it.yaml"
+    )
     write_results(tmp_path / "g", agent)
-    shipped = make_result("cpc", command=f"{fit} laptop.yaml --config x/configs/methods/cpc.yaml")
+    shipped = make_result(
+        "cpc", command=f"{fit} x/configs/laptop.yaml --config x/configs/methods/cpc.yaml"
+    )
     write_results(tmp_path / "h", shipped)
-    class_ = make_result("Mine", command=f"{fit} laptop.yaml --model my_module.Mine")
+    class_ = make_result("Mine", command=f"{fit} x/configs/laptop.yaml --model my_module.Mine")
     write_results(tmp_path / "f", class_)
     page = write(read_record(tmp_path))[0].read_text()
     commands = re.search("<pre>(.*?)</pre>", page, re.DOTALL)[1].splitlines()
@@ -414,7 +418,7 @@ def test_the_commands_run_what_was_run(tmp_path, make_result) -> None:
     assert commands == [
         f"{start}vae,my_module.Mine,cpc --seeds 1 --preset laptop {end}",
         f"{start}st-dim,agents/it.yaml --seeds 2 --preset laptop {end}",
-        f"{start}byol --seeds 1 --preset my/mine.yaml {end}",
+        f"{start}byol --seeds 1 --preset my/laptop.yaml {end}",
         f"python -m lightning_stdim report {tmp_path.name}",
     ]
     assert "by their own commands below" in page
@@ -429,6 +433,7 @@ def test_what_the_axes_change(tmp_path, make_result) -> None:
     for seed in (0, 1):
         run("", seed, 0.5 + seed / 10)
     run("probe.hidden=256", 0, 0.6, protocols=("paper",))
+    run("lr=1e-3", 0, 0.9)
     run("mode=1", 0, 0.4, mode=1)
     run("probe.mode=1", 0, 0.3, mode=1)
     run("mode=1,probe.mode=default", 0, 0.2)
@@ -437,6 +442,7 @@ def test_what_the_axes_change(tmp_path, make_result) -> None:
     assert ("", "ST-DIM") not in rows
     assert ("", "ST-DIM (mode=1)") not in rows  # the own runs of its frames
     _, rows = page.tables["Pong: F1 of variants, mean over categories"]
+    assert rows["", "ST-DIM (lr=1e-3)"][:4] == ["preset's", "protocol's", "0.90", "+0.40"]
     # On the seed that both have; mode 1's frames beside those trained there, and back.
     assert rows["", "ST-DIM (probe.hidden=256)"] == [
         *("preset's", "protocol's", "0.60", "+0.10", "–", "–"),

@@ -112,15 +112,17 @@ def _commands(record: Record, folder: Path) -> list[str]:
 
 def _of_the_grid(run: Results) -> bool:
     """Tell whether ``benchmark`` makes a run when it is told no more than preset and method."""
-    return _method(run) not in NEEDS_FILE and not run.get("variant")
+    elsewhere = set(_values(run, "--encoder")) - {"random", "majority"}
+    return _method(run) not in NEEDS_FILE and not run.get("variant") and not elsewhere
 
 
 def _preset(run: Results) -> str:
     """Name the preset that a run was made with, or its file if it is the user's own."""
-    name = run["preset"] or "laptop"
-    if (FOLDER / f"{name}.yaml").is_file():
-        return name
-    return next(iter(_values(run, "--config") + _values(run, "--preset")), name)
+    named = [*_values(run, "--config"), *_values(run, "--preset")]
+    path = Path(named[0] if named else run["preset"] or "laptop")
+    named_or_ours = not path.suffix or path.parent.name == "configs"
+    shipped = named_or_ours and (FOLDER / f"{path.stem}.yaml").is_file()
+    return path.stem if shipped else str(path)
 
 
 def _method(run: Results) -> str:

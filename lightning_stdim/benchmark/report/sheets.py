@@ -91,7 +91,8 @@ def transposed(sheet: Sheet) -> Sheet:
                 if any(cell is not None for cell in cells):
                     yield Line(label, cells)
 
-    blocks = tuple(Block(column, tuple(lines(k))) for k, column in enumerate(sheet.columns))
+    turned = ((column, tuple(lines(k))) for k, column in enumerate(sheet.columns))
+    blocks = tuple(Block(column, found) for column, found in turned if found)
     headings = [label or names[0] for label in labels] if len(names) == 1 else names
     return replace(sheet, columns=tuple(headings), blocks=blocks)
 

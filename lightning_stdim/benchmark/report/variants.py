@@ -98,8 +98,8 @@ def by_frames(game: str, runs: Sequence[Run]) -> Iterator[tuple[str, Markup]]:
 
 
 def _is_own(run: Run) -> bool:
-    words = run.results.get("variant", "").split(",")
-    return not any(word.startswith(("probe.", "from=", "steps=")) for word in words)
+    words = filter(None, run.results.get("variant", "").split(","))
+    return all(word.startswith(("policy=", "mode=", "difficulty=")) for word in words)
 
 
 def _by_seed(runs: Sequence[Run], protocol: Protocol) -> dict[int, float]:
