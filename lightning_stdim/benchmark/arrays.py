@@ -10,7 +10,7 @@ import numpy as np
 from lightning_stdim.benchmark import statistics
 from lightning_stdim.benchmark.intervals import stratified_estimate
 from lightning_stdim.benchmark.record import Record
-from lightning_stdim.benchmark.report.sheets import Protocol, protocol_of
+from lightning_stdim.benchmark.report.sheets import Difference, Protocol, protocol_of
 from lightning_stdim.benchmark.report.tables import Cell, in_order
 from lightning_stdim.benchmark.statistics import Scores
 
@@ -85,3 +85,20 @@ def cell(scores: Scores) -> Cell:
     """
     found = stratified_estimate([game[np.isfinite(game)].tolist() for game in scores.T])
     return Cell(found.mean, found.half_width, found.runs)
+
+
+def change(before: Scores, after: Scores) -> Difference | None:
+    """Compare two sets of runs within seeds.
+
+    Args:
+        before: float [seeds, games].
+        after: the same seeds and games.
+
+    Returns:
+        The mean of after - before, with a Student interval; None where a game has no seed that
+        both have.
+    """
+    if not common(before, after):
+        return None
+    found = cell(after - before)
+    return Difference(found.value, found.half_width, found.runs)

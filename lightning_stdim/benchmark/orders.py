@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 from lightning_stdim.benchmark import statistics
-from lightning_stdim.benchmark.arrays import cell, collect, common, ranked
+from lightning_stdim.benchmark.arrays import cell, change, collect, common, ranked
 from lightning_stdim.benchmark.record import Record
-from lightning_stdim.benchmark.report.sheets import Block, Difference, Line, Protocol, Sheet, Value
+from lightning_stdim.benchmark.report.sheets import Block, Line, Protocol, Sheet, Value
 from lightning_stdim.benchmark.report.tables import Cell, display
 from lightning_stdim.benchmark.statistics import Scores
 from lightning_stdim.errors import ConfigurationError
@@ -95,7 +95,7 @@ def by_protocol(
             str(mean.runs),
             *(cell(paper[name]), places[0][name]),
             *(mean, places[1][name]),
-            _change(paper[name], converged[name]),
+            change(paper[name], converged[name]),
             *([published.get(name)] if published else []),
         )
         blocks.append(Block(display(name), (Line("", cells),)))
@@ -142,13 +142,6 @@ def by_mean(record: Record) -> tuple[Sheet, str]:
     return sheet, _turned("the ways to average", names, list(scores.values()))
 
 
-def _change(before: Scores, after: Scores) -> Difference | None:
-    if not common(before, after):
-        return None
-    found = cell(after - before)
-    return Difference(found.value, found.half_width, found.runs)
-
-
 def _places(scores: Mapping[str, Scores], names: Sequence[str]) -> dict[str, str]:
     """Count who is ahead; equal ones share a place."""
     means = {name: float(statistics.mean(scores[name])) for name in names}
@@ -175,8 +168,8 @@ def _turned(what: str, names: Sequence[str], ways: Sequence[Mapping[str, Scores]
     if not resolved:
         return f"All {total} pairs of methods stand in the same order under {what}."
     shown = list(filter(None, resolved.values()))
-    change = "changes its" if len(resolved) == 1 else "change their"
-    text = f"Of {total} pairs of methods {len(resolved)} {change} order with {what}. "
+    verb = "changes its" if len(resolved) == 1 else "change their"
+    text = f"Of {total} pairs of methods {len(resolved)} {verb} order with {what}. "
     if not shown:
         return f"{text}The runs do not resolve both orders of any: it may be chance."
     more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""

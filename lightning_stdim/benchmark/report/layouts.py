@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from statistics import fmean
 
 from lightning_stdim.benchmark import published
@@ -51,14 +51,8 @@ def table_2(games: Mapping[str, Table], protocol: Protocol) -> Sheet:
     if len(games) > 1:
         rows["Mean over games"] = mean_over_games(games)
     blocks = [Block(name, _lines(find, methods, groups, protocol)) for name, find in rows.items()]
-    return _narrow(
-        Sheet(
-            title=f"F1 by game, mean over categories, {protocol} protocol",
-            columns=tuple(map(display, methods)),
-            blocks=tuple(blocks),
-            notes=(COMPLETE,) if len(games) > 1 else (),
-        )
-    )
+    title = f"F1 by game, mean over categories, {protocol} protocol"
+    return _by_method(title, methods, blocks, games)
 
 
 def mean_over_games(games: Mapping[str, Table]) -> Find:
@@ -78,8 +72,12 @@ def _mean_over_categories(table: Table) -> Find:
     return _finder(table, "mean", "mean_over_categories")
 
 
-def _narrow(sheet: Sheet) -> Sheet:
+def _by_method(
+    title: str, methods: Sequence[str], blocks: Sequence[Block], games: Collection[str]
+) -> Sheet:
     """Have what is fewer, methods or games or categories, in columns, if there are many methods."""
+    notes = (COMPLETE,) if len(games) > 1 else ()
+    sheet = Sheet(title, tuple(map(display, methods)), tuple(blocks), notes)
     wide = len(sheet.columns) > max(MOST_METHODS, len(sheet.blocks))
     return transposed(sheet) if wide else sheet
 
@@ -112,14 +110,8 @@ def table_3(games: Mapping[str, Table], protocol: Protocol) -> Sheet:
             cells = tuple(None if value is None else Cell(value) for value in printed)
             lines += (Line("paper, 22 games", cells),)
         blocks.append(Block(label, lines))
-    return _narrow(
-        Sheet(
-            title=f"F1 by category{', mean over games' * (len(games) > 1)}, {protocol} protocol",
-            columns=tuple(map(display, methods)),
-            blocks=tuple(blocks),
-            notes=(COMPLETE,) if len(games) > 1 else (),
-        )
-    )
+    title = f"F1 by category{', mean over games' * (len(games) > 1)}, {protocol} protocol"
+    return _by_method(title, methods, blocks, games)
 
 
 def report_table(table: Table) -> Sheet | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
@@ -116,6 +116,7 @@ def section(record: Record, game: str, tables: Sequence[Table]) -> Section:
         The section.
     """
     runs = list(record.of(game))
+    here = replace(record, runs=tuple(runs))
     f1 = metric_of(tables, "f1")
     seed, predictions = _with_predictions(runs)
     chosen = _pictured(f1, predictions)
@@ -123,8 +124,8 @@ def section(record: Record, game: str, tables: Sequence[Table]) -> Section:
     return Section(
         game=game,
         scores=tuple(_scores(f1, runs)),
-        by_frames=tuple(Plot(*one) for one in by_frames(game, runs)),
-        variants=beside_their_own(game, runs),
+        by_frames=tuple(Plot(*one) for one in by_frames(game, here)),
+        variants=beside_their_own(game, here),
         numbers=(
             *(numbers(part) for table in tables for part in table.parts()),
             *filter(None, [controls(f1, runs)]),

@@ -12,7 +12,7 @@ from lightning_stdim.benchmark.arrays import cell, collect, common, ranked
 from lightning_stdim.benchmark.orders import by_mean, by_protocol, over_games
 from lightning_stdim.benchmark.record import Record
 from lightning_stdim.benchmark.report.layouts import mean_over_games
-from lightning_stdim.benchmark.report.sheets import Protocol, Sheet, protocol_of
+from lightning_stdim.benchmark.report.sheets import Sheet, protocol_of
 from lightning_stdim.benchmark.report.tables import Table, display, game_title, in_order
 from lightning_stdim.benchmark.statistics import Scores
 
@@ -75,10 +75,6 @@ def summarise(record: Record, games: Mapping[str, Table]) -> Summary:
     if elsewhere:
         names = "; ".join(display(name) for name in elsewhere)
         paragraphs.append(f"Probed on other frames, so compared only in the tables below: {names}.")
-    by_name: tuple[tuple[dict[str, Scores], Protocol], ...] = (
-        (converged, "converged"),
-        (paper, "paper"),
-    )
     find = mean_over_games(games)
     published = {name: score for name in converged if (score := find("paper", name, ""))}
     return Summary(
@@ -86,8 +82,7 @@ def summarise(record: Record, games: Mapping[str, Table]) -> Summary:
         verdicts=tuple(_verdicts(converged)),
         aggregates=tuple(
             sheet
-            for scores, protocol in by_name
-            for sheet in over_games(scores, protocol)
+            for sheet in (*over_games(converged, "converged"), *over_games(paper, "paper"))
             if sheet.blocks and len(titles) > 1
         ),
         protocols=by_protocol(paper, converged, published),

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from markupsafe import Markup
 
-from lightning_stdim.benchmark.intervals import Estimate, estimate
-from lightning_stdim.benchmark.record import Run
+from lightning_stdim.benchmark.arrays import cell, change, collect
+from lightning_stdim.benchmark.record import Record, Run
 from lightning_stdim.benchmark.report.plots.frames import draw_frames
-from lightning_stdim.benchmark.report.sheets import (
-    Block,
-    Difference,
-    Line,
-    Protocol,
-    Sheet,
-    Value,
-    protocol_of,
-)
+from lightning_stdim.benchmark.report.sheets import Block, Line, Protocol, Sheet, Value
 from lightning_stdim.benchmark.report.tables import Cell, display, game_title, in_order
 
 PROTOCOLS: tuple[Protocol, Protocol] = ("paper", "converged")
 
 
-def beside_their_own(game: str, runs: Sequence[Run]) -> Sheet | None:
+def beside_their_own(game: str, record: Record) -> Sheet | None:
     """Lay out every variant with its difference to the method's own runs on the same frames.
 
     A method's own runs are those that trained on frames of the kind that they are probed on, with
@@ -31,25 +23,25 @@ def beside_their_own(game: str, runs: Sequence[Run]) -> Sheet | None:
 
     Args:
         game: canonical name.
-        runs: of that game.
+        record: runs of that game alone.
 
     Returns:
         The sheet; None if there is nothing to compare.
     """
-    own = {(run.results["method"], run.frames): run.name for run in runs if _is_own(run)}
+    runs = {run.name: run for run in record.runs}  # runs of one name differ in their seeds alone
+    own = {(run.results["method"], run.frames): name for name, run in runs.items() if _is_own(run)}
+    scores = [collect(record, protocol) for protocol in PROTOCOLS]
     blocks = []
-    for name in in_order(run.name for run in runs):
-        of_name = [run for run in runs if run.name == name]
-        key = of_name[0].results["method"], of_name[0].frames
-        if own.get(key, name) == name:
+    for name in in_order(runs):
+        method, frames = runs[name].results["method"], runs[name].frames
+        base = own.get((method, frames), name)
+        if base == name:
             continue
-        of_own = [run for run in runs if (run.name, run.frames) == (own[key], key[1])]
-        cells: list[Value] = [own[key].partition(",")[2] or "preset's", key[1] or "protocol's"]
-        for protocol in PROTOCOLS:
-            mine, theirs = _by_seed(of_name, protocol), _by_seed(of_own, protocol)
-            cells.append(Cell(*_fields(list(mine.values()))) if mine else None)
-            paired = [mine[seed] - theirs[seed] for seed in mine.keys() & theirs.keys()]
-            cells.append(Difference(*_fields(paired)) if paired else None)
+        cells: list[Value] = [base.partition(",")[2] or "preset's", frames or "protocol's"]
+        for found in scores:
+            cells.append(cell(found[name]) if name in found else None)
+            both = name in found and base in found
+            cells.append(change(found[base], found[name]) if both else None)
         blocks.append(Block(display(name), (Line("", tuple(cells)),)))
     if not blocks:
         return None
@@ -65,53 +57,36 @@ def beside_their_own(game: str, runs: Sequence[Run]) -> Sheet | None:
     )
 
 
-def by_frames(game: str, runs: Sequence[Run]) -> Iterator[tuple[str, Markup]]:
+def by_frames(game: str, record: Record) -> Iterator[tuple[str, Markup]]:
     """Draw the scores of every method that was pretrained on several numbers of frames.
 
     Args:
         game: canonical name.
-        runs: of that game.
+        record: runs of that game alone.
 
     Yields:
         Each such method's display name, and the plot.
     """
-    for method in in_order(run.results["method"] for run in runs):
-        of_method = [
-            run
-            for run in runs
-            if run.results["method"] == method
-            and run.results.get("variant", "").partition("=")[0] in ("", "steps")
-            and "," not in run.results.get("variant", "")
-            and run.results["budget"].get("pretrain_frames")
-        ]
-        counts = sorted({run.results["budget"]["pretrain_frames"] or 0 for run in of_method})
-        if len(counts) < 2:
+    scores = {protocol: collect(record, protocol) for protocol in PROTOCOLS}
+    counts: dict[str, dict[str, int]] = {}  # of every method's runs by name
+    for run in record.runs:
+        variant, frames = (
+            run.results.get("variant", ""),
+            run.results["budget"].get("pretrain_frames"),
+        )
+        if frames and variant.partition("=")[0] in ("", "steps") and "," not in variant:
+            counts.setdefault(run.results["method"], {})[run.name] = frames
+    for method in in_order(counts):
+        if len(set(counts[method].values())) < 2:
             continue
-        scores: dict[str, dict[int, Estimate]] = {}
-        for protocol in PROTOCOLS:
-            for count in counts:
-                there = [r for r in of_method if r.results["budget"]["pretrain_frames"] == count]
-                if found := _by_seed(there, protocol):
-                    scores.setdefault(protocol, {})[count] = estimate(list(found.values()))
+        drawn: dict[str, dict[int, Cell]] = {
+            protocol: {n: cell(found[name]) for name, n in counts[method].items() if name in found}
+            for protocol, found in scores.items()
+        }
         title = display(method)
-        yield title, draw_frames(scores, what=f"{game}, {title}")
+        yield title, draw_frames(drawn, what=f"{game}, {title}")
 
 
 def _is_own(run: Run) -> bool:
     words = filter(None, run.results.get("variant", "").split(","))
     return all(word.startswith(("policy=", "mode=", "difficulty=")) for word in words)
-
-
-def _by_seed(runs: Sequence[Run], protocol: Protocol) -> dict[int, float]:
-    found = {}
-    for run in runs:
-        scores = run.results["scores"]["protocols"].get(protocol_of(run.name, protocol))
-        value = scores["f1"]["mean_over_categories"] if scores else None
-        if value is not None:
-            found[run.results["seed"]] = value
-    return found
-
-
-def _fields(values: list[float]) -> tuple[float, float | None, int]:
-    found = estimate(values)
-    return found.mean, found.half_width, found.runs

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
-from lightning_stdim.benchmark.intervals import Estimate
 from lightning_stdim.benchmark.report.plots.scores import MARK, MARKS
 from lightning_stdim.benchmark.report.plots.svg import GREY, inline, panel
+from lightning_stdim.benchmark.report.tables import Cell
 
 WIDTH, HEIGHT = 230, 160
 
 
-def draw_frames(scores: Mapping[str, Mapping[int, Estimate]], *, what: str) -> Markup:
+def draw_frames(scores: Mapping[str, Mapping[int, Cell]], *, what: str) -> Markup:
     """Draw how a method's score grows with its frames.
 
     Args:
@@ -28,10 +28,10 @@ def draw_frames(scores: Mapping[str, Mapping[int, Estimate]], *, what: str) -> M
             frames = sorted(points)
             found = [points[count] for count in frames]
             style = {**MARK, **MARKS[protocol]}
-            axes.plot(frames, [one.mean for one in found], linewidth=1, clip_on=False, **style)
+            axes.plot(frames, [one.value for one in found], linewidth=1, clip_on=False, **style)
             for count, one in zip(frames, found, strict=True):
                 if one.half_width is not None:
-                    ends = [one.mean - one.half_width, one.mean + one.half_width]
+                    ends = [one.value - one.half_width, one.value + one.half_width]
                     axes.plot([count] * 2, ends, color=style["color"], linewidth=1.2)
         counts = sorted({count for points in scores.values() for count in points})
         axes.set_xscale("log")
