@@ -240,9 +240,13 @@ def probe(
     from lightning_stdim.probes import (
         ConvergedSettings,
         PaperSettings,
+        check_protocols,
         evaluate_encoder,
         majority,
     )
+
+    wanted = protocols.split(",")
+    check_protocols(wanted)
 
     module = None
     if encoder not in ("random", "majority") and Path(encoder).exists():
@@ -302,7 +306,7 @@ def probe(
         scores = evaluate_encoder(
             module,
             labelled,
-            protocols=protocols.split(","),  # type: ignore[arg-type]  # checked there
+            protocols=wanted,  # type: ignore[arg-type]  # checked above
             seed=seed,
             paper=settings,
             converged=converged,

@@ -401,6 +401,7 @@ def bad_checkpoints(tmp_path):
         (["collect", "--steps=10", "--root=/proc/nowhere"], "cannot be written"),
         (["probe", "--encoder=nothing"], "neither"),
         (["probe", "--encoder=random", "--preset=huge"], "unknown preset 'huge'"),
+        (["probe", "--encoder=random", "--protocols=linear"], "['linear']: choose from"),
         (["probe", "--encoder=missing.ckpt"], "no checkpoint"),
         (["probe", "--encoder=pickle.ckpt"], "can run code"),
         (["probe", "--encoder=other.ckpt"], "holds no encoder"),

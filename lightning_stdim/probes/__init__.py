@@ -1,7 +1,7 @@
 """Probes: how much of the game's state can be read linearly from a representation."""
 
 from lightning_stdim.probes.converged import ConvergedSettings
-from lightning_stdim.probes.evaluate import evaluate_encoder
+from lightning_stdim.probes.evaluate import check_protocols, evaluate_encoder
 from lightning_stdim.probes.majority import majority
 from lightning_stdim.probes.metrics import PerVariableScores
 from lightning_stdim.probes.paper import PaperSettings
@@ -12,6 +12,7 @@ __all__ = [
     "PaperSettings",
     "PerVariableScores",
     "Supervised",
+    "check_protocols",
     "evaluate_encoder",
     "majority",
 ]

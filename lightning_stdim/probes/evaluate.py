@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,20 @@ from lightning_stdim.probes.paper import PaperSettings, train_paper
 from lightning_stdim.probes.scores import Scores, report, score_predictions
 
 ProbeProtocol = Literal["paper", "converged"]
+
+
+def check_protocols(names: Iterable[str]) -> None:
+    """Refuse what names no probe protocol.
+
+    Args:
+        names: of the protocols.
+
+    Raises:
+        ConfigurationError: there are none, or one is unknown.
+    """
+    names = list(names)
+    if not names or not set(names) <= set(get_args(ProbeProtocol)):
+        raise ConfigurationError(f"protocols={names}: choose from 'paper' and 'converged'")
 
 
 def evaluate_encoder(
@@ -82,11 +96,7 @@ def evaluate_encoder(
             no number of the data's frames has.
         TrainingError: if the probes' weights became NaN or infinite.
     """
-    unknown = set(protocols) - {"paper", "converged"}
-    if unknown or not protocols:
-        raise ConfigurationError(
-            f"protocols={list(protocols)}: choose from 'paper' and 'converged'"
-        )
+    check_protocols(protocols)
     paper = paper or PaperSettings()
     converged = converged or ConvergedSettings()
     settings: dict[str, Any] = {"seed": seed}

@@ -19,10 +19,10 @@ from lightning_stdim.benchmark.report import render
 from lightning_stdim.benchmark.report.layouts import table_2, table_3
 from lightning_stdim.benchmark.report.sections import section
 from lightning_stdim.benchmark.report.sheets import (
+    BOTH,
     Block,
     Difference,
     Line,
-    Protocol,
     Sheet,
     metric_of,
 )
@@ -75,11 +75,10 @@ def _context(record: Record, games: dict[str, list[Table]], folder: Path) -> dic
     """Gather what the templates print."""
     f1 = {game: metric_of(tables, "f1") for game, tables in games.items()}
     names = ", ".join(map(game_title, games)) if len(games) < 4 else f"{len(games)} games"
-    protocols: tuple[Protocol, ...] = ("paper", "converged")
     return {
         "title": f"State representations of Atari: {names}",
         "summary": summarise(record, f1),
-        "tables": [table(f1, protocol) for protocol in protocols for table in (table_2, table_3)],
+        "tables": [table(f1, protocol) for protocol in BOTH for table in (table_2, table_3)],
         "games": [section(record, game, tables) for game, tables in games.items()],
         "failures": record.failures,
         "commands": _commands(record, folder),
