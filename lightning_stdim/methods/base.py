@@ -13,6 +13,7 @@ from lightning_stdim.callbacks import FiniteLoss, StopEarly
 from lightning_stdim.datamodules.batches import ProbeBatch, SequenceBatch
 from lightning_stdim.datamodules.pixels import CHANNELS, Pixels
 from lightning_stdim.encoders import DEFAULT_ENCODER, build_encoder, frame_stack, with_channels
+from lightning_stdim.methods.epoch_means import EpochMeans
 from lightning_stdim.methods.optimisation import check_optimisation
 
 
@@ -69,6 +70,7 @@ class SSLMethod(LightningModule):
         self.pixels, self.channels = pixels, CHANNELS[pixels]  # of a frame
         self.frame_stack = frame_stack(self.encoder, self.channels)
         self.lr, self.eps, self.patience = lr, eps, patience
+        self._means = EpochMeans()
 
     def forward(self, frames: Tensor) -> Tensor:
         """Encode observations: uint8 [B, C, 210, 160] -> float [B, D]."""
@@ -87,25 +89,24 @@ class SSLMethod(LightningModule):
 
     def training_step(self, batch: SequenceBatch, batch_idx: int) -> Tensor:
         """Run Lightning's training step."""
-        return self._step("train", batch)
+        return self._step("train", batch, batch_idx)
 
     def validation_step(self, batch: SequenceBatch, batch_idx: int) -> None:
         """Run Lightning's validation step."""
-        self._step("val", batch)
+        self._step("val", batch, batch_idx)
 
     def test_step(self, batch: SequenceBatch, batch_idx: int) -> None:
         """Run Lightning's test step, on episodes of the probe collection."""
-        self._step("test", batch)
+        self._step("test", batch, batch_idx)
 
     def predict_step(self, batch: ProbeBatch, batch_idx: int) -> Tensor:
         """Encode a batch of probe frames."""
         return self(batch.frames)  # type: ignore[no-any-return]
 
-    def _step(self, stage: str, batch: SequenceBatch) -> Tensor:
+    def _step(self, stage: str, batch: SequenceBatch, batch_idx: int) -> Tensor:
         terms = self.loss(batch)
-        # Per epoch: logging on every step costs several times the step's own overhead.
-        logs = {f"{stage}/{name}": value.detach() for name, value in terms.items()}
-        self.log_dict(logs, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch[1]))
+        named = {f"{stage}/{name}": value for name, value in terms.items()}
+        self._means.update(self, named, batch_idx=batch_idx, weight=len(batch.anchors))
         return terms["loss"]
 
     def configure_callbacks(self) -> list[Callback]:

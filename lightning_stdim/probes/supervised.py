@@ -20,6 +20,7 @@ from lightning_stdim.datamodules.batches import ProbeBatch, ProbeData, Split
 from lightning_stdim.datamodules.pixels import CHANNELS, Pixels
 from lightning_stdim.encoders import DEFAULT_ENCODER, build_encoder, frame_stack, with_channels
 from lightning_stdim.errors import ConfigurationError, EncoderError
+from lightning_stdim.methods.epoch_means import EpochMeans
 from lightning_stdim.methods.optimisation import check_optimisation
 from lightning_stdim.probes.encode import encode
 from lightning_stdim.probes.heads import LinearHeads
@@ -96,6 +97,7 @@ class Supervised(LightningModule):
         self.unit_scores: dict[str, float] = {}
         self._data: ProbeData | None = None
         self._test_scores: Scores | None = None
+        self._means = EpochMeans()
 
     def setup(self, stage: str) -> None:
         """Make the heads for the data module's variables.
@@ -195,14 +197,7 @@ class Supervised(LightningModule):
         logits = self(batch.frames, columns)  # [B, A, 256]
         labels = batch.labels[:, columns]
         loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten())
-        self.log(
-            "train/loss",
-            loss.detach(),
-            on_step=False,
-            on_epoch=True,
-            batch_size=len(labels),
-            sync_dist=True,
-        )
+        self._means.update(self, {"train/loss": loss}, batch_idx=batch_idx, weight=len(labels))
         # Encoders of their own learn as if each were alone: from the sum, not the mean.
         return loss * len(columns) if self.per_variable_encoder else loss
 
