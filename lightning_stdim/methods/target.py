@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from lightning_stdim.encoders import feature_dim_of
 from lightning_stdim.errors import ConfigurationError
@@ -52,10 +53,9 @@ class WithTarget(SSLMethod):
         feature_dim = feature_dim_of(self.encoder, self.channels)
         self.projector = MLP(feature_dim, hidden_dim, projection_dim)
         self.predictor = MLP(projection_dim, hidden_dim, projection_dim)
-        average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-        self.target = AveragedModel(self._online(), multi_avg_fn=average)
-        self.target.requires_grad_(False)
-        self.follow()  # AveragedModel copies the first time: the average begins with these weights
+        self.target = deepcopy(self._online()).requires_grad_(False)
+        # AveragedModel would do, but it asks the device for its count of updates in every step.
+        self._average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
 
     def _online(self) -> nn.Sequential:
         return nn.Sequential(self.encoder, self.projector)
@@ -82,7 +82,7 @@ class WithTarget(SSLMethod):
         Returns:
             float [N, T, P], of all ranks, without a gradient.
         """
-        encoder, projector = self.target.module.children()
+        encoder, projector = self.target.children()
         vectors = gather_rows(encode_sequences(encoder, frames))
         projected: Tensor = projector(vectors.flatten(0, 1))
         return projected.view(*vectors.shape[:2], -1)
@@ -99,4 +99,7 @@ class WithTarget(SSLMethod):
 
     def follow(self) -> None:
         """Move the target towards the online weights: once per step of the optimiser."""
-        self.target.update_parameters(self._online())
+        online = self._online()
+        self._average(list(self.target.parameters()), list(online.parameters()), None)
+        for ours, theirs in zip(self.target.buffers(), online.buffers(), strict=True):
+            ours.copy_(theirs)
