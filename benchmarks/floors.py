@@ -38,6 +38,7 @@ from lightning_stdim.methods import STDIM
 from lightning_stdim.probes.encode import encode
 from lightning_stdim.probes.heads import LinearHeads
 from lightning_stdim.probes.logistic import Logistic
+from lightning_stdim.probes.side_by_side import side_by_side
 
 GAME = "pong"
 BATCH = 64
@@ -206,7 +207,11 @@ def probing(frames: Tensor, device: torch.device, repeats: int) -> Iterator[Stag
 
     variables = [f"variable {k}" for k in range(6)]
     heads = LinearHeads(variables, 256).to(device)
-    optimizer = torch.optim.Adam(heads.parameters(), lr=3e-4)
+    groups = [
+        {"params": list(head.parameters()), "name": name}
+        for name, head in zip(variables, heads.heads, strict=True)
+    ]
+    optimizer = torch.optim.Adam(groups, lr=3e-4, fused=True)
     few = features[:BATCH, :256]
     targets = labels[:BATCH].expand(-1, 6)
     weight = torch.randn(256, 6 * 256, device=device)
@@ -216,11 +221,9 @@ def probing(frames: Tensor, device: torch.device, repeats: int) -> Iterator[Stag
         torch.mm(few, weight)
         torch.mm(few.T, out)
 
-    def step() -> None:
-        heads.set_gradients(few, targets, range(6))
-        optimizer.step()
-
-    found = in_turn({"floor": few_products, "stage": step}, repeats=30 * repeats)
+    with side_by_side(heads, optimizer) as (_, step):
+        variants = {"floor": few_products, "stage": lambda: step(few, targets)}
+        found = in_turn(variants, repeats=30 * repeats)
     yield Stage("paper: one step of six probes", "its products", found["stage"], found["floor"])
 
 

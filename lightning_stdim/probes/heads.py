@@ -80,33 +80,32 @@ class LinearHeads(nn.Module):
         return self._allowed(logits, columns)
 
     @torch.no_grad()
-    def set_gradients(self, features: Tensor, labels: Tensor, columns: Sequence[int]) -> None:
-        """Set each head's gradient of its own mean cross-entropy, in closed form.
+    def gradients(
+        self,
+        parameters: Sequence[Tensor],
+        features: Tensor,
+        labels: Tensor,
+        excluded: Tensor | None,
+        *,
+        out: Sequence[Tensor],
+    ) -> None:
+        """Compute each head's gradient of its own mean cross-entropy, in closed form.
 
         Per frame the gradient with respect to the logits is softmax(logits) - onehot(label).
         Autograd computes the same in twice the time, which is most of a probe's training step.
 
         Args:
+            parameters: of A heads, side by side: float [A, K, D] and [A, K].
             features: float [B, D].
-            labels: int64 [B, V].
-            columns: numbers of the A heads to compute; the others' gradients are left alone.
+            labels: int64 [B, A].
+            excluded: bool [A, K], the classes that these heads may not predict; None: all may be.
+            out: where the gradients go, shaped like the parameters.
         """
-        weight, bias = self._stacked(columns)
-        logits = torch.addmm(bias, features, weight.T)
-        errors = self._errors(logits.view(len(features), -1, self.num_classes), labels, columns)
-        errors = errors.flatten(1)  # [B, A * K]
-        weight_gradients = torch.split(errors.T @ features, self.num_classes)
-        bias_gradients = torch.split(errors.sum(0), self.num_classes)
-        for v, weight, bias in zip(columns, weight_gradients, bias_gradients, strict=True):
-            self.heads[v].weight.grad = weight
-            self.heads[v].bias.grad = bias
-
-    def _errors(self, logits: Tensor, labels: Tensor, columns: Sequence[int]) -> Tensor:
-        """Give the gradient with respect to the logits, [B, A, K]."""
-        errors = self._allowed(logits, columns).softmax(2)
-        true = labels[:, columns].unsqueeze(2)
-        errors.scatter_add_(2, true, errors.new_full((1, 1, 1), -1.0).expand(true.shape))
-        return errors.div_(len(labels))
+        weight, bias = parameters
+        logits = torch.addmm(bias.flatten(), features, weight.flatten(0, 1).T)
+        errors = _errors(logits.view(len(features), *bias.shape), labels, excluded).flatten(1)
+        torch.mm(errors.T, features, out=out[0].flatten(0, 1))
+        torch.sum(errors, 0, out=out[1].flatten())
 
     def _allowed(self, logits: Tensor, columns: Sequence[int] | None) -> Tensor:
         if self.excluded is None:
@@ -176,28 +175,42 @@ class MLPHeads(LinearHeads):
         return self._allowed(logits, columns)
 
     @torch.no_grad()
-    def set_gradients(self, features: Tensor, labels: Tensor, columns: Sequence[int]) -> None:
-        """Set each head's gradient of its own mean cross-entropy, in closed form.
+    def gradients(
+        self,
+        parameters: Sequence[Tensor],
+        features: Tensor,
+        labels: Tensor,
+        excluded: Tensor | None,
+        *,
+        out: Sequence[Tensor],
+    ) -> None:
+        """Compute each head's gradient of its own mean cross-entropy, in closed form.
 
         Args:
+            parameters: of A heads, side by side: float [A, H, D], [A, H], [A, K, H] and [A, K].
             features: float [B, D].
-            labels: int64 [B, V].
-            columns: numbers of the A heads to compute; the others' gradients are left alone.
+            labels: int64 [B, A].
+            excluded: bool [A, K], the classes that these heads may not predict; None: all may be.
+            out: where the gradients go, shaped like the parameters.
         """
         # Each layer of all heads at once: small matrix products cost more than their arithmetic.
-        chosen = [cast(nn.Sequential, self.heads[v]) for v in columns]
-        first = [cast(nn.Linear, head[0]) for head in chosen]
-        last = [cast(nn.Linear, head[2]) for head in chosen]
-        inner = torch.cat([layer.weight for layer in first])  # [A * H, D]
-        outer = torch.stack([layer.weight for layer in last])  # [A, K, H]
-        hidden = F.linear(features, inner, torch.cat([layer.bias for layer in first])).relu_()
-        hidden = hidden.view(len(features), -1, self.hidden).transpose(0, 1)  # [A, B, H]
-        biases = torch.stack([layer.bias for layer in last]).unsqueeze(1)
-        logits = torch.baddbmm(biases, hidden, outer.mT).transpose(0, 1)  # [B, A, K]
-        errors = self._errors(logits, labels, columns).transpose(0, 1)  # [A, B, K]
+        inner, inner_bias, outer, outer_bias = parameters
+        hidden = F.linear(features, inner.flatten(0, 1), inner_bias.flatten()).relu_()
+        hidden = hidden.view(len(features), *inner_bias.shape).transpose(0, 1)  # [A, B, H]
+        logits = torch.baddbmm(outer_bias.unsqueeze(1), hidden, outer.mT).transpose(0, 1)
+        errors = _errors(logits, labels, excluded).transpose(0, 1)  # [A, B, K]
         back = torch.bmm(errors, outer).mul_(hidden > 0)  # [A, B, H]
-        inner_gradients = (back.mT @ features, back.sum(1))
-        outer_gradients = (torch.bmm(errors.mT, hidden), errors.sum(1))
-        for layers, gradients in ((first, inner_gradients), (last, outer_gradients)):
-            for layer, weight, bias in zip(layers, *gradients, strict=True):
-                layer.weight.grad, layer.bias.grad = weight, bias
+        torch.matmul(back.mT, features, out=out[0])
+        torch.sum(back, 1, out=out[1])
+        torch.bmm(errors.mT, hidden, out=out[2])
+        torch.sum(errors, 1, out=out[3])
+
+
+def _errors(logits: Tensor, labels: Tensor, excluded: Tensor | None) -> Tensor:
+    """Give the gradient of the mean cross-entropies with respect to the logits, [B, A, K]."""
+    if excluded is not None:
+        logits = logits.masked_fill(excluded, -torch.inf)
+    errors = logits.softmax(2)
+    true = labels.unsqueeze(2)
+    errors.scatter_add_(2, true, errors.new_full((1, 1, 1), -1.0).expand(true.shape))
+    return errors.div_(len(labels))

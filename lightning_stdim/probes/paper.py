@@ -19,6 +19,7 @@ from lightning_stdim.datamodules.batches import Split
 from lightning_stdim.errors import ConfigurationError, TrainingError
 from lightning_stdim.probes.features import ProbeFeatures
 from lightning_stdim.probes.heads import NUM_CLASSES, LinearHeads, MLPHeads
+from lightning_stdim.probes.side_by_side import side_by_side
 from lightning_stdim.progress import progress_bar
 
 
@@ -179,13 +180,13 @@ class FrozenProbe(LightningModule):
             order: int64 [n], the frames in the order in which they are taken.
             batch_idx: unused.
         """
-        features, labels = self.data.features["train"], self.data.labels["train"]
         optimizer = self.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, torch.optim.Optimizer)
-        columns = self.heads.active()
-        for batch in torch.split(order, self.settings.batch_size):
-            self.heads.set_gradients(features[batch], labels[batch], columns)
-            optimizer.step()
+        features, labels = self.data.features["train"], self.data.labels["train"]
+        with side_by_side(self.heads, optimizer) as (columns, step):
+            labels = labels[:, columns]
+            for batch in torch.split(order, self.settings.batch_size):
+                step(features[batch], labels[batch])
 
     def validation_step(self, order: Tensor, batch_idx: int) -> None:
         """Score the heads that still learn.

@@ -195,7 +195,8 @@ class Supervised(LightningModule):
         """Run Lightning's training step, for the variables that still learn."""
         columns = self.heads.active()
         logits = self(batch.frames, columns)  # [B, A, 256]
-        labels = batch.labels[:, columns]
+        # Not by a list, which a GPU would be sent, and waited for.
+        labels = torch.stack([batch.labels[:, v] for v in columns], dim=1)
         loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten())
         self._means.update(self, {"train/loss": loss}, batch_idx=batch_idx, weight=len(labels))
         # Encoders of their own learn as if each were alone: from the sum, not the mean.

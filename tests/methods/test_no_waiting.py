@@ -6,6 +6,7 @@ from the CPU, fails there.
 """
 
 from contextlib import nullcontext
+from functools import partial
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ import torch
 from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.datamodules.samplers import other_frames
 from lightning_stdim.datamodules.stacking import observations
+from lightning_stdim.probes.heads import LinearHeads, MLPHeads
 from tests.methods.test_distributed import METHODS
 
 BATCH = 6
@@ -36,6 +38,17 @@ def test_a_step(name):
     assert {value.device.type for value in terms.values()} == {"meta"}
     if hasattr(method, "follow"):
         method.follow()
+
+
+@pytest.mark.parametrize("kind", [LinearHeads, partial(MLPHeads, hidden=4)])
+def test_a_probe_s_step(kind):
+    heads = kind(["a", "b"], 5, classes=torch.ones(2, 256, dtype=torch.bool)).to("meta")
+    layers = zip(*(head.parameters() for head in heads.heads), strict=True)
+    together = [torch.stack(layer).detach() for layer in layers]
+    features = torch.empty((BATCH, 5), device="meta")
+    labels = torch.empty((BATCH, 2), dtype=torch.int64, device="meta")
+    out = [torch.empty_like(layer) for layer in together]
+    heads.gradients(together, features, labels, heads.excluded, out=out)
 
 
 @pytest.mark.parametrize("stack", [1, 4])
