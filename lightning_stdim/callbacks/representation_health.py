@@ -15,6 +15,8 @@ from lightning_stdim.modes import evaluating
 
 DEAD = 1e-6
 """A unit whose deviation is at most so much of its largest value is constant but for rounding."""
+MANY = 0.5
+"""If more of the units are constant, ReLUs have died: the learning rate is the likely reason."""
 
 
 def effective_rank(features: Tensor) -> float:
@@ -136,9 +138,11 @@ class RepresentationHealth(Callback):
             )
         if signs and not self._warned:
             self._warned = True
+            lr = getattr(pl_module, "lr", None)
+            advice = f". Try a smaller learning rate than {lr}" if lr and dead > MANY else ""
             rank_zero_warn(
                 "the representation has collapsed or is about to: "
-                f"{'; '.join(signs)}, in epoch {trainer.current_epoch}"
+                f"{'; '.join(signs)}, in epoch {trainer.current_epoch}{advice}"
             )
 
     def state_dict(self) -> dict[str, Any]:

@@ -220,6 +220,19 @@ def test_small_losses_keep_their_ticks(tmp_path, make_result) -> None:
     assert len(set(ticks)) == len(ticks) > 1
 
 
+def test_collapsed_encoders_are_pointed_out(tmp_path, make_result) -> None:
+    for seed, last in enumerate((1.4, 30)):
+        folder = tmp_path / f"run{seed}"
+        write_results(folder, make_result(seed=seed))
+        rows = f"epoch,health/effective_rank,val/loss\n0,30,\n0,,8.3\n1,{last},\n1,,5.4\n"
+        (folder / "metrics.csv").write_text(rows)
+    page, text = (path.read_text() for path in write(read_record(tmp_path))[:2])
+    for words in (page, text):
+        assert "a training that failed: ST-DIM (Pong, seed 0)." in words
+    (tmp_path / "run0" / "metrics.csv").write_text(rows)
+    assert "training that failed" not in write(read_record(tmp_path))[0].read_text()
+
+
 def test_methods_of_different_seeds_are_pointed_out(tmp_path, make_result) -> None:
     write_results(tmp_path / "a0", make_result(seed=0))
     write_results(tmp_path / "b0", make_result("vae", seed=0))

@@ -152,17 +152,21 @@ def test_without_validation_or_from_where_no_one_looked_there_is_nothing_to_tell
         fit(tmp_path, health, epochs=4, checkpoint=tmp_path / "other" / "last.ckpt")
 
 
-def test_dead_units_are_counted(tmp_path, monkeypatch):
+@pytest.mark.parametrize("dead", [3, 9])
+def test_dead_units_are_counted_and_many_told_of(dead, tmp_path, monkeypatch):
     original = Shift.forward
     monkeypatch.setattr(
         Shift,
         "forward",
         lambda self, frames: torch.cat(
-            [original(self, frames)[:, :9], torch.full((len(frames), 3), 7.3)], dim=1
+            [original(self, frames)[:, dead:], torch.full((len(frames), dead), 7.3)], dim=1
         ),
     )
-    _, logged = fit(tmp_path, RepresentationHealth(), epochs=1)
-    assert logged["health/dead_units"] == pytest.approx([0.25])
+    with pytest.warns(UserWarning, match="collapsed") as said:
+        model, logged = fit(tmp_path, RepresentationHealth(least_rank=12), epochs=1)
+    assert logged["health/dead_units"] == pytest.approx([dead / 12])
+    told = next(str(one.message) for one in said if "collapsed" in str(one.message))
+    assert (f"Try a smaller learning rate than {model.lr}" in told) == (dead > 6)
 
 
 def test_effective_rank_in_closed_form():

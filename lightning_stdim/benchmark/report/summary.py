@@ -16,6 +16,9 @@ from lightning_stdim.benchmark.report.sheets import Sheet, protocol_of
 from lightning_stdim.benchmark.report.tables import Table, display, game_title, in_order
 from lightning_stdim.benchmark.statistics import Scores
 
+COLLAPSED = 2.0
+"""An effective rank that ``RepresentationHealth`` warns of."""
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -75,6 +78,7 @@ def summarise(record: Record, games: Mapping[str, Table]) -> Summary:
     if elsewhere:
         names = "; ".join(display(name) for name in elsewhere)
         paragraphs.append(f"Probed on other frames, so compared only in the tables below: {names}.")
+    paragraphs.append(_collapsed(whole))
     find = mean_over_games(games)
     published = {name: score for name in converged if (score := find("paper", name, ""))}
     return Summary(
@@ -118,6 +122,22 @@ def _incomplete(scores: Mapping[str, Scores]) -> str:
     return (
         "Some methods have runs of seeds that others lack: their means are over different frames. "
         "Differences, which are within a seed, compare them."
+    )
+
+
+def _collapsed(record: Record) -> str:
+    """Say which encoders ended with features that no longer tell frames apart."""
+    found = []
+    for run in record.runs:
+        ranks = run.curves().get("effective_rank", {}).get("health", [])
+        if ranks and ranks[-1][1] < COLLAPSED:
+            where = f"{game_title(run.results['game'])}, seed {run.results['seed']}"
+            found.append(f"{display(run.name)} ({where})")
+    if not found:
+        return ""
+    return (
+        "Collapsed in training, to features of an effective rank under "
+        f"{COLLAPSED:.0f}, so that the scores are of a training that failed: {'; '.join(found)}."
     )
 
 
