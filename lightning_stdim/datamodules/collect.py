@@ -30,6 +30,7 @@ from lightning_stdim.datamodules.partial import Partial, has_pieces
 from lightning_stdim.datamodules.pixels import Pixels, frame_shape
 from lightning_stdim.datamodules.policies import PolicySettings
 from lightning_stdim.datamodules.seeds import game_seed
+from lightning_stdim.datamodules.states import STATE_COLUMNS, Columns, States
 from lightning_stdim.datamodules.worker import Crew
 from lightning_stdim.errors import ConfigurationError, StoreError
 from lightning_stdim.progress import progress_bar
@@ -263,7 +264,7 @@ def _assemble(
     """Put the pieces together while they come, cut after the last step."""
     steps = attributes["steps"]
     labels = annotation(attributes["game"], attributes["label_set"])
-    waiting: list[store.Columns] = []  # states whose frames have been written, or are next
+    waiting: list[Columns] = []  # states whose frames have been written, or are next
     ends: list[NDArray[np.int64]] = []
     games: list[int] = []  # one a piece
     firsts: list[int] = []  # rows, one a piece
@@ -274,28 +275,26 @@ def _assemble(
         row = 0
         for game, piece in pieces:
             columns = piece_file.read(piece)
-            waiting.append({name: columns[name] for name in store.STATE_COLUMNS})
+            waiting.append({name: columns[name] for name in STATE_COLUMNS})
             games.append(game)
             firsts.append(row)
             returns[game] += float(columns["rewards"].sum())
             row += len(columns["actions"])
             yield from recording.frames(columns, frame_shape(pixels))
 
-    def states(rows: slice) -> store.Columns:
+    def states(rows: slice) -> Columns:
         nonlocal over
-        joined = {
-            name: np.concatenate([part[name] for part in waiting]) for name in store.STATE_COLUMNS
-        }
+        joined = {name: np.concatenate([part[name] for part in waiting]) for name in STATE_COLUMNS}
         count = rows.stop - rows.start
         waiting[:] = [{name: column[count:] for name, column in joined.items()}]
         given = {name: column[:count] for name, column in joined.items()}
         if rows.stop == steps:
             given["truncated"][-1] |= not given["terminated"][-1]
-            over = store.States(**given).game_over()
+            over = States(**given).game_over()
         ends.append(np.flatnonzero(given["terminated"] | given["truncated"]) + rows.start + 1)
         return {**given, "labels": labels.decode(given["ram"]).astype(np.uint8)}
 
-    def finish() -> tuple[store.Columns, dict[str, Any]]:
+    def finish() -> tuple[Columns, dict[str, Any]]:
         stop = np.concatenate(ends)
         start = np.concatenate([[0], stop[:-1]])
         pieces_of = np.searchsorted(firsts, start, side="right") - 1

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import zstandard
 
-from lightning_stdim.datamodules.store import Columns
+from lightning_stdim.datamodules.states import Columns
 from lightning_stdim.errors import StoreError
 from lightning_stdim.files import atomically
 

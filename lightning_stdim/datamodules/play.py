@@ -15,7 +15,7 @@ import numpy as np
 from lightning_stdim.datamodules.emulator import MAX_NOOPS, Emulator
 from lightning_stdim.datamodules.policies import MakePolicy
 from lightning_stdim.datamodules.recording import Recorder
-from lightning_stdim.datamodules.store import Columns
+from lightning_stdim.datamodules.states import Columns
 
 
 def moments(emulator: Emulator, policy: MakePolicy, seed: int) -> Iterator[tuple[int, float]]:

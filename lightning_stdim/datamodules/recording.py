@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_stdim.datamodules.screens import WORDS
-from lightning_stdim.datamodules.store import Columns, States
+from lightning_stdim.datamodules.states import Columns, States
 
 if TYPE_CHECKING:  # frames are put together again where there is no emulator
     from lightning_stdim.datamodules.emulator import Emulator
@@ -67,7 +67,7 @@ class Recorder:
         """Hand out what was recorded, and begin a new piece.
 
         Returns:
-            The columns of :class:`~lightning_stdim.datamodules.store.States`, n rows each, and
+            The columns of :class:`~lightning_stdim.datamodules.states.States`, n rows each, and
             those that :func:`frames` needs: `changes` uint16 [n], how many words of eight pixels
             may have changed in each plane since the row before (all of them in row 0); `where`
             uint16 and `words` uint64, these words' positions, and their values in the first plane,

@@ -38,7 +38,7 @@ import os
 import shlex
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -50,6 +50,7 @@ from numpy.typing import NDArray
 from lightning_stdim.datamodules.chunks import LEVEL, ChunkEncoder
 from lightning_stdim.datamodules.disk import Disk
 from lightning_stdim.datamodules.pixels import Pixels, frame_shape
+from lightning_stdim.datamodules.states import STATE_COLUMNS, Columns, States
 from lightning_stdim.errors import StoreError
 from lightning_stdim.files import atomically
 
@@ -60,66 +61,6 @@ _HEADER_BYTES = 512
 _MAGIC = "lightning-stdim frames"
 # Any moment or library version in the file would make two equal collections differ.
 _REPRODUCIBLE: dict[str, Any] = {"libver": ("v110", "v110"), "userblock_size": _HEADER_BYTES}
-
-
-Columns = dict[str, NDArray[Any]]
-"""Arrays by name, of equal length where they are rows of a collection."""
-
-
-@dataclass(kw_only=True)
-class States:
-    """Successive moments without their frames, a column an array: see the schema above."""
-
-    ram: NDArray[np.uint8]
-    actions: NDArray[np.uint8]
-    rewards: NDArray[np.float32]
-    lives: NDArray[np.int16]
-    terminated: NDArray[np.bool_]
-    truncated: NDArray[np.bool_]
-
-    def __len__(self) -> int:
-        return len(self.ram)
-
-    def __getitem__(self, rows: slice) -> States:
-        return States(**{name: column[rows] for name, column in self.columns().items()})
-
-    def columns(self) -> Columns:
-        """Name the columns.
-
-        Returns:
-            The arrays of the states, none of them copied.
-        """
-        return {name: getattr(self, name) for name in STATE_COLUMNS}
-
-    def game_over(self) -> bool:
-        """Tell whether a game ends with the last row: a lost life would leave lives.
-
-        Returns:
-            Whether it is so. A game that the frame limit ends is not told from one that was cut.
-        """
-        return bool(self.terminated[-1] and self.lives[-1] == 0)
-
-    @classmethod
-    def empty(cls, n: int) -> States:
-        """Allocate rows to be filled.
-
-        Args:
-            n: number of rows.
-
-        Returns:
-            Rows of undefined content.
-        """
-        return States(
-            ram=np.empty((n, 128), np.uint8),
-            actions=np.empty(n, np.uint8),
-            rewards=np.empty(n, np.float32),
-            lives=np.empty(n, np.int16),
-            terminated=np.empty(n, np.bool_),
-            truncated=np.empty(n, np.bool_),
-        )
-
-
-STATE_COLUMNS = tuple(column.name for column in fields(States))
 EPISODE_COLUMNS = ("start", "length", "seed")
 
 

@@ -27,7 +27,7 @@ from lightning_stdim.imports import what_failed
 
 if TYPE_CHECKING:
     from lightning_stdim.datamodules.pixels import Pixels
-    from lightning_stdim.datamodules.store import Columns
+    from lightning_stdim.datamodules.states import Columns
 
 _MODULE = "lightning_stdim.datamodules.worker"
 
