@@ -245,8 +245,7 @@ def probe(
         majority,
     )
 
-    wanted = protocols.split(",")
-    check_protocols(wanted)
+    wanted = check_protocols(protocols.split(","))
 
     module = None
     if encoder not in ("random", "majority") and Path(encoder).exists():
@@ -306,7 +305,7 @@ def probe(
         scores = evaluate_encoder(
             module,
             labelled,
-            protocols=wanted,  # type: ignore[arg-type]  # checked above
+            protocols=wanted,
             seed=seed,
             paper=settings,
             converged=converged,

@@ -340,6 +340,11 @@ def test_collect_says_that_it_is_there(small, capsys):
     assert "there already" in again.err
 
 
+def test_probe_refuses_an_unknown_protocol_before_it_plays():
+    assert main(["probe", "--encoder=random", "--protocols=paper,linear"]) == 2
+    assert not os.path.exists("data")
+
+
 class Anything:
     pass
 

@@ -70,7 +70,7 @@ class SSLMethod(LightningModule):
         self.pixels, self.channels = pixels, CHANNELS[pixels]  # of a frame
         self.frame_stack = frame_stack(self.encoder, self.channels)
         self.lr, self.eps, self.patience = lr, eps, patience
-        self._means = EpochMeans()
+        self._means = {stage: EpochMeans() for stage in ("train", "val", "test")}
 
     def forward(self, frames: Tensor) -> Tensor:
         """Encode observations: uint8 [B, C, 210, 160] -> float [B, D]."""
@@ -106,7 +106,7 @@ class SSLMethod(LightningModule):
     def _step(self, stage: str, batch: SequenceBatch, batch_idx: int) -> Tensor:
         terms = self.loss(batch)
         named = {f"{stage}/{name}": value for name, value in terms.items()}
-        self._means.update(self, named, batch_idx=batch_idx, weight=len(batch.anchors))
+        self._means[stage].update(self, named, batch_idx=batch_idx, weight=len(batch.anchors))
         return terms["loss"]
 
     def configure_callbacks(self) -> list[Callback]:

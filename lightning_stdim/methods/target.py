@@ -53,9 +53,8 @@ class WithTarget(SSLMethod):
         feature_dim = feature_dim_of(self.encoder, self.channels)
         self.projector = MLP(feature_dim, hidden_dim, projection_dim)
         self.predictor = MLP(projection_dim, hidden_dim, projection_dim)
+        self.decay = decay
         self.target = deepcopy(self._online()).requires_grad_(False)
-        # AveragedModel would do, but it asks the device for its count of updates in every step.
-        self._average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
 
     def _online(self) -> nn.Sequential:
         return nn.Sequential(self.encoder, self.projector)
@@ -99,7 +98,9 @@ class WithTarget(SSLMethod):
 
     def follow(self) -> None:
         """Move the target towards the online weights: once per step of the optimiser."""
+        # AveragedModel would do, but it asks the device for its count of updates in every step.
+        average = get_ema_multi_avg_fn(self.decay)  # type: ignore[no-untyped-call]
         online = self._online()
-        self._average(list(self.target.parameters()), list(online.parameters()), None)
+        average(list(self.target.parameters()), list(online.parameters()), None)
         for ours, theirs in zip(self.target.buffers(), online.buffers(), strict=True):
             ours.copy_(theirs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -22,18 +22,24 @@ from lightning_stdim.probes.scores import Scores, report, score_predictions
 ProbeProtocol = Literal["paper", "converged"]
 
 
-def check_protocols(names: Iterable[str]) -> None:
+def check_protocols(names: Iterable[str]) -> list[ProbeProtocol]:
     """Refuse what names no probe protocol.
 
     Args:
         names: of the protocols.
 
+    Returns:
+        The names.
+
     Raises:
         ConfigurationError: there are none, or one is unknown.
     """
     names = list(names)
-    if not names or not set(names) <= set(get_args(ProbeProtocol)):
-        raise ConfigurationError(f"protocols={names}: choose from 'paper' and 'converged'")
+    known = get_args(ProbeProtocol)
+    if not names or not set(names) <= set(known):
+        choice = " and ".join(map(repr, known))
+        raise ConfigurationError(f"protocols={names}: choose from {choice}")
+    return cast(list[ProbeProtocol], names)
 
 
 def evaluate_encoder(
@@ -96,7 +102,7 @@ def evaluate_encoder(
             no number of the data's frames has.
         TrainingError: if the probes' weights became NaN or infinite.
     """
-    check_protocols(protocols)
+    protocols = check_protocols(protocols)
     paper = paper or PaperSettings()
     converged = converged or ConvergedSettings()
     settings: dict[str, Any] = {"seed": seed}

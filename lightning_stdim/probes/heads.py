@@ -79,9 +79,9 @@ class LinearHeads(nn.Module):
         logits = F.linear(features, weight, bias).view(len(features), -1, self.num_classes)
         return self._allowed(logits, columns)
 
+    @staticmethod
     @torch.no_grad()
     def gradients(
-        self,
         parameters: Sequence[Tensor],
         features: Tensor,
         labels: Tensor,
@@ -99,13 +99,13 @@ class LinearHeads(nn.Module):
             features: float [B, D].
             labels: int64 [B, A].
             excluded: bool [A, K], the classes that these heads may not predict; None: all may be.
-            out: where the gradients go, shaped like the parameters.
+            out: where the gradients go, shaped like the parameters, contiguous.
         """
         weight, bias = parameters
         logits = torch.addmm(bias.flatten(), features, weight.flatten(0, 1).T)
         errors = _errors(logits.view(len(features), *bias.shape), labels, excluded).flatten(1)
-        torch.mm(errors.T, features, out=out[0].flatten(0, 1))
-        torch.sum(errors, 0, out=out[1].flatten())
+        torch.mm(errors.T, features, out=out[0].view(errors.shape[1], -1))
+        torch.sum(errors, 0, out=out[1].view(-1))
 
     def _allowed(self, logits: Tensor, columns: Sequence[int] | None) -> Tensor:
         if self.excluded is None:
@@ -174,9 +174,9 @@ class MLPHeads(LinearHeads):
         logits = torch.stack([self.heads[v](features) for v in chosen], dim=1)
         return self._allowed(logits, columns)
 
+    @staticmethod
     @torch.no_grad()
     def gradients(
-        self,
         parameters: Sequence[Tensor],
         features: Tensor,
         labels: Tensor,
@@ -191,7 +191,7 @@ class MLPHeads(LinearHeads):
             features: float [B, D].
             labels: int64 [B, A].
             excluded: bool [A, K], the classes that these heads may not predict; None: all may be.
-            out: where the gradients go, shaped like the parameters.
+            out: where the gradients go, shaped like the parameters, contiguous.
         """
         # Each layer of all heads at once: small matrix products cost more than their arithmetic.
         inner, inner_bias, outer, outer_bias = parameters

@@ -91,12 +91,12 @@ class FrozenProbe(LightningModule):
     """One head per variable on cached features.
 
     A training step is one whole epoch: the features lie in memory, so that a "batch" is the
-    epoch's order of frames, and the loop over minibatches is the module's own. (Through the
-    trainer, a step costs 0.8 ms beside 1.5 ms of computing; there are 55 000 of them on 35 000
-    training frames.) Gradients come in closed form, hence the manual optimisation.
+    epoch's order of frames, and the loop over minibatches is the module's own. (There are 55 000
+    on 35 000 training frames, and what a trainer adds to a step would be a good part of their
+    cost.) Gradients come in closed form, hence the manual optimisation.
 
     Each head is initialised and sees the frames in an order that depend on the seed alone, so
-    that the result is that of training it on its own.
+    that the result is that of training it on its own, but for rounding where it has a hidden layer.
 
     Args:
         data: features and labels of the three splits.

@@ -1,4 +1,4 @@
-"""Heads that learn together: a step of all of them at about the cost of one."""
+"""Heads that learn together: a step of all of them takes no more operations than one of one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def side_by_side(
 
     A step is then a few operations, whatever the number of heads. Those of one learning rate lie
     side by side and are one group of Adam's. It computes every weight by itself, so a head's
-    weights are those of training it on its own.
+    weights are those of training it on its own, but for rounding where there is a hidden layer.
+    After an error the heads are as they were before.
 
     Args:
         heads: those that require gradients have taken equally many steps.
@@ -34,7 +35,7 @@ def side_by_side(
         of all of them, given features, float [B, D], and labels, int64 [B, A].
     """
     rates = {group["name"]: group["lr"] for group in optimizer.param_groups}
-    columns = sorted(heads.active(), key=lambda v: rates[heads.variables[v]], reverse=True)
+    columns = sorted(heads.active(), key=lambda v: rates[heads.variables[v]])
     own = list(zip(*(heads.heads[v].parameters() for v in columns), strict=True))  # by layer
     together = [torch.stack(layer).detach() for layer in own]
     gradients = [torch.empty_like(layer) for layer in together]
@@ -68,6 +69,8 @@ def side_by_side(
     with torch.no_grad():
         for view, parameters in parts:
             state = adam.state[view]
+            if not state:  # no step was taken
+                continue
             for row, parameter in enumerate(parameters):
                 parameter.copy_(view[row])
                 optimizer.state[parameter] = {

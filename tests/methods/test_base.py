@@ -1,8 +1,12 @@
 """What the base class does for every method, by a method whose losses are written in advance."""
 
+import pickle
+from copy import deepcopy
+
 import pytest
 import torch
-from lightning import Callback, Trainer
+from lightning import Callback, Fabric, Trainer
+from lightning.fabric.loggers import CSVLogger
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -52,15 +56,21 @@ class Measured(Scripted):
     """The loss of a batch is its first pixel; there is a second term where that is even."""
 
     def loss(self, batch):
-        value = self.encoder.weight.sum() * 0 + batch.frames.flatten()[0]
+        value = self.encoder.weight.sum() * 0 + batch.frames.flatten()[0] + 10 * self.current_epoch
         return {"loss": value} | ({"even": value.detach() * 10} if value % 2 == 0 else {})
 
 
 class Kept(Callback):
-    """What callbacks can read at the end of every epoch."""
+    """What callbacks can read at the end of every epoch; an interruption within one."""
 
-    def __init__(self):
+    def __init__(self, interrupt_at=None):
         self.logged = []
+        self.interrupt_at = interrupt_at
+
+    def on_train_batch_end(self, trainer, method, *_):
+        if trainer.global_step == self.interrupt_at:
+            trainer.save_checkpoint("interrupted.ckpt")
+            raise RuntimeError("interrupted")
 
     def on_train_epoch_end(self, trainer, *_):
         self.logged.append({name: float(value) for name, value in trainer.callback_metrics.items()})
@@ -74,23 +84,67 @@ def of_pixels(*pixels_and_sizes):
     return DataLoader(batches, batch_size=None)
 
 
-def test_what_a_loss_returns_is_logged_as_means_over_the_epoch():
-    kept = Kept()
-    trainer = Trainer(
+def quiet(**options):
+    return Trainer(
         accelerator="cpu",
-        max_epochs=2,
         logger=False,
-        callbacks=kept,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
+        **options,
     )
+
+
+def test_what_a_loss_returns_is_logged_as_means_over_the_epoch():
+    kept = Kept()
+    trainer = quiet(max_epochs=2, callbacks=kept, val_check_interval=2)
     method = Measured()
     trainer.fit(method, of_pixels((1, 1), (2, 3), (4, 6)), of_pixels((7, 2), (9, 4)))
-    train = {"train/loss": (1 + 6 + 24) / 10, "train/even": (60 + 240) / 9}
-    assert kept.logged == [pytest.approx({**train, "val/loss": (14 + 36) / 6})] * 2
+    first = {"train/loss": (1 + 6 + 24) / 10, "train/even": (60 + 240) / 9}
+    first["val/loss"] = (14 + 36) / 6
+    second = {"train/loss": first["train/loss"] + 10, "train/even": first["train/even"] + 100}
+    second["val/loss"] = first["val/loss"] + 10
+    assert kept.logged == [pytest.approx(first), pytest.approx(second)]
     # Another loop of the same module begins afresh.
-    (found,) = trainer.validate(method, of_pixels((3, 5)), verbose=False)
-    assert found == {"val/loss": 3}
+    trainer = quiet()
+    (found,) = trainer.validate(method, of_pixels((3, 5), (4, 5)), verbose=False)
+    assert found == pytest.approx({"val/loss": 3.5, "val/even": 40})
+    (found,) = trainer.validate(method, of_pixels((3, 5), (8, 5)), verbose=False)
+    assert found == pytest.approx({"val/loss": 5.5, "val/even": 80})
     (found,) = trainer.test(method, of_pixels((8, 5), (1, 5)), verbose=False)
     assert found == pytest.approx({"test/loss": 4.5, "test/even": 80})
+
+
+def test_after_an_interruption_the_same_module_logs_the_rest_of_the_epoch(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    method, loader = Measured(), of_pixels((1, 1), (3, 3), (5, 1), (7, 3))
+    with pytest.raises(RuntimeError, match="interrupted"):
+        quiet(max_epochs=1, callbacks=Kept(interrupt_at=2)).fit(method, loader)
+    kept = Kept()
+    quiet(max_epochs=1, callbacks=kept).fit(method, loader, ckpt_path="interrupted.ckpt")
+    # Two are left; Lightning takes them from the loader's beginning.
+    assert kept.logged == [pytest.approx({"train/loss": (1 + 9) / 4})]
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "16-true", "bf16-mixed", "64-true"])
+def test_means_over_many_batches_are_exact_in_any_precision(precision):
+    trainer = quiet(precision=precision)
+    (found,) = trainer.validate(Measured(), of_pixels(*[(120, 64)] * 1100), verbose=False)
+    assert found == {"val/loss": 120, "val/even": 1200}
+
+
+def test_a_copy_of_a_module_begins_afresh():
+    method = Measured()
+    quiet(max_epochs=1).fit(method, of_pixels((1, 1), (3, 1)))
+    for copy in (deepcopy(method), pickle.loads(pickle.dumps(method))):
+        kept = Kept()
+        quiet(max_epochs=1, callbacks=kept).fit(copy, of_pixels((5, 1)))
+        assert kept.logged == [{"train/loss": 5}]
+
+
+def test_with_fabric_every_step_s_terms_are_logged(tmp_path):
+    logger = CSVLogger(tmp_path)
+    method = Fabric(accelerator="cpu", loggers=logger).setup(Measured())
+    method.training_step(next(iter(of_pixels((3, 2)))), 0)
+    logger.save()
+    assert "train/loss" in next(tmp_path.rglob("metrics.csv")).read_text()

@@ -19,7 +19,7 @@ from lightning_stdim.benchmark.report import render
 from lightning_stdim.benchmark.report.layouts import table_2, table_3
 from lightning_stdim.benchmark.report.sections import section
 from lightning_stdim.benchmark.report.sheets import (
-    BOTH,
+    BOTH_PROTOCOLS,
     Block,
     Difference,
     Line,
@@ -78,7 +78,9 @@ def _context(record: Record, games: dict[str, list[Table]], folder: Path) -> dic
     return {
         "title": f"State representations of Atari: {names}",
         "summary": summarise(record, f1),
-        "tables": [table(f1, protocol) for protocol in BOTH for table in (table_2, table_3)],
+        "tables": [
+            table(f1, protocol) for protocol in BOTH_PROTOCOLS for table in (table_2, table_3)
+        ],
         "games": [section(record, game, tables) for game, tables in games.items()],
         "failures": record.failures,
         "commands": _commands(record, folder),

@@ -11,7 +11,7 @@ from lightning_stdim.benchmark.results import Metric
 from lightning_stdim.benchmark.statistics import Interval
 
 Protocol = Literal["paper", "converged"]
-BOTH: tuple[Protocol, Protocol] = ("paper", "converged")
+BOTH_PROTOCOLS: tuple[Protocol, Protocol] = ("paper", "converged")
 Value = Cell | Interval | str | None
 OWN_PROTOCOLS = {"majority": "majority", "supervised": "supervised"}
 """Methods whose published numbers are not those of a probe."""

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from lightning_stdim.benchmark.arrays import cell, change, collect
 from lightning_stdim.benchmark.record import Record, Run
 from lightning_stdim.benchmark.report.plots.frames import draw_frames
-from lightning_stdim.benchmark.report.sheets import BOTH, Block, Line, Sheet, Value
+from lightning_stdim.benchmark.report.sheets import BOTH_PROTOCOLS, Block, Line, Sheet, Value
 from lightning_stdim.benchmark.report.tables import Cell, display, game_title, in_order
 
 
@@ -28,7 +28,7 @@ def beside_their_own(game: str, record: Record) -> Sheet | None:
     """
     runs = {run.name: run for run in record.runs}  # runs of one name differ in their seeds alone
     own = {(run.results["method"], run.frames): name for name, run in runs.items() if _is_own(run)}
-    scores = [collect(record, protocol) for protocol in BOTH]
+    scores = [collect(record, protocol) for protocol in BOTH_PROTOCOLS]
     blocks = []
     for name in in_order(runs):
         method, frames = runs[name].results["method"], runs[name].frames
@@ -43,7 +43,7 @@ def beside_their_own(game: str, record: Record) -> Sheet | None:
         blocks.append(Block(display(name), (Line("", tuple(cells)),)))
     if not blocks:
         return None
-    columns = [word for p in BOTH for word in (f"{p.capitalize()} protocol", "− own")]
+    columns = [word for p in BOTH_PROTOCOLS for word in (f"{p.capitalize()} protocol", "− own")]
     return Sheet(
         f"{game_title(game)}: F1 of variants, mean over categories",
         ("Own runs", "Frames probed", *columns),
@@ -65,7 +65,7 @@ def by_frames(game: str, record: Record) -> Iterator[tuple[str, Markup]]:
     Yields:
         Each such method's display name, and the plot.
     """
-    scores = {protocol: collect(record, protocol) for protocol in BOTH}
+    scores = {protocol: collect(record, protocol) for protocol in BOTH_PROTOCOLS}
     counts: dict[str, dict[str, int]] = {}  # of every method's runs by name
     for run in record.runs:
         variant, frames = (
