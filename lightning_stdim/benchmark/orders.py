@@ -36,22 +36,25 @@ def over_games(scores: Mapping[str, Scores], protocol: Protocol) -> tuple[Sheet,
         ranks = statistics.average_ranks({name: scores[name] for name in ranked(scores)})
     except ConfigurationError:  # no seed is common to all
         ranks = {}
-    blocks = []
+    blocks, known = [], False
     for name in names:
-        cells: list[Value] = [
-            statistics.bootstrap(statistics.interquartile_mean, scores[name]),
-            statistics.bootstrap(statistics.mean, scores[name]),
-            ranks.get(name),
-        ]
-        blocks.append(Block(display(name), (Line("", tuple(cells)),)))
+        middle = statistics.bootstrap(statistics.interquartile_mean, scores[name])
+        mean = statistics.bootstrap(statistics.mean, scores[name])
+        known = known or mean.known
+        blocks.append(Block(display(name), (Line("", (middle, mean, ranks.get(name))),)))
+    intervals = (
+        "In brackets 95 % stratified bootstrap intervals over the runs of every game, which are "
+        "too narrow with few seeds (docs/statistics.md)."
+        if known
+        else "Intervals would need several seeds of every game."
+    )
     aggregates = Sheet(
         f"Over all games, {protocol} protocol",
         ("Interquartile mean", "Mean", "Average rank"),
         tuple(blocks),
         (
-            "In brackets 95 % stratified bootstrap intervals over the runs of every game, which "
-            "are too narrow with few seeds (docs/statistics.md). Ranks are over the seeds that all "
-            "methods have; the majority competes with nobody.",
+            f"{intervals} Ranks are over the seeds that all methods have; the majority competes "
+            "with nobody.",
         ),
     )
     pairs = {}

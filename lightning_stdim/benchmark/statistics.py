@@ -14,11 +14,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_stdim.benchmark.intervals import stratified_estimate
+from lightning_stdim.benchmark.intervals import estimate, stratified_estimate
 from lightning_stdim.errors import ConfigurationError
 
 Scores = NDArray[np.float64]
@@ -209,7 +210,8 @@ def paired_difference(a: Scores, b: Scores, *, level: float = LEVEL) -> Differen
     Methods of one seed share collection and split, so that their scores go up and down together;
     the differences do not. Their mean over each game's seeds, averaged over games, has a Student
     interval (:func:`intervals.stratified_estimate`): unlike the bootstrap's it is wide enough for
-    a few seeds.
+    a few seeds. Where one of several games has a single seed, it is Student's over the games'
+    means, in which what differs between games counts as noise, too: wider than need be.
 
     Args:
         a: float [runs, games]; row k is the same seed as in ``b``.
@@ -217,7 +219,7 @@ def paired_difference(a: Scores, b: Scores, *, level: float = LEVEL) -> Differen
         level: coverage, in (0, 1).
 
     Returns:
-        The mean difference; no bounds if a game has a single common seed.
+        The mean difference; no bounds if there is a single game with a single common seed.
 
     Raises:
         ConfigurationError: the arrays are not two-dimensional or differ in shape, or a game has no
@@ -227,6 +229,8 @@ def paired_difference(a: Scores, b: Scores, *, level: float = LEVEL) -> Differen
     differences = first - second
     strata = [game[~np.isnan(game)].tolist() for game in differences.T]
     found = stratified_estimate(strata, level=level)
+    if found.half_width is None:
+        found = estimate([fmean(game) for game in strata], level=level)
     half_width = np.nan if found.half_width is None else found.half_width
     return Difference(
         value=found.mean,

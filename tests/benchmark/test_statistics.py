@@ -177,6 +177,17 @@ def test_paired_difference_of_one_game_is_scipys() -> None:
     assert not got.resolved
 
 
+def test_paired_difference_over_games_with_a_single_seed_is_scipys() -> None:
+    a = np.array([[0.5, 0.7, 0.2, 0.6], [0.6, NAN, 0.4, 0.8]])
+    b = np.array([[0.4, 0.5, 0.2, 0.3], [0.4, NAN, 0.1, 0.4]])
+    got = paired_difference(a, b, level=0.9)
+    games = [np.nanmean(a[:, g]) - np.nanmean(b[:, g]) for g in range(4)]
+    expected = stats.ttest_1samp(games, 0).confidence_interval(0.9)
+    assert (got.low, got.high) == (pytest.approx(expected.low), pytest.approx(expected.high))
+    assert got.value == pytest.approx(np.mean(games))
+    assert (got.ahead, got.behind, got.seeds) == (6, 0, (2, 1, 2, 2))
+
+
 def test_a_shared_spread_of_seeds_does_not_hide_a_difference() -> None:
     seeds = np.array([[0.2], [0.5], [0.9]])
     a, b = seeds + np.array([[0.010], [0.012], [0.011]]), seeds
@@ -217,6 +228,10 @@ def difference(values: list[list[float]]) -> Difference:
         (
             [[0.10]],
             "A against B is not resolved by 1 seed: +0.10, no interval, A ahead in 1 of 1 seed",
+        ),
+        (
+            [[0.10, 0.12, 0.14]],
+            "A is ahead of B: +0.12 [0.07, 0.17] over 3 games, in 3 of 3 runs",
         ),
         (
             [[0.10, -0.01], [0.12, NAN], [0.14, 0.01]],
