@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from lightning_stdim.benchmark.arrays import collect
 from lightning_stdim.benchmark.intervals import estimate
+from lightning_stdim.benchmark.record import read_record
 from lightning_stdim.benchmark.results import read_results
+from lightning_stdim.benchmark.statistics import paired_difference
 from lightning_stdim.datamodules.labels import games
 
 ROOT = Path(__file__).parent.parent
@@ -124,3 +127,37 @@ def test_python_examples_run_as_far_as_names_go():
     """Every name that the README imports exists."""
     for line in re.findall(r"^from lightning_stdim.*$", DOCUMENTS[0].read_text(), re.MULTILINE):
         exec(line)
+
+
+def test_differences_over_games_are_those_of_the_recorded_runs():
+    """The second table of "Other games" in docs/probe-protocols.md."""
+    text = (ROOT / "docs/probe-protocols.md").read_text()
+    record = read_record(ROOT / "results/laptop-games")
+    trained = [game not in ("freeway", "tennis") for game in record.games]
+    names = {"ST-DIM": "st-dim", "Random-CNN": "random-cnn", "Supervised": "supervised"}
+    scores = {protocol: collect(record, protocol) for protocol in ("paper", "converged")}
+
+    def row(a, b, which, words=""):
+        cells = []
+        for found in scores.values():
+            first, second = (found[names[name]][:, which] for name in (a, b))
+            difference = paired_difference(first, second)
+            cells.append(f"{difference:+.2f}, {difference.ahead} of {sum(difference.seeds)}")
+        return f"| {a} minus {b}{words} | {' | '.join(cells)} |"
+
+    every = [True] * len(trained)
+    for expected in (
+        row("ST-DIM", "Random-CNN", every),
+        row("ST-DIM", "Random-CNN", trained, ", without Freeway and Tennis"),
+        row("Supervised", "Random-CNN", every),
+        row("Supervised", "ST-DIM", every),
+    ):
+        assert expected in text, expected
+    paper, converged = (
+        paired_difference(found["st-dim"], found["random-cnn"]) for found in scores.values()
+    )
+    assert f"ahead by {paper:.2f}, and `converged`" in (ROOT / "README.md").read_text().replace(
+        "\n", " "
+    )
+    assert paper.resolved
+    assert not converged.resolved
