@@ -106,7 +106,8 @@ class SSLMethod(LightningModule):
     def _step(self, stage: str, batch: SequenceBatch, batch_idx: int) -> Tensor:
         terms = self.loss(batch)
         named = {f"{stage}/{name}": value for name, value in terms.items()}
-        self._means[stage].update(self, named, batch_idx=batch_idx, weight=len(batch.anchors))
+        samples = len(batch[1])  # anchors, or the labels of a method that does not pretrain
+        self._means[stage].update(self, named, batch_idx=batch_idx, weight=samples)
         return terms["loss"]
 
     def configure_callbacks(self) -> list[Callback]:
