@@ -161,3 +161,9 @@ def test_differences_over_games_are_those_of_the_recorded_runs():
     )
     assert paper.resolved
     assert not converged.resolved
+
+
+def test_the_cost_of_a_step_is_that_of_the_record():
+    record = json.loads((ROOT / "results/benchmarks/methods.json").read_text())
+    ratio = record["methods"]["st-dim"]["ratio_to_encoder"]
+    assert f"step of ST-DIM takes {ratio:.2f} times" in (ROOT / "README.md").read_text()
