@@ -12,6 +12,8 @@ from torch import Tensor
 from lightning_stdim.probes.heads import LinearHeads
 
 Step = Callable[[Tensor, Tensor], None]
+MOMENTS = ("exp_avg", "exp_avg_sq")
+"""What Adam keeps of every weight."""
 
 
 @contextmanager
@@ -35,7 +37,12 @@ def side_by_side(
         of all of them, given features, float [B, D], and labels, int64 [B, A].
     """
     rates = {group["name"]: group["lr"] for group in optimizer.param_groups}
-    columns = sorted(heads.active(), key=lambda v: rates[heads.variables[v]])
+
+    def rate_of(column: int) -> float:
+        rate: float = rates[heads.variables[column]]
+        return rate
+
+    columns = sorted(heads.active(), key=rate_of)
     own = list(zip(*(heads.heads[v].parameters() for v in columns), strict=True))  # by layer
     together = [torch.stack(layer).detach() for layer in own]
     gradients = [torch.empty_like(layer) for layer in together]
@@ -43,7 +50,7 @@ def side_by_side(
 
     groups, parts = [], []  # a part: of a layer, the heads of a rate
     start = 0
-    for rate, alike in groupby(columns, key=lambda v: rates[heads.variables[v]]):
+    for rate, alike in groupby(columns, key=rate_of):
         rows = slice(start, start := start + len(list(alike)))
         views = [layer[rows] for layer in together]
         for view, layer, gradient in zip(views, own, gradients, strict=True):
@@ -55,10 +62,7 @@ def side_by_side(
     for view, parameters in parts:
         states = [optimizer.state[parameter] for parameter in parameters]
         if states[0]:
-            moments = {
-                name: torch.stack([state[name] for state in states])
-                for name in ("exp_avg", "exp_avg_sq")
-            }
+            moments = {name: torch.stack([state[name] for state in states]) for name in MOMENTS}
             adam.state[view] = {"step": states[0]["step"].clone(), **moments}
 
     def step(features: Tensor, labels: Tensor) -> None:
@@ -75,5 +79,5 @@ def side_by_side(
                 parameter.copy_(view[row])
                 optimizer.state[parameter] = {
                     "step": state["step"].clone(),
-                    **{name: state[name][row].clone() for name in ("exp_avg", "exp_avg_sq")},
+                    **{name: state[name][row].clone() for name in MOMENTS},
                 }

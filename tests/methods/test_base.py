@@ -32,6 +32,17 @@ class Scripted(SSLMethod):
         return {"loss": loss, "error": torch.tensor(0.5)}
 
 
+def quiet(**options):
+    return Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **options,
+    )
+
+
 @pytest.mark.parametrize(
     ("monitor", "epochs"), [("val/loss", EPOCHS), ("val/error", 1 + PATIENCE), (None, EPOCHS)]
 )
@@ -40,14 +51,7 @@ def test_the_monitor_decides_when_to_stop(monitor, epochs):
     method.monitor = monitor
     batch = SequenceBatch(torch.zeros(2, 1, 1, 1, 1).byte(), torch.zeros(1).long())
     loader = DataLoader([batch], batch_size=None)
-    trainer = Trainer(
-        accelerator="cpu",
-        max_epochs=EPOCHS,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    trainer = quiet(max_epochs=EPOCHS)
     trainer.fit(method, loader, loader)
     assert trainer.current_epoch == epochs
 
@@ -82,17 +86,6 @@ def of_pixels(*pixels_and_sizes):
         for pixel, size in pixels_and_sizes
     ]
     return DataLoader(batches, batch_size=None)
-
-
-def quiet(**options):
-    return Trainer(
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        **options,
-    )
 
 
 def test_what_a_loss_returns_is_logged_as_means_over_the_epoch():
