@@ -18,13 +18,14 @@ from torch.utils.data import DataLoader
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.batches import ProbeBatch, ProbeData, SequenceBatch
 from lightning_stdim.datamodules.collect import collect
-from lightning_stdim.datamodules.frames_on_disk import Frames, FramesOnDisk, load_frames
+from lightning_stdim.datamodules.frames_on_disk import Frames, FramesOnDisk
 from lightning_stdim.datamodules.labels import (
     LabelSet,
     annotation,
     canonical_game,
     default_label_set,
 )
+from lightning_stdim.datamodules.loading import fits, load_frames
 from lightning_stdim.datamodules.pixels import Pixels, frame_shape
 from lightning_stdim.datamodules.policies import PolicySettings
 from lightning_stdim.datamodules.probe_data import load_probe_data
@@ -240,6 +241,12 @@ class AtariDataModule(LightningDataModule):
         """How many processes on this machine hold the frames at once."""
         return getattr(self.trainer, "num_devices", 1)
 
+    @property
+    def _device(self) -> torch.device:
+        """Where batches are wanted."""
+        strategy = getattr(self.trainer, "strategy", None)
+        return FramesOnDisk.device if strategy is None else strategy.root_device
+
     def collect(self, which: Stage) -> Path:
         """Collect the frames of a stage, unless they are there.
 
@@ -299,7 +306,7 @@ class AtariDataModule(LightningDataModule):
         path = self.collect(which)
         collection = store.read(path, with_frames=False)
         shape = (len(collection), *collection.frames.shape[1:])
-        self._frames = self._load_frames(path, shape)
+        self._frames = self._load_frames(path, shape, self._device)
         split = split_episodes(
             collection.episode_length,
             fractions=fractions,
@@ -345,7 +352,9 @@ class AtariDataModule(LightningDataModule):
             load=self._load_frames,
         )
 
-    def _load_frames(self, path: Path, shape: Sequence[int]) -> Frames:
+    def _load_frames(
+        self, path: Path, shape: Sequence[int], device: torch.device = FramesOnDisk.device
+    ) -> Frames:
         """Load all frames of a file, one copy for all ranks of a node where all of them ask."""
         if self._together and self.trainer is not None:
             shared = share_frames(path, shape, self.trainer)
@@ -355,7 +364,7 @@ class AtariDataModule(LightningDataModule):
                 "the ranks of a node cannot share the frames (no /dev/shm, or too little room in "
                 "it: a container's --shm-size): each has a copy of its own"
             )
-        return load_frames(path, shape, processes=self._processes)
+        return load_frames(path, shape, processes=self._processes, device=device)
 
     def state_dict(self) -> dict[str, Any]:
         """Give what a checkpoint keeps of the data: who plays which game, and the pixels."""
@@ -458,12 +467,11 @@ class AtariDataModule(LightningDataModule):
 
     def _load_positions(self, sampler: FrameSampler | SequenceSampler) -> DataLoader[Tensor]:
         """Load positions, to where a GPU in use can fetch them by itself."""
-        strategy = getattr(self.trainer, "strategy", None)
         return DataLoader(
             Positions(sampler.total_size),
             batch_size=None,
             sampler=sampler,
-            pin_memory=strategy is not None and strategy.root_device.type == "cuda",
+            pin_memory=self._device.type == "cuda",
         )
 
     def transfer_batch_to_device(
@@ -521,14 +529,17 @@ class AtariDataModule(LightningDataModule):
                 assert self._frames is not None, "setup() comes before the first batch"
                 frames = self._frames
                 start, length = self._bounds
-            if device.type == "cuda" and not isinstance(frames, FramesOnDisk):
-                free, _ = torch.cuda.mem_get_info(device)
-                if frames.nbytes < 0.7 * free:  # the rest is for the model and its activations
+            if (
+                device.type == "cuda"
+                and isinstance(frames, Tensor)
+                and frames.device != device  # of ranks that share them, or for the probe
+            ):
+                if fits(frames.nbytes, device):
                     frames = frames.to(device)
                 else:
                     rank_zero_info(
-                        f"{frames.nbytes / 1e9:.1f} GB of frames do not fit on {device} "
-                        f"({free / 1e9:.1f} GB free): gathering batches on the CPU, which is slower"
+                        f"{frames.nbytes / 1e9:.1f} GB of frames do not fit on {device}: gathering "
+                        "batches on the CPU, which is slower"
                     )
             place = frames.device
             self._on_device[device] = _Resident(

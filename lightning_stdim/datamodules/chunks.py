@@ -1,10 +1,14 @@
 """Chunks as HDF5 stores them: what its filters Zstandard and Fletcher-32 make of the data.
 
 HDF5 itself copies every chunk and asks the system for new memory, which takes longer than
-compressing it (``benchmarks/collection.py``).
+compressing it (``benchmarks/collection.py``), and it reads one chunk at a time.
 """
 
 from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import zstandard
@@ -12,6 +16,10 @@ from numpy.typing import NDArray
 
 LEVEL = 3
 """Zstandard's: the first that finds what a chunk's frames have in common: half of 1's and 2's."""
+THREADS = min(8, os.cpu_count() or 1)
+"""That decompress; more would wait for Python's lock, which finding a chunk takes."""
+_CHECKSUM = 4
+"""Bytes behind a chunk."""
 
 
 class ChunkEncoder:
@@ -30,7 +38,67 @@ class ChunkEncoder:
             What ``write_direct_chunk`` takes for a dataset with these two filters.
         """
         compressed = self._zstandard.compress(chunk.data)
-        return compressed + fletcher32(compressed).to_bytes(4, "little")
+        return compressed + fletcher32(compressed).to_bytes(_CHECKSUM, "little")
+
+
+def decode(stored: bytes, out: NDArray[np.uint8]) -> None:
+    """Check and decompress a chunk.
+
+    Args:
+        stored: what :meth:`ChunkEncoder.encode` returned, or HDF5 wrote with these two filters.
+        out: C-contiguous, of the chunk's size: where to put it.
+
+    Raises:
+        ValueError: it is damaged, or a chunk of another size.
+    """
+    compressed, checksum = stored[:-_CHECKSUM], stored[-_CHECKSUM:]
+    if fletcher32(compressed) != int.from_bytes(checksum, "little"):
+        raise ValueError("a chunk has another checksum")
+    try:
+        size = zstandard.frame_content_size(compressed)
+        if size == out.nbytes:
+            reader = zstandard.ZstdDecompressor().stream_reader(compressed)
+            size = reader.readinto(out.reshape(-1).data)
+    except zstandard.ZstdError as error:
+        raise ValueError(str(error)) from None
+    if size != out.nbytes:
+        raise ValueError(f"a chunk holds {size} bytes, not {out.nbytes}")
+
+
+def read_rows(dataset: Any, first: int, out: NDArray[np.uint8]) -> None:
+    """Read successive frames, several chunks at once.
+
+    Args:
+        dataset: an open ``h5py.Dataset`` uint8 [N, 210, 160] or [N, 3, 210, 160] with these two
+            filters; its chunks hold one plane of successive frames.
+        first: the first frame's row, a multiple of the frames in a chunk.
+        out: uint8 [n, 210, 160] or [n, 3, 210, 160], C-contiguous: where to put them.
+
+    Raises:
+        OSError: a chunk cannot be read.
+        ValueError: a chunk is damaged, or not filtered.
+    """
+    size, *_, height, width = dataset.chunks
+    planes = list(np.ndindex(dataset.shape[1:-2]))  # luma's only one is ()
+
+    def read(chunk: tuple[int, ...]) -> None:
+        row, *plane = chunk
+        skipped, stored = dataset.id.read_direct_chunk((first + row, *plane, 0, 0))
+        if skipped:
+            raise ValueError("a chunk was written without its filters")
+        where: tuple[slice | int, ...] = (slice(row, row + size), *plane)
+        rows = out[where]  # [size, 210, 160], or fewer of the last
+        if rows.flags.c_contiguous and len(rows) == size:
+            decode(stored, rows)
+        else:
+            whole = np.empty((size, height, width), np.uint8)
+            decode(stored, whole)
+            rows[...] = whole[: len(rows)]
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        chunks = [(row, *plane) for row in range(0, len(out), size) for plane in planes]
+        for _ in pool.map(read, chunks):  # raises what a thread did
+            pass
 
 
 def fletcher32(data: bytes) -> int:

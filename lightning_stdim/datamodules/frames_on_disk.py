@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,10 +10,6 @@ import torch
 from torch import Tensor
 
 from lightning_stdim.datamodules import store
-from lightning_stdim.datamodules.memory import available_memory
-
-SHARE = 0.7
-"""Of the memory that is available, for frames; the rest is for all else."""
 
 
 class FramesOnDisk:
@@ -52,33 +47,3 @@ class FramesOnDisk:
 
 
 Frames = Tensor | FramesOnDisk
-
-
-def load_frames(path: Path, shape: Sequence[int], *, processes: int = 1) -> Frames:
-    """Load a collection's frames, or leave them on disk if they do not fit, and say so.
-
-    Args:
-        path: a file that has been verified.
-        shape: as for :class:`FramesOnDisk`.
-        processes: how many processes on this machine do the same at once.
-
-    Returns:
-        uint8 [N, 210, 160], or [N, 3, 210, 160] in colour.
-
-    Raises:
-        StoreError: the file cannot be read.
-    """
-    n, frame_bytes = shape[0], math.prod(shape[1:])
-    needed, available = n * frame_bytes, available_memory() // processes
-    if needed <= SHARE * available:
-        return torch.from_numpy(store.read_frames(path))
-    from lightning.pytorch.utilities import rank_zero_info  # late: it takes seconds to import
-
-    rank_zero_info(
-        f"{n} frames take {needed / 1e9:.1f} GB and {available / 1e9:.1f} GB of memory are "
-        f"available: they stay compressed in {path} and every batch reads its own, which is slower "
-        "by about 0.3 ms a frame, in colour up to 1 ms, and changes no number. To have them in "
-        "memory, ask for at most "
-        f"{int(SHARE * available / frame_bytes)} steps, or give this process more of it"
-    )
-    return FramesOnDisk(path, shape)

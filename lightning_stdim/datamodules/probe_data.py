@@ -10,13 +10,14 @@ import torch
 
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.batches import ProbeData
-from lightning_stdim.datamodules.frames_on_disk import Frames, load_frames
+from lightning_stdim.datamodules.frames_on_disk import Frames
 from lightning_stdim.datamodules.labels import (
     LabelSet,
     annotation,
     default_label_set,
     scored,
 )
+from lightning_stdim.datamodules.loading import load_frames
 from lightning_stdim.datamodules.splits import (
     PROBE_FRACTIONS,
     SplitOrder,

@@ -15,7 +15,7 @@ from lightning import Trainer
 from torch import Tensor
 
 from lightning_stdim.datamodules import store
-from lightning_stdim.datamodules.frames_on_disk import SHARE
+from lightning_stdim.datamodules.loading import SHARE
 from lightning_stdim.datamodules.memory import available_memory
 from lightning_stdim.errors import StoreError
 

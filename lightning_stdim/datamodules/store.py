@@ -47,7 +47,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_stdim.datamodules.chunks import LEVEL, ChunkEncoder
+from lightning_stdim.datamodules.chunks import LEVEL, ChunkEncoder, read_rows
 from lightning_stdim.datamodules.disk import Disk
 from lightning_stdim.datamodules.pixels import Pixels, frame_shape
 from lightning_stdim.datamodules.states import STATE_COLUMNS, Columns, States
@@ -206,9 +206,11 @@ def read(
     check(path, verify=verify)
     with _opened(path) as file:
         labels = file["labels"]
-        frames = file["frames"]
+        stored = file["frames"]
+        frames = np.empty((len(stored) if with_frames else 0, *stored.shape[1:]), np.uint8)
+        read_rows(stored, 0, frames)
         return Collection(
-            frames=frames[...] if with_frames else np.empty((0, *frames.shape[1:]), frames.dtype),
+            frames=frames,
             **{name: file[name][...] for name in STATE_COLUMNS},
             labels=labels[...],
             variables=tuple(name.decode() for name in labels.attrs["variables"]),
@@ -245,7 +247,7 @@ def read_frames(
         stored = file["frames"]
         if rows is None:
             everything = np.empty(stored.shape, np.uint8) if out is None else out
-            stored.read_direct(everything)
+            read_rows(stored, 0, everything)
             return everything
         frames = np.empty((len(rows), *stored.shape[1:]), np.uint8)
         # Contiguous reads: HDF5 takes a list of rows one by one.
@@ -255,6 +257,29 @@ def read_frames(
                 first, last = rows[part[0]], rows[part[-1]]
                 frames[part] = stored[first : last + 1][rows[part] - first]
         return frames
+
+
+def read_parts(path: Path, room: NDArray[np.uint8]) -> Iterator[tuple[slice, NDArray[np.uint8]]]:
+    """Read all frames through memory for some of them, to put them elsewhere.
+
+    Args:
+        path: a file that :func:`read` has verified, or :func:`check`.
+        room: uint8 [n, 210, 160], or [n, 3, 210, 160] in colour, with n a multiple of 32.
+
+    Yields:
+        Rows, n but for the last, and their frames: the beginning of `room`, overwritten by the
+        next.
+
+    Raises:
+        StoreError: the file is missing, truncated, or damaged where it was read.
+    """
+    check(path, verify=False)
+    with _opened(path) as file:
+        stored = file["frames"]
+        for first in range(0, len(stored), len(room)):
+            part = room[: len(stored) - first]
+            read_rows(stored, first, part)
+            yield slice(first, first + len(part)), part
 
 
 def check(path: Path, *, verify: bool = True) -> None:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
-from lightning_stdim.datamodules.chunks import ChunkEncoder, fletcher32
+from lightning_stdim.datamodules.chunks import ChunkEncoder, decode, fletcher32
 
 
 def fletcher_of_hdf5(data: bytes) -> int:
@@ -51,3 +52,38 @@ def test_hdf5_reads_chunks_and_notices_damage():
             if damaged is not None:
                 with pytest.raises(OSError, match="Can't"):
                     damaged[...]
+
+
+@given(arrays(np.uint8, (4, 21, 16), elements=st.integers(0, 3)))
+def test_what_hdf5_writes_is_decoded(chunk):
+    with h5py.File("memory", "w", driver="core", backing_store=False) as file:
+        dataset = file.create_dataset("x", data=chunk, chunks=chunk.shape, fletcher32=True,
+            **hdf5plugin.Zstd())  # fmt: skip
+        _, stored = dataset.id.read_direct_chunk((0, 0, 0))
+    out = np.empty_like(chunk)
+    decode(stored, out)
+    np.testing.assert_array_equal(out, chunk)
+
+
+def test_no_damaged_bit_is_decoded():
+    rng = np.random.default_rng(0)
+    chunk = rng.integers(0, 2, (4, 21, 16)).astype(np.uint8)
+    encoded = ChunkEncoder().encode(chunk)
+    for bit in range(8 * len(encoded)):
+        bad = bytearray(encoded)
+        bad[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(ValueError, match="checksum"):
+            decode(bytes(bad), np.empty_like(chunk))
+
+
+@pytest.mark.parametrize("rows", [3, 5])
+def test_a_chunk_of_another_size_is_refused(rows):
+    encoded = ChunkEncoder().encode(np.zeros((4, 21, 16), np.uint8))
+    with pytest.raises(ValueError, match="holds"):
+        decode(encoded, np.empty((rows, 21, 16), np.uint8))
+
+
+def test_what_is_not_zstandard_is_refused():
+    noise = bytes(range(100))
+    with pytest.raises(ValueError, match="content size"):
+        decode(noise + fletcher32(noise).to_bytes(4, "little"), np.empty(10, np.uint8))

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from lightning_stdim.datamodules import frames_on_disk, store
+from lightning_stdim.datamodules import loading, store
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.datamodules.collect import collect
 from lightning_stdim.datamodules.frames_on_disk import FramesOnDisk
@@ -27,7 +27,7 @@ CPU = torch.device("cpu")
 def no_memory(monkeypatch) -> list[str]:
     """Leave no memory for frames; collect what is said about it."""
     said: list[str] = []
-    monkeypatch.setattr(frames_on_disk, "available_memory", lambda: 10_000_000)
+    monkeypatch.setattr(loading, "available_memory", lambda: 10_000_000)
     monkeypatch.setattr("lightning.pytorch.utilities.rank_zero_info", said.append)
     return said
 

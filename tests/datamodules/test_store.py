@@ -102,6 +102,11 @@ def test_what_is_written_is_read(tmp_path_factory, collection):
     assert_equal(read(path), collection)
     rows = np.arange(0, len(collection), 3)
     np.testing.assert_array_equal(store.read_frames(path, rows), collection.frames[rows])
+    room = np.empty((64, *collection.frames.shape[1:]), np.uint8)
+    parts = [(rows, part.copy()) for rows, part in store.read_parts(path, room)]
+    for rows, part in parts:
+        np.testing.assert_array_equal(part, collection.frames[rows])
+    assert sum(len(part) for _, part in parts) == len(collection)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,82 @@
+"""Load a collection's frames: to the device, into memory, or not at all if they do not fit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lightning_stdim.datamodules import store
+from lightning_stdim.datamodules.frames_on_disk import Frames, FramesOnDisk
+from lightning_stdim.datamodules.memory import available_memory
+
+SHARE = 0.7
+"""Of the memory that is available, for frames; the rest is for all else."""
+PART = 1024
+"""Frames that are decompressed at once on their way to a GPU: 34 MB."""
+
+
+def load_frames(
+    path: Path,
+    shape: Sequence[int],
+    *,
+    processes: int = 1,
+    device: torch.device = FramesOnDisk.device,
+) -> Frames:
+    """Load a collection's frames, or leave them on disk if they do not fit, and say so.
+
+    Args:
+        path: a file that has been verified.
+        shape: N, 210 and 160, or N, 3, 210 and 160 in colour.
+        processes: how many processes on this machine do the same at once.
+        device: where they are wanted; if they do not fit there, they are loaded as for the CPU.
+
+    Returns:
+        uint8 [N, 210, 160], or [N, 3, 210, 160] in colour.
+
+    Raises:
+        StoreError: the file cannot be read.
+    """
+    if device.type == "cuda" and fits(math.prod(shape), device):
+        return _load_through(path, shape, device)
+    n, frame_bytes = shape[0], math.prod(shape[1:])
+    needed, available = n * frame_bytes, available_memory() // processes
+    if needed <= SHARE * available:
+        return torch.from_numpy(store.read_frames(path))
+    from lightning.pytorch.utilities import rank_zero_info  # late: it takes seconds to import
+
+    rank_zero_info(
+        f"{n} frames take {needed / 1e9:.1f} GB and {available / 1e9:.1f} GB of memory are "
+        f"available: they stay compressed in {path} and every batch reads its own, which is slower "
+        "by about 0.3 ms a frame, in colour up to 1 ms, and changes no number. To have them in "
+        "memory, ask for at most "
+        f"{int(SHARE * available / frame_bytes)} steps, or give this process more of it"
+    )
+    return FramesOnDisk(path, shape)
+
+
+def fits(nbytes: int, device: torch.device) -> bool:
+    """Tell whether a GPU has memory for frames.
+
+    Args:
+        nbytes: what the frames take.
+        device: a CUDA device.
+
+    Returns:
+        Whether they take at most 0.7 of its free memory: the rest is for the model.
+    """
+    free, _ = torch.cuda.mem_get_info(device)
+    return nbytes <= SHARE * free
+
+
+def _load_through(path: Path, shape: Sequence[int], device: torch.device) -> Tensor:
+    """Decompress frames straight to a device, through memory for some of them."""
+    frames = torch.empty(tuple(shape), dtype=torch.uint8, device=device)
+    # Page-locked, so that the device fetches it by itself.
+    room = torch.empty((PART, *shape[1:]), dtype=torch.uint8, pin_memory=device.type == "cuda")
+    for rows, part in store.read_parts(path, room.numpy()):
+        frames[rows] = torch.from_numpy(part)  # done when this returns: the room is free again
+    return frames
