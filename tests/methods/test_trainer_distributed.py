@@ -11,6 +11,7 @@ from lightning import Callback, Trainer, seed_everything
 from lightning_stdim.callbacks import RepresentationHealth
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.methods import STDIM
+from lightning_stdim.methods.epoch_means import WeightedMean
 from lightning_stdim.probes import majority
 
 WORLD, BATCHES = 2, 3
@@ -79,6 +80,9 @@ def run_rank(rank, small, store, result):
     if rank == 0:  # probing is one rank's work, and waits for no other
         data = AtariDataModule("pong", **small).probe_data()
         torch.save(majority(data)["protocols"], f"{result}-scores")
+    mean = WeightedMean()  # of ranks whose shares of a last batch differ: of its samples
+    mean.update(torch.tensor([2.0, 5.0][rank]), weight=[3, 1][rank])
+    assert mean.compute() == (3 * 2.0 + 5.0) / 4
     dist.destroy_process_group()
 
 
