@@ -20,6 +20,7 @@ from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.collect import collect
 from lightning_stdim.datamodules.frames_on_disk import Frames, FramesOnDisk
 from lightning_stdim.datamodules.samplers import SequenceSampler
+from lightning_stdim.datamodules.stacking import observations
 
 
 def main() -> None:
@@ -37,6 +38,7 @@ def main() -> None:
         "in memory": torch.from_numpy(collection.frames),
         "on disk": FramesOnDisk(path, collection.frames.shape),
     }
+    starts = torch.from_numpy(collection.episode_start)
     episodes = np.stack([collection.episode_start, collection.episode_length], axis=1)
     batches = iter(
         SequenceSampler(episodes, sequence_length=2, batch_size=arguments.batch_size, seed=0)
@@ -44,10 +46,11 @@ def main() -> None:
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(arguments.batches):
         anchors = torch.tensor(next(batches))
+        times = torch.stack([anchors - 1, anchors])
         gathered = []
         for way, frames in ways.items():
             started = time.perf_counter()
-            gathered.append(frames[torch.stack([anchors - 1, anchors])])
+            gathered.append(observations(frames, times, starts, 1))
             seconds[way].append(time.perf_counter() - started)
         assert torch.equal(*gathered)
     medians = {way: statistics.median(taken) for way, taken in seconds.items()}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -65,13 +66,13 @@ def decode(stored: bytes, out: NDArray[np.uint8]) -> None:
         raise ValueError(f"a chunk holds {size} bytes, not {out.nbytes}")
 
 
-def read_rows(dataset: Any, first: int, out: NDArray[np.uint8]) -> None:
-    """Read successive frames, several chunks at once.
+def read_rows(dataset: Any, rows: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
+    """Read frames, each chunk that they lie in once, and several chunks at a time.
 
     Args:
         dataset: an open ``h5py.Dataset`` uint8 [N, 210, 160] or [N, 3, 210, 160] with these two
             filters; its chunks hold one plane of successive frames.
-        first: the first frame's row, a multiple of the frames in a chunk.
+        rows: int64 [n], which frames, strictly ascending.
         out: uint8 [n, 210, 160] or [n, 3, 210, 160], C-contiguous: where to put them.
 
     Raises:
@@ -79,26 +80,35 @@ def read_rows(dataset: Any, first: int, out: NDArray[np.uint8]) -> None:
         ValueError: a chunk is damaged, or not filtered.
     """
     size, *_, height, width = dataset.chunks
-    planes = list(np.ndindex(dataset.shape[1:-2]))  # luma's only one is ()
 
-    def read(chunk: tuple[int, ...]) -> None:
-        row, *plane = chunk
-        skipped, stored = dataset.id.read_direct_chunk((first + row, *plane, 0, 0))
+    def read(start: int, stop: int, plane: tuple[int, ...]) -> None:
+        first = int(rows[start]) // size * size
+        skipped, stored = dataset.id.read_direct_chunk((first, *plane, 0, 0))
         if skipped:
             raise ValueError("a chunk was written without its filters")
-        where: tuple[slice | int, ...] = (slice(row, row + size), *plane)
-        rows = out[where]  # [size, 210, 160], or fewer of the last
-        if rows.flags.c_contiguous and len(rows) == size:
-            decode(stored, rows)
+        where: tuple[slice | int, ...] = (slice(start, stop), *plane)
+        wanted = out[where]  # [k, 210, 160]
+        if len(wanted) == size and wanted.flags.c_contiguous:  # all of its frames
+            decode(stored, wanted)
         else:
             whole = np.empty((size, height, width), np.uint8)
             decode(stored, whole)
-            rows[...] = whole[: len(rows)]
+            wanted[...] = whole[rows[start:stop] - first]
 
+    edges = [0, *(np.flatnonzero(np.diff(rows // size)) + 1).tolist(), len(rows)]
     with ThreadPoolExecutor(THREADS) as pool:
-        chunks = [(row, *plane) for row in range(0, len(out), size) for plane in planes]
-        for _ in pool.map(read, chunks):  # raises what a thread did
-            pass
+        waiting = [
+            pool.submit(read, start, stop, plane)
+            for start, stop in pairwise(edges)
+            for plane in np.ndindex(dataset.shape[1:-2])  # luma's only one is ()
+            if start < stop
+        ]
+        try:
+            for chunk in waiting:
+                chunk.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def fletcher32(data: bytes) -> int:

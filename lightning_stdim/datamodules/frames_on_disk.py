@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lightning_stdim.datamodules import store
+from lightning_stdim.datamodules.take import take
 
 
 class FramesOnDisk:
@@ -43,7 +44,7 @@ class FramesOnDisk:
             index = torch.from_numpy(np.arange(*index.indices(len(self))))
         rows, inverse = np.unique(index.numpy(), return_inverse=True)
         frames = torch.from_numpy(store.read_frames(self.path, rows))
-        return frames[torch.from_numpy(inverse).reshape(index.shape)]
+        return take(frames, torch.from_numpy(inverse).reshape(index.shape))
 
 
 Frames = Tensor | FramesOnDisk

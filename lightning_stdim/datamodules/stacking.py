@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lightning_stdim.datamodules.frames_on_disk import Frames, FramesOnDisk
+from lightning_stdim.datamodules.take import take
 
 
 def stacked(positions: Tensor, starts: Tensor, size: int) -> Tensor:
@@ -39,15 +40,6 @@ def observations(frames: Frames, positions: Tensor, starts: Tensor, size: int) -
         uint8 [..., C, H, W] with C = `size`, or 3 x `size` in colour: red, green and blue of the
         oldest frame first.
     """
-    return _rows(frames, stacked(positions, starts, size)).flatten(positions.ndim, -3)
-
-
-def _rows(frames: Frames, index: Tensor) -> Tensor:
-    """Give ``frames[index]``, which takes PyTorch several times as long, a byte at a time."""
-    if isinstance(frames, FramesOnDisk) or not frames.is_contiguous():
-        return frames[index]
-    rows = frames.flatten(1)
-    if rows.shape[1] * rows.itemsize % 8 == 0 == rows.storage_offset() * rows.itemsize % 8:
-        rows = rows.view(torch.int64)
-    found = rows.index_select(0, index.flatten()).view(frames.dtype)
-    return found.view(*index.shape, *frames.shape[1:])
+    index = stacked(positions, starts, size)
+    found = frames[index] if isinstance(frames, FramesOnDisk) else take(frames, index)
+    return found.flatten(positions.ndim, -3)

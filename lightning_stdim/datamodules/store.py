@@ -208,7 +208,7 @@ def read(
         labels = file["labels"]
         stored = file["frames"]
         frames = np.empty((len(stored) if with_frames else 0, *stored.shape[1:]), np.uint8)
-        read_rows(stored, 0, frames)
+        read_rows(stored, np.arange(len(frames)), frames)
         return Collection(
             frames=frames,
             **{name: file[name][...] for name in STATE_COLUMNS},
@@ -232,9 +232,9 @@ def read_frames(
 
     Args:
         path: the file.
-        rows: int64 [n], which of them, ascending; all by default. Every chunk of 32 frames that
-            they lie in is read and decompressed once, one at a time.
-        out: where to put all frames, of the shape that is returned; new memory by default.
+        rows: int64 [n], which of them, strictly ascending; all by default. Every chunk of 32
+            frames that they lie in is read and decompressed once.
+        out: where to put them, of the shape that is returned; new memory by default.
 
     Returns:
         uint8 [n, 210, 160], or [n, 3, 210, 160] in colour.
@@ -246,17 +246,11 @@ def read_frames(
     with _opened(path) as file:
         stored = file["frames"]
         if rows is None:
-            everything = np.empty(stored.shape, np.uint8) if out is None else out
-            read_rows(stored, 0, everything)
-            return everything
-        frames = np.empty((len(rows), *stored.shape[1:]), np.uint8)
-        # Contiguous reads: HDF5 takes a list of rows one by one.
-        edges = np.flatnonzero(np.diff(rows // stored.chunks[0])) + 1
-        for part in np.split(np.arange(len(rows)), edges):
-            if len(part):
-                first, last = rows[part[0]], rows[part[-1]]
-                frames[part] = stored[first : last + 1][rows[part] - first]
-        return frames
+            rows = np.arange(len(stored))
+        if out is None:
+            out = np.empty((len(rows), *stored.shape[1:]), np.uint8)
+        read_rows(stored, rows, out)
+        return out
 
 
 def read_parts(path: Path, room: NDArray[np.uint8]) -> Iterator[tuple[slice, NDArray[np.uint8]]]:
@@ -278,7 +272,7 @@ def read_parts(path: Path, room: NDArray[np.uint8]) -> Iterator[tuple[slice, NDA
         stored = file["frames"]
         for first in range(0, len(stored), len(room)):
             part = room[: len(stored) - first]
-            read_rows(stored, first, part)
+            read_rows(stored, np.arange(first, first + len(part)), part)
             yield slice(first, first + len(part)), part
 
 

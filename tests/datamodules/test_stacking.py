@@ -37,22 +37,6 @@ def test_another_frame_of_the_episode_uniformly():
     assert chosen[:, 1].unique().tolist() == [30]
 
 
-@given(
-    st.sampled_from([(4, 4), (3, 5), (3, 4, 2), (3, 3, 3)]),
-    st.sampled_from([torch.uint8, torch.float32]),
-    st.integers(0, 3),
-    st.booleans(),
-)
-def test_frames_of_any_size_and_layout(shape, dtype, first, turned):
-    numbers = torch.arange(8 * torch.Size(shape).numel()).to(dtype)
-    frames = numbers[first:][: 7 * torch.Size(shape).numel()].view(7, *shape)
-    frames = frames.transpose(-1, -2) if turned else frames
-    positions = torch.tensor([[0, 6, 2], [2, 3, 1]])
-    found = observations(frames, positions, torch.tensor([0]), 1)
-    for place in np.ndindex(2, 3):
-        assert torch.equal(found[place].squeeze(0), frames[positions[place]])
-
-
 @pytest.mark.parametrize("channels", [None, 3])
 def test_frames_are_channels_the_newest_last(channels):
     shape = (6, 4, 5) if channels is None else (6, channels, 4, 5)
