@@ -349,11 +349,21 @@ def _opened(path: Path) -> Iterator[Any]:
     """Open a checked file; what HDF5 then finds wrong with it is one clear error."""
     _zstandard()
     try:
-        with h5py.File(path, "r", locking=False) as file:
+        with _unlocked(path) as file:
             yield file
     except (OSError, KeyError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise StoreError(f"{path} is damaged ({reason}): {_remedy(path)}") from error
+
+
+def _unlocked(path: Path) -> Any:
+    """Open for reading: some file systems have no locks, and what is whole never changes."""
+    try:
+        return h5py.File(path, "r", locking=False)
+    except OSError as error:
+        if "locking flag" not in str(error):
+            raise
+        return h5py.File(path, "r")  # as someone in this process has it open
 
 
 def _header_start(length: int, command: str) -> bytes:

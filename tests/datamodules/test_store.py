@@ -172,6 +172,11 @@ def test_other_programs_can_read_it(file):
         assert opened["frames"].chunks[0] <= 32
 
 
+def test_a_file_that_is_open_elsewhere_is_read(file):
+    with h5py.File(file) as opened:
+        np.testing.assert_array_equal(read(file).frames, opened["frames"][...])
+
+
 def test_no_temporary_file_is_left(file, tmp_path):
     assert [path.name for path in file.parent.iterdir()] == ["small.h5"]
     broken = make([3])
