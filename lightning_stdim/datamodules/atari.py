@@ -76,8 +76,8 @@ class AtariDataModule(LightningDataModule):
     the first three can be given here instead. Its ``pixels``, if it has any, must be those of the
     frames.
 
-    Frames that do not fit in memory stay compressed on disk, and every batch reads its own: slower,
-    with the same numbers.
+    Frames lie on the GPU that trains if they fit there, else in memory. What fits neither stays
+    compressed on disk, and every batch reads its own: slower, with the same numbers.
 
     Everything depends on ``seed`` alone: the emulator, the splits and the order of the batches.
 
@@ -288,6 +288,7 @@ class AtariDataModule(LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Load the frames of the stage in force once."""
+        self.teardown(stage)  # an earlier run that failed has left its frames
         missing = self.stage != "probe" or self._probe is None
         if self.trainer is not None and self._processes > 1:
             # A rank that has the frames already would leave the others waiting for it.

@@ -15,6 +15,8 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
+from lightning_stdim.errors import StoreError
+
 LEVEL = 3
 """Zstandard's: the first that finds what a chunk's frames have in common: half of 1's and 2's."""
 THREADS = min(8, os.cpu_count() or 1)
@@ -73,12 +75,20 @@ def read_rows(dataset: Any, rows: NDArray[np.int64], out: NDArray[np.uint8]) -> 
         dataset: an open ``h5py.Dataset`` uint8 [N, 210, 160] or [N, 3, 210, 160] with these two
             filters; its chunks hold one plane of successive frames.
         rows: int64 [n], which frames, strictly ascending.
-        out: uint8 [n, 210, 160] or [n, 3, 210, 160], C-contiguous: where to put them.
+        out: uint8 [n, 210, 160] or [n, 3, 210, 160]: where to put them.
 
     Raises:
+        IndexError: the dataset has no such rows, they are in another order, or `out` has another
+            shape.
         OSError: a chunk cannot be read.
+        StoreError: the system allows no more threads.
         ValueError: a chunk is damaged, or not filtered.
     """
+    # HDF5 takes any row here, and ends the process for some.
+    if len(rows) and not (0 <= rows[0] <= rows[-1] < len(dataset) and (np.diff(rows) > 0).all()):
+        raise IndexError(f"rows of {len(dataset)} frames must ascend from 0 or more: {rows}")
+    if out.shape != (len(rows), *dataset.shape[1:]):
+        raise IndexError(f"{len(rows)} frames of {dataset.shape[1:]} do not fill {out.shape}")
     size, *_, height, width = dataset.chunks
 
     def read(start: int, stop: int, plane: tuple[int, ...]) -> None:
@@ -97,14 +107,17 @@ def read_rows(dataset: Any, rows: NDArray[np.int64], out: NDArray[np.uint8]) -> 
 
     edges = [0, *(np.flatnonzero(np.diff(rows // size)) + 1).tolist(), len(rows)]
     with ThreadPoolExecutor(THREADS) as pool:
-        waiting = [
-            pool.submit(read, start, stop, plane)
-            for start, stop in pairwise(edges)
-            for plane in np.ndindex(dataset.shape[1:-2])  # luma's only one is ()
-            if start < stop
-        ]
         try:
-            for chunk in waiting:
+            chunks = [
+                pool.submit(read, start, stop, plane)
+                for start, stop in pairwise(edges)
+                for plane in np.ndindex(dataset.shape[1:-2])  # luma's only one is ()
+                if start < stop
+            ]
+        except RuntimeError as error:
+            raise StoreError(f"frames are read by {THREADS} threads: {error}") from None
+        try:
+            for chunk in chunks:
                 chunk.result()
         except BaseException:
             pool.shutdown(cancel_futures=True)
@@ -119,7 +132,7 @@ def fletcher32(data: bytes) -> int:
     Fletcher 1982.
 
     Args:
-        data: at most 2**20 bytes.
+        data: at most 2**22 bytes.
 
     Returns:
         The second sum in the upper 16 bits, the first one in the lower.

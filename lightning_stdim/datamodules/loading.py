@@ -12,11 +12,12 @@ from torch import Tensor
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.frames_on_disk import Frames, FramesOnDisk
 from lightning_stdim.datamodules.memory import available_memory
+from lightning_stdim.errors import StoreError
 
 SHARE = 0.7
 """Of the memory that is available, for frames; the rest is for all else."""
 PART = 1024
-"""Frames that are decompressed at once on their way to a GPU: 34 MB."""
+"""Frames that are decompressed at once on their way to a GPU: 34 MB, in colour 103."""
 
 
 def load_frames(
@@ -41,7 +42,7 @@ def load_frames(
         StoreError: the file cannot be read.
     """
     if device.type == "cuda" and fits(math.prod(shape), device):
-        return _load_through(path, shape, device)
+        return load_in_parts(path, shape, device)
     n, frame_bytes = shape[0], math.prod(shape[1:])
     needed, available = n * frame_bytes, available_memory() // processes
     if needed <= SHARE * available:
@@ -69,14 +70,31 @@ def fits(nbytes: int, device: torch.device) -> bool:
         Whether they take at most 0.7 of its free memory: the rest is for the model.
     """
     free, _ = torch.cuda.mem_get_info(device)
-    return nbytes <= SHARE * free
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return nbytes <= SHARE * (free + kept)  # PyTorch keeps what was freed
 
 
-def _load_through(path: Path, shape: Sequence[int], device: torch.device) -> Tensor:
-    """Decompress frames straight to a device, through memory for some of them."""
+def load_in_parts(path: Path, shape: Sequence[int], device: torch.device) -> Tensor:
+    """Decompress frames straight to a device, through memory for some of them.
+
+    Args:
+        path: a file that has been verified.
+        shape: as for :func:`load_frames`.
+        device: which has memory for all of them.
+
+    Returns:
+        uint8 of that shape, on the device.
+
+    Raises:
+        StoreError: the file cannot be read, or has another number of frames.
+    """
     frames = torch.empty(tuple(shape), dtype=torch.uint8, device=device)
     # Page-locked, so that the device fetches it by itself.
     room = torch.empty((PART, *shape[1:]), dtype=torch.uint8, pin_memory=device.type == "cuda")
+    done = 0
     for rows, part in store.read_parts(path, room.numpy()):
         frames[rows] = torch.from_numpy(part)  # done when this returns: the room is free again
+        done = rows.stop
+    if done != len(frames):
+        raise StoreError(f"{path} has {done} frames and had {len(frames)}: something changed it")
     return frames

@@ -180,6 +180,40 @@ def test_an_epoch_of_long_sequences_shows_every_frame_about_twice(small):
     assert every // sequences == 10
 
 
+def test_a_run_that_failed_leaves_no_frames_to_the_next(small):
+    class Failing(LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.seen = []
+
+        def training_step(self, batch, index):
+            raise RuntimeError
+
+        def test_step(self, batch, index):
+            self.seen.append(batch)
+
+        def configure_optimizers(self):
+            return None
+
+    data, method = AtariDataModule("pong", batch_size=8, **small), Failing()
+    trainer = Trainer(
+        accelerator="cpu",
+        limit_test_batches=3,
+        num_sanity_val_steps=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    with pytest.raises(RuntimeError):
+        trainer.fit(method, datamodule=data)
+    trainer.test(method, datamodule=data, verbose=False)
+    frames = store.read(data.collect("probe")).frames
+    for batch in method.seen:
+        assert np.array_equal(batch.frames[1, :, 0].numpy(), frames[batch.anchors.numpy()])
+    assert len(method.seen) == 3
+
+
 def test_training_and_validation_share_no_episode(pretraining):
     collection = store.read(pretraining.collect("pretrain"))
     episode = np.repeat(np.arange(len(collection.episode_length)), collection.episode_length)

@@ -26,7 +26,7 @@ def test_the_checksum_is_hdf5_s(data):
 
 
 def test_the_checksum_of_a_whole_chunk_s_bytes():
-    data = np.random.default_rng(0).integers(200, 256, 1 << 20).astype(np.uint8).tobytes()
+    data = np.random.default_rng(0).integers(200, 256, 1 << 22).astype(np.uint8).tobytes()
     assert fletcher32(data) == fletcher_of_hdf5(data)
 
 

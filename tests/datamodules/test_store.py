@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from pathlib import Path
 
 import h5py
@@ -104,9 +105,10 @@ def test_what_is_written_is_read(tmp_path_factory, collection):
     np.testing.assert_array_equal(store.read_frames(path, rows), collection.frames[rows])
     room = np.empty((64, *collection.frames.shape[1:]), np.uint8)
     parts = [(rows, part.copy()) for rows, part in store.read_parts(path, room)]
-    for rows, part in parts:
-        np.testing.assert_array_equal(part, collection.frames[rows])
-    assert sum(len(part) for _, part in parts) == len(collection)
+    assert [row for rows, _ in parts for row in range(rows.start, rows.stop)] == [
+        *range(len(collection))
+    ]
+    np.testing.assert_array_equal(np.concatenate([p for _, p in parts]), collection.frames)
 
 
 @pytest.mark.parametrize(
@@ -170,6 +172,27 @@ def test_other_programs_can_read_it(file):
         assert opened["episodes/start"][:].tolist() == [0, 2]
         assert opened["frames"].fletcher32
         assert opened["frames"].chunks[0] <= 32
+
+
+@pytest.mark.parametrize("rows", [[-1], [0, 3], [31], [32], [10**6], [1, 0], [1, 1]])
+def test_rows_that_are_not_there_or_out_of_order(file, rows):
+    with pytest.raises(IndexError, match="rows of 3 frames"):
+        store.read_frames(file, np.array(rows))
+
+
+@pytest.mark.parametrize("shape", [(2, 210, 160), (4, 210, 160), (3, 3, 210, 160), (3, 160, 210)])
+def test_room_of_another_shape(file, shape):
+    with pytest.raises(IndexError, match="do not fill"):
+        store.read_frames(file, out=np.empty(shape, np.uint8))
+
+
+def test_no_threads_are_no_damage(file, monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(StoreError, match=r"threads: can.t start new thread"):
+        read(file)
 
 
 def test_a_file_that_is_open_elsewhere_is_read(file):
