@@ -130,7 +130,7 @@ def test_python_examples_run_as_far_as_names_go():
 
 
 def test_differences_over_games_are_those_of_the_recorded_runs():
-    """The second table of "Other games" in docs/probe-protocols.md."""
+    """The second table of "All 22 games" in docs/probe-protocols.md."""
     text = (ROOT / "docs/probe-protocols.md").read_text()
     record = read_record(ROOT / "results/laptop-games")
     trained = [game not in ("freeway", "tennis") for game in record.games]
