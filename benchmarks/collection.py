@@ -6,7 +6,8 @@ The bare loop plays the same game with random actions, fetches screen and RAM on
 emulator frames, and keeps nothing. A collection is everything from the call to the finished file:
 starting processes, greyscale, compression, checksums. Variants are interleaved. The time on the
 clock is what a user waits; the time on the processors is the cost per core, and other load on the
-machine disturbs it less. Two bare loops at once, in processes that have started already, show what
+machine disturbs it less. A ratio is the median of those within a round, since the machine's speed
+changes between rounds. Two bare loops at once, in processes that have started already, show what
 a second core is worth on this machine: they share its memory and caches.
 """
 
@@ -85,22 +86,27 @@ def main() -> None:
             if name != "2 bare loops":  # the pool's processes are counted when they have ended
                 processors[name].append(steps / (processor_seconds() - used))
     pool.close()
-    rates = {name: statistics.median(values) for name, values in clock.items()}
-    per_core = {name: statistics.median(values) for name, values in processors.items() if values}
+
+    def ratio(rates: dict[str, list[float]], name: str, to: str) -> float:
+        return statistics.median(a / b for a, b in zip(rates[name], rates[to], strict=True))
+
     rows = []
-    for name, rate in rates.items():
-        row = [name, f"{rate:.0f}", f"{rate / rates['bare loop']:.2f}"]
-        if name in per_core:
-            row += [f"{per_core[name]:.0f}", f"{per_core[name] / per_core['bare loop']:.2f}"]
+    for name, rates in clock.items():
+        row = [name, f"{statistics.median(rates):.0f}", f"{ratio(clock, name, 'bare loop'):.2f}"]
+        if used_there := processors[name]:
+            row += [
+                f"{statistics.median(used_there):.0f}",
+                f"{ratio(processors, name, 'bare loop'):.2f}",
+            ]
         rows.append(row)
     print_table(
         f"Collecting {steps} steps of {game}, median of {arguments.repeats}",
         ("what", "steps/s", "to bare", "steps per processor second", "to bare"),
         rows,
     )
-    speedup = rates["2 workers"] / rates["1 worker"]
-    ceiling = rates["2 bare loops"] / rates["bare loop"]
-    full = rates["2 workers"] / rates["2 bare loops"]
+    speedup = ratio(clock, "2 workers", "1 worker")
+    ceiling = ratio(clock, "2 bare loops", "bare loop")
+    full = ratio(clock, "2 workers", "2 bare loops")
     print(
         f"two workers are {speedup:.2f} times as fast as one; two bare loops {ceiling:.2f} times; "
         f"with every core in use collecting has {full:.2f} of the bare loops' rate"
@@ -113,8 +119,8 @@ def main() -> None:
             "repeats": arguments.repeats,
             "steps_per_second": clock,
             "steps_per_processor_second": processors,
-            "one_worker_to_bare": rates["1 worker"] / rates["bare loop"],
-            "one_worker_to_bare_per_core": per_core["1 worker"] / per_core["bare loop"],
+            "one_worker_to_bare": ratio(clock, "1 worker", "bare loop"),
+            "one_worker_to_bare_per_core": ratio(processors, "1 worker", "bare loop"),
             "two_workers_to_one": speedup,
             "two_bare_loops_to_one": ceiling,
             "two_workers_to_two_bare_loops": full,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_stdim.datamodules.policies import MakePolicy, Policy
+from lightning_stdim.datamodules.policies import Look, MakePolicy, Policy
 from lightning_stdim.errors import ConfigurationError, EncoderError, StoreError
 from lightning_stdim.torch_files import read_tensors
 
@@ -58,7 +58,7 @@ def seen_through(
             uint8 [4, 84, 84], overwritten by the next, and returns an action.
 
     Returns:
-        The same for policies that take a frame and whether an episode begins with it.
+        The same for policies that take a look and whether an episode begins with it.
 
     Raises:
         ConfigurationError: OpenCV is not installed.
@@ -75,11 +75,11 @@ def seen_through(
         policy = make(n_actions, rng)
         view = np.zeros(VIEW, np.uint8)
 
-        def act(frame: NDArray[np.uint8], first: bool) -> int:
+        def act(look: Look, first: bool) -> int:
             if first:
                 view[...] = 0
             view[:-1] = view[1:]
-            view[-1] = cv2.resize(frame, VIEW[:0:-1], interpolation=cv2.INTER_AREA)
+            view[-1] = cv2.resize(look(), VIEW[:0:-1], interpolation=cv2.INTER_AREA)
             return policy(view)
 
         return act

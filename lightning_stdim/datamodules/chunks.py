@@ -103,7 +103,8 @@ def read_rows(dataset: Any, rows: NDArray[np.int64], out: NDArray[np.uint8]) -> 
         else:
             whole = np.empty((size, height, width), np.uint8)
             decode(stored, whole)
-            wanted[...] = whole[rows[start:stop] - first]
+            # Straight to its place: "raise" would go through a copy.
+            whole.take(rows[start:stop] - first, axis=0, out=wanted, mode="clip")
 
     edges = [0, *(np.flatnonzero(np.diff(rows // size)) + 1).tolist(), len(rows)]
     with ThreadPoolExecutor(THREADS) as pool:

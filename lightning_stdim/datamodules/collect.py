@@ -226,7 +226,8 @@ def _collect(
     }
     with Crew(workers, orders) as crew:
         attributes = attributes | crew.settings()
-        partial = Partial(folder, {**attributes, "piece_rows": PIECE_ROWS})
+        pieces_are = {"piece_rows": PIECE_ROWS, "piece_schema": recording.SCHEMA}
+        partial = Partial(folder, {**attributes, **pieces_are})
         with progress_bar(f"collecting {game}", steps, enabled=progress) as update:
             pieces = _play(partial, crew, workers, steps, _with_rate(update, steps))
             return _assemble(partial, attributes, emulator["pixels"], pieces)
@@ -280,7 +281,7 @@ def _assemble(
             firsts.append(row)
             returns[game] += float(columns["rewards"].sum())
             row += len(columns["actions"])
-            yield from recording.frames(columns, frame_shape(pixels))
+            yield from recording.frames(columns, pixels)
 
     def states(rows: slice) -> Columns:
         nonlocal over

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from lightning_stdim.datamodules.labels import canonical_game
 from lightning_stdim.datamodules.pixels import Pixels
-from lightning_stdim.datamodules.screens import PALETTE, WORDS, MaximumOfScreens
+from lightning_stdim.datamodules.screens import PALETTE, maximum
 from lightning_stdim.errors import ConfigurationError
 
 FRAME_SKIP = 4
@@ -48,12 +48,9 @@ class Emulator:
         game: canonical name.
         settings: what the recorded frames depend on, as plain data (version, ROM, wrappers).
         n_actions: size of the minimal action set; action 0 is NOOP.
-        frame: uint8 [210, 160], luma of the maximum of the last two screens, or [3, 210, 160], the
-            maximum itself; overwritten by the next call.
-        luma: uint8 [210, 160], the luma in either case: what policies see, so that a game does not
-            depend on what is recorded of it.
-        changed: intp [k], positions of the words of eight pixels where a plane of `frame` may
-            differ from the one before the last call; all of them when an episode begins.
+        pixels: of `frame`.
+        screens: uint8 [2, 210, 160], palette indices of the last two screens, in either order;
+            overwritten by the next call.
         ram: uint8 [128]; overwritten by the next call.
         lives: lives left, 0 in games without lives.
         terminated: a life was lost or the game is over.
@@ -117,17 +114,31 @@ class Emulator:
         else:
             self.settings["pixels"] = pixels
 
-        self._observation = MaximumOfScreens(pixels)
-        self.frame = self._observation.frame
-        self.luma = self._observation.luma
-        self.changed = WORDS
+        self.pixels: Pixels = pixels
+        self.screens: NDArray[np.uint8] = np.zeros((2, 210, 160), np.uint8)
         # Where the screens of a step go: in turn, so that the last two of the game are always
         # there, also if it ends within a step.
-        self._turn = tuple(self._observation.screens) * (FRAME_SKIP // 2)
+        self._turn = tuple(self.screens) * (FRAME_SKIP // 2)
         self.ram: NDArray[np.uint8] = np.zeros(128, np.uint8)
         self.lives = 0
         self.terminated = self.truncated = True
         self._check_palette()
+
+    @property
+    def frame(self) -> NDArray[np.uint8]:
+        """The observation: [210, 160], luma of the maximum of the screens, or that, [3, 210, 160].
+
+        Made anew every time: collecting does it later, for many steps at once.
+        """
+        return maximum(self.screens[0], self.screens[1], self.pixels)
+
+    @property
+    def luma(self) -> NDArray[np.uint8]:
+        """The luma in either case, uint8 [210, 160]: what policies see.
+
+        So a game does not depend on what is recorded of it.
+        """
+        return maximum(self.screens[0], self.screens[1], "luma")
 
     def new_game(self, *, noops: int) -> None:
         """Start a game, which depends on nothing but `noops` and the actions that follow.
@@ -171,11 +182,9 @@ class Emulator:
         """
         reward = self._repeat(action)
         self._see(first=False)
-        self.changed = self._observation.changed
         return reward
 
     def _start_episode(self) -> None:
-        self.changed = WORDS
         for action in self._start_actions:
             self._repeat(action)
             self._see(first=False)
@@ -197,7 +206,6 @@ class Emulator:
 
     def _see(self, *, first: bool) -> None:
         ale = self._ale
-        self._observation.update()
         ale.getRAM(self.ram)
         lives = ale.lives()
         # Some games show 0 lives for a while before the game is over: that is not yet an end.

@@ -29,7 +29,8 @@ def write(path: Path, columns: Columns) -> None:
     """
     memory = io.BytesIO()
     np.savez(memory, allow_pickle=False, **columns)
-    compressed = zstandard.ZstdCompressor(write_checksum=True).compress(memory.getbuffer())
+    # It is read once: the fastest level.
+    compressed = zstandard.ZstdCompressor(level=1, write_checksum=True).compress(memory.getbuffer())
     # What a power cut takes is played again, and is not worth waiting for the disk.
     with atomically(path, durable=False) as temporary:
         temporary.write_bytes(compressed)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lightning_stdim.datamodules.emulator import MAX_NOOPS, Emulator
 from lightning_stdim.datamodules.policies import MakePolicy
@@ -32,12 +33,16 @@ def moments(emulator: Emulator, policy: MakePolicy, seed: int) -> Iterator[tuple
     rng = np.random.default_rng(seed)
     emulator.new_game(noops=int(rng.integers(1, MAX_NOOPS + 1)))
     choose = policy(emulator.n_actions, rng)
+
+    def look() -> NDArray[np.uint8]:
+        return emulator.luma
+
     playing = True
     while playing:
         first = True
         yield 0, 0.0
         while not (emulator.terminated or emulator.truncated):
-            action = choose(emulator.luma, first)
+            action = choose(look, first)
             first = False
             yield action, emulator.step(action)
         playing = emulator.next_episode()

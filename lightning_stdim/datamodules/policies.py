@@ -22,8 +22,11 @@ from numpy.typing import NDArray
 from lightning_stdim.errors import ConfigurationError, StoreError
 from lightning_stdim.imports import import_from, source_file, what_failed
 
-Policy = Callable[[NDArray[np.uint8], bool], int]
-"""Takes the current frame's luma (uint8 [210, 160]) and whether an episode begins with it; returns
+Look = Callable[[], NDArray[np.uint8]]
+"""Gives the current frame's luma, uint8 [210, 160]; what nobody looks at need not be made."""
+
+Policy = Callable[[Look, bool], int]
+"""Takes a look at the current frame, if it wants to, and whether an episode begins with it; returns
 an index into the minimal action set."""
 
 MakePolicy = Callable[[int, np.random.Generator], Policy]
@@ -51,7 +54,7 @@ def random_policy(n_actions: int, rng: np.random.Generator) -> Policy:
             yield from rng.integers(1, n_actions, 1024).tolist()
 
     actions = draws()
-    return lambda frame, first: next(actions)
+    return lambda look, first: next(actions)
 
 
 def sticky_random_policy(n_actions: int, rng: np.random.Generator) -> Policy:
@@ -69,7 +72,7 @@ def sticky_random_policy(n_actions: int, rng: np.random.Generator) -> Policy:
     """
     last = 0
 
-    def act(frame: NDArray[np.uint8], first: bool) -> int:
+    def act(look: Look, first: bool) -> int:
         nonlocal last
         if first or rng.random() >= STICKINESS:
             last = int(rng.integers(1, n_actions))
@@ -218,8 +221,8 @@ def _mixed(make: MakePolicy, epsilon: float) -> MakePolicy:
     def made(n_actions: int, rng: np.random.Generator) -> Policy:
         policy = make(n_actions, rng)
 
-        def act(frame: NDArray[np.uint8], first: bool) -> int:
-            action = policy(frame, first)  # in any case: it has to see every frame
+        def act(look: Look, first: bool) -> int:
+            action = policy(look, first)  # in any case: it has to see every frame
             return int(rng.integers(n_actions)) if rng.random() < epsilon else action
 
         return act

@@ -1,7 +1,8 @@
-"""Recording a game: the states as they are, of the frames only what changes.
+"""Recording a game: the states as they are, of the screens only what changes.
 
-From one row to the next a few hundred of a plane's 33 600 pixels change. Keeping those alone is
-quicker than copying and compressing whole frames, and keeps a worker's memory small.
+From one row to the next a few hundred of a screen's 33 600 pixels change. Keeping those alone is
+quicker than copying and compressing whole frames, and keeps a worker's memory small. What they look
+like is found when frames are put together: nobody waits for that, and it is done for many at once.
 """
 
 from __future__ import annotations
@@ -12,14 +13,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_stdim.datamodules.screens import WORDS
+from lightning_stdim.datamodules.pixels import Pixels, frame_shape
+from lightning_stdim.datamodules.screens import maximum
 from lightning_stdim.datamodules.states import Columns, States
 
 if TYPE_CHECKING:  # frames are put together again where there is no emulator
     from lightning_stdim.datamodules.emulator import Emulator
 
 PLANE = 210 * 160
-"""Pixels of a plane."""
+"""Pixels of a screen, or of a plane of a frame."""
+WORDS = PLANE // 8
+"""Groups of eight pixels, which are compared and kept together."""
+SCHEMA = 2
+"""Of what :meth:`Recorder.take` hands out: an unfinished collection of another one starts over."""
+BLOCK = 16
+"""Rows that are compared at once: their screens stay in the processor's cache."""
 
 
 class Recorder:
@@ -31,7 +39,14 @@ class Recorder:
 
     def __init__(self, size: int) -> None:
         self._states = States.empty(size)
-        self._where: list[NDArray[np.intp]] = []
+        self._rows = 0
+        # Of the rows of a block, after those of the row before it.
+        self._screens = np.zeros((1 + BLOCK, 2, WORDS), np.uint64)
+        self._places = list(self._screens.view(np.uint8).reshape(-1, 2, 210, 160))
+        self._differs = np.empty((2, BLOCK, WORDS), np.bool_)  # of each screen
+        self._compared = 0  # rows
+        self._changes: list[NDArray[np.uint16]] = []  # each of a block
+        self._where: list[NDArray[np.uint16]] = []
         self._words: list[NDArray[np.uint64]] = []
 
     def full(self) -> bool:
@@ -40,7 +55,7 @@ class Recorder:
         Returns:
             Whether it is so.
         """
-        return len(self._where) == len(self._states)
+        return self._rows == len(self._states)
 
     def add(self, emulator: Emulator, action: int, reward: float) -> None:
         """Record a row.
@@ -50,18 +65,18 @@ class Recorder:
             action: the action that led to it.
             reward: the reward for that action.
         """
-        row, states = len(self._where), self._states
+        row, states = self._rows, self._states
         states.ram[row] = emulator.ram
         states.actions[row] = action
         states.rewards[row] = reward
         states.lives[row] = emulator.lives
         states.terminated[row] = emulator.terminated
         states.truncated[row] = emulator.truncated
-        # A piece's first frame is whole, so that a piece can be read by itself.
-        where = emulator.changed if row else WORDS
-        self._where.append(where)
-        planes = emulator.frame.reshape(-1, PLANE).view(np.uint64)  # [C, 4200]
-        self._words.append(planes.take(where, axis=1).ravel())
+        self._rows += 1
+        waiting = self._rows - self._compared
+        self._places[waiting][...] = emulator.screens
+        if waiting == BLOCK:
+            self._compare()
 
     def take(self) -> Columns:
         """Hand out what was recorded, and begin a new piece.
@@ -69,37 +84,59 @@ class Recorder:
         Returns:
             The columns of :class:`~lightning_stdim.datamodules.states.States`, n rows each, and
             those that :func:`frames` needs: `changes` uint16 [n], how many words of eight pixels
-            may have changed in each plane since the row before (all of them in row 0); `where`
-            uint16 and `words` uint64, these words' positions, and their values in the first plane,
-            then in the next, one row after the other.
+            differ in either screen from the row before (all of them in row 0); `where` uint16 [m]
+            and `words` uint64 [m, 2], these words' positions, and their values in both screens,
+            one row after the other.
         """
+        if self._rows > self._compared:
+            self._compare()
         columns = {
-            **self._states[: len(self._where)].columns(),
-            "changes": np.array([len(where) for where in self._where], np.uint16),
-            "where": np.concatenate(self._where).astype(np.uint16),
+            **self._states[: self._rows].columns(),
+            "changes": np.concatenate(self._changes),
+            "where": np.concatenate(self._where),
             "words": np.concatenate(self._words),
         }
-        self._where.clear()
-        self._words.clear()
+        self._rows = self._compared = 0
+        for parts in (self._changes, self._where, self._words):
+            parts.clear()
         return columns
 
+    def _compare(self) -> None:
+        """Keep what has changed in the rows that wait for it."""
+        count = self._rows - self._compared
+        now, before = self._screens[1 : 1 + count], self._screens[:count]  # [b, 2, WORDS]
+        differs = self._differs[:, :count]
+        np.not_equal(now.swapaxes(0, 1), before.swapaxes(0, 1), out=differs)
+        either = np.logical_or(differs[0], differs[1], out=differs[0])  # [b, WORDS]
+        if not self._compared:  # a piece's first frame is whole: a piece can be read by itself
+            either[0] = True
+        row, word = np.divmod(either.reshape(-1).nonzero()[0], WORDS)
+        self._changes.append(np.bincount(row, minlength=count).astype(np.uint16))
+        self._where.append(word.astype(np.uint16))
+        self._words.append(now[row, :, word])
+        self._screens[0] = now[-1]
+        self._compared = self._rows
 
-def frames(columns: Columns, shape: tuple[int, ...]) -> Iterator[NDArray[np.uint8]]:
+
+def frames(columns: Columns, pixels: Pixels) -> Iterator[NDArray[np.uint8]]:
     """Put the frames of a piece together again, one after the other.
 
     Args:
         columns: what :meth:`Recorder.take` handed out.
-        shape: of a frame, [210, 160] or [3, 210, 160].
+        pixels: of the frames.
 
     Yields:
-        uint8, of that shape, overwritten by the next.
+        uint8 [210, 160], or [3, 210, 160] in colour, overwritten by the next.
     """
-    changes, where, words = (columns[name] for name in ("changes", "where", "words"))
-    frame = np.zeros(shape, np.uint8)
-    planes = frame.reshape(-1, PLANE).view(np.uint64)  # [C, 4200]
+    where = columns["where"].astype(np.intp)
+    screens = columns["words"].T.copy().view(np.uint8)  # [2, 8 m]
+    frame = np.zeros(frame_shape(pixels), np.uint8)
+    planes = frame.reshape(-1, PLANE).view(np.uint64)  # [C, WORDS]
+    values = (
+        maximum(screens[0], screens[1], pixels).reshape(len(planes), -1).view(np.uint64)
+    )  # [C, m]
     end = 0
-    for count in changes.tolist():
+    for count in columns["changes"].tolist():
         start, end = end, end + count
-        values = words[len(planes) * start : len(planes) * end]
-        planes[:, where[start:end]] = values.reshape(len(planes), count)
+        planes[:, where[start:end]] = values[:, start:end]
         yield frame

@@ -61,55 +61,18 @@ RGB: NDArray[np.uint8] = np.ascontiguousarray(_MAXIMUM.T)
 """uint8 [3, 65536]: entry ``256 * a + b`` of each is the maximum's red, green and blue."""
 
 
-WORDS: NDArray[np.intp] = np.arange(210 * 160 // 8)
-"""intp [4200]: the positions of a plane's words, which are groups of eight pixels."""
-
-
-class MaximumOfScreens:
-    """Turns pairs of successive screens into frames.
-
-    From one step to the next most of a screen stays as it is, so only the words that changed since
-    the previous call are looked up: a third of the time that all of them take.
+def maximum(
+    first: NDArray[np.uint8], second: NDArray[np.uint8], pixels: Pixels
+) -> NDArray[np.uint8]:
+    """Turn two screens into a frame.
 
     Args:
-        pixels: of the frames.
+        first: uint8 [...], palette indices.
+        second: the same; which is which does not matter.
+        pixels: of the frame.
 
-    Attributes:
-        screens: uint8 [2, 210, 160], palette indices: to be filled by the caller, in either order.
-        frame: uint8 [210, 160] or [3, 210, 160], the maximum of the screens, or its luma, at the
-            last call of :meth:`update`; overwritten by the next.
-        luma: uint8 [210, 160], the luma in either case; `frame` itself where that is luma.
-        changed: intp [k], ascending positions of the words that this call looked up, in every
-            plane: all others are as they were.
+    Returns:
+        uint8 [...], the luma of the maximum of the colours, or [3, ...], the maximum itself.
     """
-
-    def __init__(self, pixels: Pixels = "luma") -> None:
-        self.screens: NDArray[np.uint8] = np.zeros((2, 210, 160), np.uint8)
-        tables = [LUMA] if pixels == "luma" else [LUMA, *RGB]
-        planes = np.stack([np.full((210, 160), table[0]) for table in tables])
-        self.luma: NDArray[np.uint8] = planes[0]
-        self.frame = self.luma if pixels == "luma" else planes[1:]
-        self.changed = WORDS
-        # Each screen by itself: for so few words two calls are quicker than one over both.
-        self._words = tuple(self.screens.reshape(2, -1).view(np.uint64))
-        self._seen = tuple(np.zeros((2, len(WORDS)), np.uint64))
-        self._differs = tuple(np.empty((2, len(WORDS)), np.bool_))
-        self._pairs = np.empty((210 * 160, 2), "u1")  # of the lower byte first, then of the higher
-        plane_words = planes.reshape(len(tables), -1).view(np.uint64)
-        self._looked_up = list(zip(tables, plane_words, strict=True))
-
-    def update(self) -> None:
-        """Set `frame` and `luma` from `screens`."""
-        # Every step waits for this: nothing large is allocated, and nothing whole is copied.
-        (a, b), (seen_a, seen_b), (differs, differs_b) = self._words, self._seen, self._differs
-        np.not_equal(a, seen_a, out=differs)
-        np.not_equal(b, seen_b, out=differs_b)
-        np.logical_or(differs, differs_b, out=differs)
-        self.changed = changed = differs.nonzero()[0]
-        now_a, now_b = a.take(changed), b.take(changed)  # [k] each
-        pairs = self._pairs[: 8 * len(changed)]
-        pairs[:, 1], pairs[:, 0] = now_a.view(np.uint8), now_b.view(np.uint8)
-        entries = pairs.view("<u2").ravel()  # [8 k], 256 * a + b
-        for table, plane in self._looked_up:
-            plane[changed] = table.take(entries).view(np.uint64)
-        seen_a[changed], seen_b[changed] = now_a, now_b
+    entries = first.astype(np.uint16) << 8 | second
+    return LUMA.take(entries) if pixels == "luma" else RGB.take(entries, axis=1)

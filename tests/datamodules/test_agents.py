@@ -161,7 +161,7 @@ def actions_of(path: Path) -> list[int]:
     rng = np.random.default_rng(0)
     policy = load_agent(path)(6, rng)
     frames = np.random.default_rng(1).integers(0, 256, (20, 210, 160), dtype=np.uint8)
-    return [policy(frame, row == 0) for row, frame in enumerate(frames)]
+    return [policy(lambda frame=frame: frame, row == 0) for row, frame in enumerate(frames)]
 
 
 def test_every_kind_of_file_is_the_same_agent(ppo, agent, tmp_path):

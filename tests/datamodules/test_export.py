@@ -137,7 +137,7 @@ def test_minari_s_own_functions_take_the_dataset(tmp_path):
 
 
 def test_minari_s_memory_is_an_episode_s(tmp_path):
-    collection = make([[40] for _ in range(20)])
+    collection = make([[40] for _ in range(32)])
     collection.frames[:, 20:] = 0  # quicker to compress
     store.write(tmp_path / "a.h5", collection)
     tracemalloc.start()

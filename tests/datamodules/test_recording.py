@@ -1,0 +1,43 @@
+"""What is kept of screens makes the frames that they show."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from lightning_stdim.datamodules.recording import BLOCK, Recorder, frames
+from lightning_stdim.datamodules.screens import maximum
+
+SIZE = 3 * BLOCK
+
+
+@pytest.mark.parametrize("pixels", ["luma", "rgb"])
+@pytest.mark.parametrize("changes", [0, 1, 100, 210 * 160])
+def test_only_what_changed_is_kept_and_nothing_is_missed(changes, pixels):
+    rng = np.random.default_rng(changes)
+    recorder = Recorder(SIZE)
+    state = SimpleNamespace(
+        screens=rng.integers(0, 256, (2, 210, 160), dtype=np.uint8),
+        ram=np.zeros(128, np.uint8),
+        lives=0,
+        terminated=False,
+        truncated=False,
+    )
+    # Pieces that end within a block, with one and with their memory.
+    for rows in (1, BLOCK - 1, BLOCK, BLOCK + 1, SIZE):
+        expected = []
+        for row in range(rows):
+            where = rng.integers(0, 2 * 210 * 160, changes)
+            state.screens.reshape(-1)[where] = rng.integers(0, 256, changes)
+            state.ram[:] = row
+            assert not recorder.full()
+            recorder.add(state, row % 6, row / 2)
+            expected.append(maximum(*state.screens, pixels))
+        assert recorder.full() == (rows == SIZE)
+        columns = recorder.take()
+        found = [frame.copy() for frame in frames(columns, pixels)]
+        np.testing.assert_array_equal(found, expected)
+        assert columns["changes"][0] == 4200  # a piece stands alone
+        assert (columns["changes"][1:] <= min(changes, 4200)).all()
+        np.testing.assert_array_equal(columns["ram"][:, 5], np.arange(rows))
+        np.testing.assert_array_equal(columns["rewards"], np.arange(rows) / 2)
