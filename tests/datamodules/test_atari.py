@@ -11,6 +11,13 @@ from lightning_stdim.datamodules.batches import ProbeBatch, SequenceBatch
 from lightning_stdim.errors import ConfigurationError
 
 CPU = torch.device("cpu")
+QUIET = {
+    "accelerator": "cpu",
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+}
 
 
 def batches(data, loader):
@@ -68,16 +75,7 @@ def test_the_data_are_what_the_module_asks_for(small):
     runs = []
     for _ in range(2):
         model = Asking()
-        trainer = Trainer(
-            accelerator="cpu",
-            max_epochs=2,
-            limit_train_batches=3,
-            limit_val_batches=2,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
+        trainer = Trainer(max_epochs=2, limit_train_batches=3, limit_val_batches=2, **QUIET)
         trainer.fit(model, datamodule=AtariDataModule("pong", **small))
         runs.append(model.batches)
     for stage in ("train", "val"):
@@ -196,15 +194,7 @@ def test_a_run_that_failed_leaves_no_frames_to_the_next(small):
             return None
 
     data, method = AtariDataModule("pong", batch_size=8, **small), Failing()
-    trainer = Trainer(
-        accelerator="cpu",
-        limit_test_batches=3,
-        num_sanity_val_steps=0,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    trainer = Trainer(limit_test_batches=3, num_sanity_val_steps=0, **QUIET)
     with pytest.raises(RuntimeError):
         trainer.fit(method, datamodule=data)
     trainer.test(method, datamodule=data, verbose=False)
