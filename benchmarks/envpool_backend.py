@@ -23,7 +23,7 @@ from record import print_table, write_record
 from lightning_stdim.datamodules.emulator import Emulator
 from lightning_stdim.datamodules.play import pieces
 from lightning_stdim.datamodules.policies import POLICIES
-from lightning_stdim.datamodules.recording import Recorder
+from lightning_stdim.datamodules.recording import Recorder, frames
 
 GAME, ENVPOOL_ID = "pong", "Pong-v5"
 ENVIRONMENTS = 8
@@ -33,7 +33,8 @@ def ours(steps: int) -> None:
     emulator, recorder, game = Emulator(GAME), Recorder(1024), 0
     while steps > 0:
         played = pieces(emulator, POLICIES["random"], game, limit=steps, recorder=recorder)
-        steps -= sum(len(columns["actions"]) for columns, _ in played)
+        for columns, _ in played:
+            steps -= sum(1 for _ in frames(columns, "luma"))
         game += 1
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,14 +40,14 @@ def load_frames(
         uint8 [N, 210, 160], or [N, 3, 210, 160] in colour.
 
     Raises:
-        StoreError: the file cannot be read.
+        StoreError: the file cannot be read, or has other frames.
     """
     if device.type == "cuda" and fits(math.prod(shape), device):
         return load_in_parts(path, shape, device)
     n, frame_bytes = shape[0], math.prod(shape[1:])
     needed, available = n * frame_bytes, available_memory() // processes
     if needed <= SHARE * available:
-        return torch.from_numpy(store.read_frames(path))
+        return torch.from_numpy(store.read_frames(path, out=np.empty(shape, np.uint8)))
     from lightning.pytorch.utilities import rank_zero_info  # late: it takes seconds to import
 
     rank_zero_info(

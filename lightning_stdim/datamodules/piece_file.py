@@ -29,7 +29,7 @@ def write(path: Path, columns: Columns) -> None:
     """
     memory = io.BytesIO()
     np.savez(memory, allow_pickle=False, **columns)
-    # It is read once: the fastest level.
+    # It is read once: a fast level.
     compressed = zstandard.ZstdCompressor(level=1, write_checksum=True).compress(memory.getbuffer())
     # What a power cut takes is played again, and is not worth waiting for the disk.
     with atomically(path, durable=False) as temporary:

@@ -23,7 +23,8 @@ from lightning_stdim.errors import ConfigurationError, StoreError
 from lightning_stdim.imports import import_from, source_file, what_failed
 
 Look = Callable[[], NDArray[np.uint8]]
-"""Gives the current frame's luma, uint8 [210, 160]; what nobody looks at need not be made."""
+"""Gives the luma of the frame of that moment, uint8 [210, 160], in new memory; what nobody looks at
+need not be made."""
 
 Policy = Callable[[Look, bool], int]
 """Takes a look at the current frame, if it wants to, and whether an episode begins with it; returns

@@ -2,7 +2,8 @@
 
 From one row to the next a few hundred of a screen's 33 600 pixels change. Keeping those alone is
 quicker than copying and compressing whole frames, and keeps a worker's memory small. What they look
-like is found when frames are put together: nobody waits for that, and it is done for many at once.
+like is found when frames are put together: no worker waits for that, and it is done for many at
+once.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ WORDS = PLANE // 8
 SCHEMA = 2
 """Of what :meth:`Recorder.take` hands out: an unfinished collection of another one starts over."""
 BLOCK = 16
-"""Rows that are compared at once: their screens stay in the processor's cache."""
+"""Rows that are compared, or put together, at once: they stay in the processor's cache."""
 
 
 class Recorder:
@@ -86,7 +87,7 @@ class Recorder:
             those that :func:`frames` needs: `changes` uint16 [n], how many words of eight pixels
             differ in either screen from the row before (all of them in row 0); `where` uint16 [m]
             and `words` uint64 [m, 2], these words' positions, and their values in both screens,
-            one row after the other.
+            one row after the other. Those of the states are overwritten by the next piece.
         """
         if self._rows > self._compared:
             self._compare()
@@ -128,15 +129,18 @@ def frames(columns: Columns, pixels: Pixels) -> Iterator[NDArray[np.uint8]]:
     Yields:
         uint8 [210, 160], or [3, 210, 160] in colour, overwritten by the next.
     """
-    where = columns["where"].astype(np.intp)
-    screens = columns["words"].T.copy().view(np.uint8)  # [2, 8 m]
     frame = np.zeros(frame_shape(pixels), np.uint8)
     planes = frame.reshape(-1, PLANE).view(np.uint64)  # [C, WORDS]
-    values = (
-        maximum(screens[0], screens[1], pixels).reshape(len(planes), -1).view(np.uint64)
-    )  # [C, m]
-    end = 0
-    for count in columns["changes"].tolist():
-        start, end = end, end + count
-        planes[:, where[start:end]] = values[:, start:end]
-        yield frame
+    ends = columns["changes"].cumsum(dtype=np.intp)
+    first = 0
+    for rows in np.split(ends, range(BLOCK, len(ends), BLOCK)):  # a few, or it takes much memory
+        where = columns["where"][first : rows[-1]].astype(np.intp)  # [m]
+        screens = columns["words"][first : rows[-1]].T.copy().view(np.uint8)  # [2, 8 m]
+        pictures = maximum(screens[0], screens[1], pixels)  # [8 m], or [3, 8 m]
+        values = pictures.reshape(len(planes), -1).view(np.uint64)  # [C, m]
+        start = 0
+        for end in (rows - first).tolist():
+            planes[:, where[start:end]] = values[:, start:end]
+            yield frame
+            start = end
+        first = int(rows[-1])

@@ -240,15 +240,20 @@ def read_frames(
         uint8 [n, 210, 160], or [n, 3, 210, 160] in colour.
 
     Raises:
-        StoreError: the file is missing, truncated, or damaged where it was read.
+        IndexError: there are no such rows, or they do not ascend.
+        StoreError: the file is missing, truncated, damaged where it was read, or its frames do not
+            fill `out`.
     """
     check(path, verify=False)
     with _opened(path) as file:
         stored = file["frames"]
         if rows is None:
             rows = np.arange(len(stored))
+        shape = (len(rows), *stored.shape[1:])
         if out is None:
-            out = np.empty((len(rows), *stored.shape[1:]), np.uint8)
+            out = np.empty(shape, np.uint8)
+        if out.shape != shape:
+            raise StoreError(f"{path} has frames {shape} and had {out.shape}: something changed it")
         read_rows(stored, rows, out)
         return out
 
@@ -351,6 +356,8 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         with _unlocked(path) as file:
             yield file
+    except StoreError:
+        raise
     except (OSError, KeyError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise StoreError(f"{path} is damaged ({reason}): {_remedy(path)}") from error

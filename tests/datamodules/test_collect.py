@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from lightning_stdim.datamodules import collect as collect_module
-from lightning_stdim.datamodules import worker
+from lightning_stdim.datamodules import piece_file, worker
 from lightning_stdim.datamodules.collect import collect
 from lightning_stdim.datamodules.labels import annotation
 from lightning_stdim.datamodules.store import Collection, read
@@ -281,6 +281,20 @@ def test_killed_and_started_again_it_makes_the_same_file(truth, tmp_path):
     assert out.strip() == str(tmp_path / truth.name), err
     assert (tmp_path / truth.name).read_bytes() == truth.read_bytes()
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_pieces_of_an_older_kind_are_played_again(truth, tmp_path):
+    process = start(tmp_path)
+    wait_for_pieces(tmp_path, 3, process)
+    process.kill()
+    process.communicate()
+    (folder,) = tmp_path.glob("*.partial")
+    note = folder / "settings.json"
+    note.write_text(note.read_text().replace('"piece_schema": 2', '"piece_schema": 1'))
+    for piece in folder.glob("*.npz.zst"):
+        piece_file.write(piece, {"words": np.zeros(3)})
+    assert start(tmp_path).communicate()[0]
+    assert (tmp_path / truth.name).read_bytes() == truth.read_bytes()
 
 
 def test_damaged_pieces_are_played_again(truth, tmp_path):

@@ -30,11 +30,13 @@ def test_a_file_that_has_become_shorter(root):
     path = collect("pong", steps=300, root=root, progress=False)
     with pytest.raises(StoreError, match="has 300 frames and had 400"):
         load_in_parts(path, (400, 210, 160), CPU)
+    with pytest.raises(StoreError, match="something changed it"):
+        load_frames(path, (400, 210, 160))
 
 
 @needs_gpu
 def test_what_does_not_fit_on_the_device_stays_in_memory(root, monkeypatch):
-    monkeypatch.setattr(loading.torch.cuda, "mem_get_info", lambda device: (1000, 1000))
+    monkeypatch.setattr(loading, "fits", lambda *_: False)
     path = collect("pong", steps=300, root=root, progress=False)
     frames = load_frames(path, (300, 210, 160), device=GPU)
     assert frames.device.type == "cpu"

@@ -182,7 +182,7 @@ def test_rows_that_are_not_there_or_out_of_order(file, rows):
 
 @pytest.mark.parametrize("shape", [(2, 210, 160), (4, 210, 160), (3, 3, 210, 160), (3, 160, 210)])
 def test_room_of_another_shape(file, shape):
-    with pytest.raises(IndexError, match="do not fill"):
+    with pytest.raises(StoreError, match="something changed it"):
         store.read_frames(file, out=np.empty(shape, np.uint8))
 
 
@@ -191,7 +191,7 @@ def test_no_threads_are_no_damage(file, monkeypatch):
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    with pytest.raises(StoreError, match=r"threads: can.t start new thread"):
+    with pytest.raises(StoreError, match=r"^frames are read by \d+ threads: can.t start"):
         read(file)
 
 
