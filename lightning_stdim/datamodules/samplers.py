@@ -142,17 +142,30 @@ class SequenceSampler(DistributedSampler[Tensor]):
             batch: list[int] = []
             blocked: set[int] = set()
             deferred: list[int] = []
+            filled_up = 0
             while len(batch) < self.batch_size:
                 if not pending:  # only at the end of an epoch: fill up with second appearances
                     pending.extend(np.concatenate(self.anchors).tolist())
+                    filled_up += 1
+                    if filled_up == 2:  # all are blocked: there is room within episodes alone
+                        blocked = {near for chosen in batch for near in self._near(chosen)}
                 anchor = pending.popleft()
                 if anchor in blocked:
                     deferred.append(anchor)
                 else:
                     batch.append(anchor)
-                    blocked.update(range(anchor - self.gap + 1, anchor + self.gap))
+                    # What a lost life cuts is much alike on both sides: so across episodes, too.
+                    across = range(anchor - self.gap + 1, anchor + self.gap)
+                    blocked.update(across if filled_up < 2 else self._near(anchor))
             pending.extendleft(reversed(deferred))  # first in the next batch
             yield batch
+
+    def _near(self, anchor: int) -> range:
+        """Give the anchors of the same episode that a batch with this one cannot have."""
+        own = next(part for part in self.anchors if part[0] <= anchor <= part[-1])
+        return range(
+            max(int(own[0]), anchor - self.gap + 1), min(int(own[-1]) + 1, anchor + self.gap)
+        )
 
 
 def other_frames(anchors: Tensor, start: Tensor, length: Tensor, chance: Tensor) -> Tensor:

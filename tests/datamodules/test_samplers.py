@@ -51,7 +51,8 @@ def test_sequences_stay_in_episodes_and_apart(lengths, length, batch_size, seed,
             assert len({episode[t] for t in window}) == 1
         for i, window in enumerate(windows):
             for other in windows[:i]:
-                assert min(abs(a - b) for a in window for b in other) >= 2
+                apart = 2 if episode[window[0]] == episode[other[0]] else 1
+                assert min(abs(a - b) for a in window for b in other) >= apart
 
 
 @settings(deadline=None)
@@ -63,6 +64,20 @@ def test_nearly_every_pair_comes_once(lengths, seed):
     missing = sampler.count - len(counts)
     assert missing - repeats == sampler.count % 2
     assert repeats <= 4
+
+
+@pytest.mark.parametrize("lengths", [[2, 2], [2] * 8, [3, 2, 4, 2, 2, 2]])
+def test_episodes_so_short_that_neighbours_must_share_a_batch(lengths):
+    batch = list(
+        SequenceSampler(bounds(lengths), sequence_length=2, batch_size=len(lengths), seed=0)
+    )
+    episode = np.repeat(np.arange(len(lengths)), lengths)
+    assert sorted(episode[batch[0]]) == [*range(len(lengths))]
+
+
+def test_there_is_a_distance_across_episodes_where_there_is_room():
+    for batch in SequenceSampler(bounds([3] * 40), sequence_length=2, batch_size=10, seed=0):
+        assert np.diff(np.sort(batch)).min() >= 3
 
 
 @pytest.mark.parametrize("ranks", [2, 4])
