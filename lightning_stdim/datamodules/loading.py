@@ -53,8 +53,8 @@ def load_frames(
     rank_zero_info(
         f"{n} frames take {needed / 1e9:.1f} GB and {available / 1e9:.1f} GB of memory are "
         f"available: they stay compressed in {path} and every batch reads its own, which is slower "
-        "by about 0.1 ms a frame, in colour by more, and changes no number. To have them in memory, "
-        "ask for at most "
+        "by about 0.1 ms a frame, in colour by more, and changes no number. To have them in "
+        "memory, ask for at most "
         f"{int(SHARE * available / frame_bytes)} steps, or give this process more of it"
     )
     return FramesOnDisk(path, shape)
