@@ -169,6 +169,7 @@ def training(module: AtariDataModule, device: torch.device, repeats: int) -> Ite
     epoch = in_turn(
         {"epoch": lambda: trainer.fit(STDIM(), datamodule=module)}, repeats=1, warm_up=0
     )
+    module.setup("fit")  # the trainer has let go of the frames
     after = in_turn({"step": variants["step"]}, repeats=repeats)
     around = (slow["step"] + after["step"]) / 2
     seconds = epoch["epoch"] / len(loader)
