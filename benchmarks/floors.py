@@ -32,6 +32,7 @@ from workload import encoder_passes, training_step
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.datamodules.batches import SequenceBatch
+from lightning_stdim.datamodules.chunks import CHECKSUM
 from lightning_stdim.datamodules.collect import collect
 from lightning_stdim.encoders import NatureEncoder
 from lightning_stdim.methods import STDIM
@@ -42,8 +43,6 @@ from lightning_stdim.probes.side_by_side import side_by_side
 
 GAME = "pong"
 BATCH = 64
-CHECKSUM = 4
-"""Bytes that HDF5's Fletcher-32 puts behind a compressed chunk."""
 PROBED = 8192
 """Frames whose features the probes are timed on."""
 

@@ -21,8 +21,8 @@ LEVEL = 3
 """Zstandard's: the first that finds what a chunk's frames have in common: half of 1's and 2's."""
 THREADS = min(8, os.cpu_count() or 1)
 """That decompress; more would wait for Python's lock, which finding a chunk takes."""
-_CHECKSUM = 4
-"""Bytes behind a chunk."""
+CHECKSUM = 4
+"""Bytes that Fletcher-32 puts behind a compressed chunk."""
 
 
 class ChunkEncoder:
@@ -41,7 +41,7 @@ class ChunkEncoder:
             What ``write_direct_chunk`` takes for a dataset with these two filters.
         """
         compressed = self._zstandard.compress(chunk.data)
-        return compressed + fletcher32(compressed).to_bytes(_CHECKSUM, "little")
+        return compressed + fletcher32(compressed).to_bytes(CHECKSUM, "little")
 
 
 def decode(stored: bytes, out: NDArray[np.uint8]) -> None:
@@ -54,7 +54,7 @@ def decode(stored: bytes, out: NDArray[np.uint8]) -> None:
     Raises:
         ValueError: it is damaged, or a chunk of another size.
     """
-    compressed, checksum = stored[:-_CHECKSUM], stored[-_CHECKSUM:]
+    compressed, checksum = stored[:-CHECKSUM], stored[-CHECKSUM:]
     if fletcher32(compressed) != int.from_bytes(checksum, "little"):
         raise ValueError("a chunk has another checksum")
     try:
