@@ -78,8 +78,7 @@ def read_rows(dataset: Any, rows: NDArray[np.int64], out: NDArray[np.uint8]) -> 
         out: uint8 [n, 210, 160] or [n, 3, 210, 160]: where to put them.
 
     Raises:
-        IndexError: the dataset has no such rows, they are in another order, or `out` has another
-            shape.
+        IndexError: the dataset has no such rows, or they are in another order.
         OSError: a chunk cannot be read.
         StoreError: the system allows no more threads.
         ValueError: a chunk is damaged, or not filtered.
@@ -87,8 +86,6 @@ def read_rows(dataset: Any, rows: NDArray[np.int64], out: NDArray[np.uint8]) -> 
     # HDF5 takes any row here, and ends the process for some.
     if len(rows) and not (0 <= rows[0] <= rows[-1] < len(dataset) and (np.diff(rows) > 0).all()):
         raise IndexError(f"rows of {len(dataset)} frames must ascend from 0 or more: {rows}")
-    if out.shape != (len(rows), *dataset.shape[1:]):
-        raise IndexError(f"{len(rows)} frames of {dataset.shape[1:]} do not fill {out.shape}")
     size, *_, height, width = dataset.chunks
 
     def read(start: int, stop: int, plane: tuple[int, ...]) -> None:

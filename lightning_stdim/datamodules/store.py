@@ -249,12 +249,9 @@ def read_frames(
         stored = file["frames"]
         if rows is None:
             rows = np.arange(len(stored))
-        shape = (len(rows), *stored.shape[1:])
         if out is None:
-            out = np.empty(shape, np.uint8)
-        if out.shape != shape:
-            raise StoreError(f"{path} has frames {shape} and had {out.shape}: something changed it")
-        read_rows(stored, rows, out)
+            out = np.empty((len(rows), *stored.shape[1:]), np.uint8)
+        _fill(out, path, stored, rows)
         return out
 
 
@@ -277,8 +274,16 @@ def read_parts(path: Path, room: NDArray[np.uint8]) -> Iterator[tuple[slice, NDA
         stored = file["frames"]
         for first in range(0, len(stored), len(room)):
             part = room[: len(stored) - first]
-            read_rows(stored, np.arange(first, first + len(part)), part)
+            _fill(part, path, stored, np.arange(first, first + len(part)))
             yield slice(first, first + len(part)), part
+
+
+def _fill(out: NDArray[np.uint8], path: Path, stored: Any, rows: NDArray[np.int64]) -> None:
+    """Read rows to where somebody else has made room for them."""
+    shape = (len(rows), *stored.shape[1:])
+    if out.shape != shape:
+        raise StoreError(f"{path} has frames {shape} and had {out.shape}: something changed it")
+    read_rows(stored, rows, out)
 
 
 def check(path: Path, *, verify: bool = True) -> None:
