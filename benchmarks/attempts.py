@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 from record import print_table, write_record, write_table
-from timing import in_turn
+from timing import Rounds, in_turn
 from torch import Tensor, nn
 from workload import contiguous, pairs, training_step
 
@@ -117,33 +117,30 @@ def run(attempt: Attempt, steps: int) -> float:
         with precision:
             return method.loss(batch)["loss"]
 
-    return in_turn({"step": training_step(method, loss)}, repeats=steps, warm_up=3)["step"]
+    return in_turn({"step": training_step(method, loss)}, repeats=steps, warm_up=3).median("step")
 
 
-def report(out: str | None, seconds: dict[str, list[float]], failed: dict[str, str]) -> None:
+def report(out: str | None, rounds: Rounds, failed: dict[str, str]) -> None:
     """Print and write what has been measured so far."""
-    # Against the step as it is in the same round: the machine's speed changes between rounds.
-    ratios = {
-        name: sorted(x / y for x, y in zip(values, seconds["as it is"], strict=True))
-        for name, values in seconds.items()
-        if name not in failed
-    }
+    ratios = {name: rounds.ratios(name, "as it is") for name in rounds.values if name not in failed}
     headings = ("attempt", "step ms", "of the step as it is", "lowest", "highest")
     rows = [
         (
             name,
-            f"{1e3 * statistics.median(seconds[name]):.0f}",
-            *(f"{r:.2f}" for r in (statistics.median(found), found[0], found[-1])),
+            f"{1e3 * rounds.median(name):.0f}",
+            *(f"{r:.2f}" for r in (statistics.median(found), min(found), max(found))),
         )
         for name, found in ratios.items()
     ]
     rows += [(name, f"failed: {reason}", "–", "–", "–") for name, reason in failed.items()]
-    print_table(f"ST-DIM's step, medians of {len(seconds['as it is'])} rounds", headings, rows)
+    print_table(
+        f"ST-DIM's step, medians of {len(rounds.values['as it is'])} rounds", headings, rows
+    )
     write_record(
         out,
         {
             "threads": torch.get_num_threads(),
-            "seconds": seconds,
+            "seconds": rounds.values,
             "ratios": {name: statistics.median(found) for name, found in ratios.items()},
             "failed": failed,
         },
@@ -161,7 +158,7 @@ def main() -> None:
     if arguments.run:
         print(run(ATTEMPTS[arguments.run], arguments.steps))
         return
-    seconds: dict[str, list[float]] = {name: [] for name in ATTEMPTS}
+    rounds = Rounds()
     failed: dict[str, str] = {}
     for _ in range(arguments.repeats):
         for name, attempt in ATTEMPTS.items():
@@ -175,8 +172,8 @@ def main() -> None:
                 said = done.stderr.strip() or f"status {done.returncode}"
                 failed[name] = said.splitlines()[-1]
             else:
-                seconds[name].append(float(done.stdout.split()[-1]))
-        report(arguments.out, seconds, failed)
+                rounds.add(name, float(done.stdout.split()[-1]))
+        report(arguments.out, rounds, failed)
 
 
 if __name__ == "__main__":

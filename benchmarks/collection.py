@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import resource
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from collections.abc import Callable
 import numpy as np
 from ale_py import ALEInterface, LoggerMode, roms
 from record import print_table, write_record
+from timing import Rounds
 
 from lightning_stdim.datamodules.collect import collect
 
@@ -76,37 +76,31 @@ def main() -> None:
         "1 worker": lambda: collection(game, steps, 1),
         "2 workers": lambda: collection(game, steps, 2),
     }
-    clock: dict[str, list[float]] = {name: [] for name in variants}
-    processors: dict[str, list[float]] = {name: [] for name in variants}
+    clock, processors = Rounds(), Rounds()
     for _ in range(arguments.repeats):
         for name, run in variants.items():
             started, used = time.perf_counter(), processor_seconds()
             run()
-            clock[name].append(steps / (time.perf_counter() - started))
+            clock.add(name, steps / (time.perf_counter() - started))
             if name != "2 bare loops":  # the pool's processes are counted when they have ended
-                processors[name].append(steps / (processor_seconds() - used))
+                processors.add(name, steps / (processor_seconds() - used))
     pool.close()
 
-    def ratio(rates: dict[str, list[float]], name: str, to: str) -> float:
-        return statistics.median(a / b for a, b in zip(rates[name], rates[to], strict=True))
-
     rows = []
-    for name, rates in clock.items():
-        row = [name, f"{statistics.median(rates):.0f}", f"{ratio(clock, name, 'bare loop'):.2f}"]
-        if used_there := processors[name]:
-            row += [
-                f"{statistics.median(used_there):.0f}",
-                f"{ratio(processors, name, 'bare loop'):.2f}",
-            ]
+    for name in variants:
+        row = [name]
+        for rates in (clock, processors):
+            if name in rates.values:
+                row += [f"{rates.median(name):.0f}", f"{rates.ratio(name, 'bare loop'):.2f}"]
         rows.append(row)
     print_table(
         f"Collecting {steps} steps of {game}, median of {arguments.repeats}",
         ("what", "steps/s", "to bare", "steps per processor second", "to bare"),
         rows,
     )
-    speedup = ratio(clock, "2 workers", "1 worker")
-    ceiling = ratio(clock, "2 bare loops", "bare loop")
-    full = ratio(clock, "2 workers", "2 bare loops")
+    speedup = clock.ratio("2 workers", "1 worker")
+    ceiling = clock.ratio("2 bare loops", "bare loop")
+    full = clock.ratio("2 workers", "2 bare loops")
     print(
         f"two workers are {speedup:.2f} times as fast as one; two bare loops {ceiling:.2f} times; "
         f"with every core in use collecting has {full:.2f} of the bare loops' rate"
@@ -117,10 +111,10 @@ def main() -> None:
             "game": game,
             "steps": steps,
             "repeats": arguments.repeats,
-            "steps_per_second": clock,
-            "steps_per_processor_second": processors,
-            "one_worker_to_bare": ratio(clock, "1 worker", "bare loop"),
-            "one_worker_to_bare_per_core": ratio(processors, "1 worker", "bare loop"),
+            "steps_per_second": clock.values,
+            "steps_per_processor_second": processors.values,
+            "one_worker_to_bare": clock.ratio("1 worker", "bare loop"),
+            "one_worker_to_bare_per_core": processors.ratio("1 worker", "bare loop"),
             "two_workers_to_one": speedup,
             "two_bare_loops_to_one": ceiling,
             "two_workers_to_two_bare_loops": full,

@@ -10,7 +10,6 @@ dependency: it has to be installed for this.
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
 from collections.abc import Callable
 
@@ -19,6 +18,7 @@ import numpy as np
 from ale_py import ALEInterface, roms
 from collection import bare
 from record import print_table, write_record
+from timing import in_turn
 
 from lightning_stdim.datamodules.emulator import Emulator
 from lightning_stdim.datamodules.play import pieces
@@ -87,22 +87,18 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out")
     arguments = parser.parse_args()
-    variants: dict[str, Callable[[int], None]] = {
-        "bare loop": lambda steps: bare(GAME, steps),
-        "our worker": ours,
-        "envpool": pooled,
+    steps = arguments.steps
+    variants: dict[str, Callable[[], None]] = {
+        "bare loop": lambda: bare(GAME, steps),
+        "our worker": lambda: ours(steps),
+        "envpool": lambda: pooled(steps),
     }
-    rates: dict[str, list[float]] = {name: [] for name in variants}
-    for _ in range(arguments.repeats):
-        for name, run in variants.items():
-            used = time.process_time()
-            run(arguments.steps)
-            rates[name].append(arguments.steps / (time.process_time() - used))
-    middle = {name: statistics.median(values) for name, values in rates.items()}
+    rounds = in_turn(variants, repeats=arguments.repeats, warm_up=0, clock=time.process_time)
+    to_bare = {name: rounds.ratio("bare loop", name) for name in variants}
     print_table(
-        f"{arguments.steps} steps of {GAME}, median of {arguments.repeats}",
+        f"{steps} steps of {GAME}, median of {arguments.repeats}",
         ("what", "steps per processor second", "to bare"),
-        [(n, f"{rate:.0f}", f"{rate / middle['bare loop']:.2f}") for n, rate in middle.items()],
+        [(n, f"{steps / rounds.median(n):.0f}", f"{ratio:.2f}") for n, ratio in to_bare.items()],
     )
     checked = 500
     equal = same_ram(checked)
@@ -112,8 +108,9 @@ def main() -> None:
         {
             "game": GAME,
             "envpool": envpool.__version__,
-            "steps_per_processor_second": rates,
-            "to_bare": {name: rate / middle["bare loop"] for name, rate in middle.items()},
+            "steps": steps,
+            "processor_seconds": rounds.values,
+            "to_bare": to_bare,
             "ram_steps_checked": checked,
             "ram_steps_equal": equal,
         },

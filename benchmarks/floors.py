@@ -12,20 +12,23 @@ it as a chart (PNG) and as tables for the documentation (Markdown).
 from __future__ import annotations
 
 import argparse
+import statistics
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import torch
 import zstandard
 from collection import bare, collection
-from lightning import Trainer
+from lightning import Callback, Trainer
 from record import markdown_table, print_table, write_record
-from timing import in_turn
+from timing import Rounds, in_turn, wait_for_device
 from torch import Tensor, nn
 from workload import encoder_passes, training_step
 
@@ -56,17 +59,21 @@ class Stage:
         floor: what it is held against.
         seconds: of the stage.
         floor_seconds: of the floor.
+        ratio: how many times longer than its floor the stage takes.
     """
 
     stage: str
     floor: str
     seconds: float
     floor_seconds: float
+    ratio: float
 
-    @property
-    def ratio(self) -> float:
-        """How many times longer than its floor the stage takes."""
-        return self.seconds / self.floor_seconds
+    @classmethod
+    def of(cls, rounds: Rounds, stage: str, floor: str) -> Stage:
+        """Take both, and the ratio, from the rounds in which they were measured."""
+        return cls(
+            stage, floor, rounds.median(stage), rounds.median(floor), rounds.ratio(stage, floor)
+        )
 
 
 @dataclass(frozen=True)
@@ -78,27 +85,24 @@ class Layer:
         forward: seconds.
         backward: seconds.
         operations: floating-point operations of both, of a layer with weights.
+        of_peak: how many of them a second, of a large matrix product's.
     """
 
     layer: str
     forward: float
     backward: float
     operations: int
-
-    @property
-    def seconds(self) -> float:
-        """Of both passes."""
-        return self.forward + self.backward
+    of_peak: float
 
 
 def collecting(steps: int, repeats: int) -> Stage:
     """Play and keep everything, against playing."""
     variants: dict[str, Callable[[], object]] = {
-        "floor": lambda: bare(GAME, steps),
-        "stage": lambda: collection(GAME, steps, 1),
+        "bare emulator loop": lambda: bare(GAME, steps),
+        "collect, one worker": lambda: collection(GAME, steps, 1),
     }
-    found = in_turn(variants, repeats=repeats, warm_up=1)
-    return Stage("collect, one worker", "bare emulator loop", found["stage"], found["floor"])
+    rounds = in_turn(variants, repeats=repeats, warm_up=1)
+    return Stage.of(rounds, "collect, one worker", "bare emulator loop")
 
 
 def reading(path: Path, repeats: int) -> Iterator[Stage]:
@@ -118,35 +122,60 @@ def reading(path: Path, repeats: int) -> Iterator[Stage]:
         for chunk in chunks:
             decompressor.stream_reader(chunk).readinto(room)
 
-    found = in_turn(
+    rounds = in_turn(
         {
             "decompression": decompress,
-            "memory": lambda: np.empty(shape, np.uint8).fill(1),
-            "stage": lambda: store.read(path),
+            "filling fresh memory": lambda: np.empty(shape, np.uint8).fill(1),
+            "read a collection": lambda: store.read(path),
         },
         repeats=repeats,
     )
-    for floor, name in (("decompression", "decompression"), ("memory", "filling fresh memory")):
-        yield Stage("read a collection", name, found["stage"], found[floor])
+    for floor in ("decompression", "filling fresh memory"):
+        yield Stage.of(rounds, "read a collection", floor)
+
+
+class Between(Callback):
+    """Take steps without the trainer between those that it takes, and time both.
+
+    Attributes:
+        every: steps of the one before it is the other's turn.
+        rounds: seconds of a step, but for the first turn's.
+    """
+
+    every = 10
+
+    def __init__(self, step: Callable[[], None]) -> None:
+        self.step = step
+        self.rounds = Rounds()
+
+    def _turn(self, name: str, first: bool) -> None:
+        """End a turn."""
+        wait_for_device()
+        now = time.perf_counter()
+        if not first:
+            self.rounds.add(name, (now - self.started) / self.every)
+        self.started = now
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        """Begin the trainer's first turn."""
+        self.started = time.perf_counter()
+
+    def on_train_batch_end(self, *arguments: Any) -> None:
+        """Take steps when the trainer has taken enough."""
+        taken = arguments[-1] + 1
+        if taken % self.every:
+            return
+        self._turn("ST-DIM's step in the trainer", taken == self.every)
+        for _ in range(self.every):
+            self.step()
+        self._turn("ST-DIM's step", taken == self.every)
 
 
 def training(module: AtariDataModule, device: torch.device, repeats: int) -> Iterator[Stage]:
     """Gather a batch, take ST-DIM's step, and have the trainer take it."""
     method = STDIM().to(device)
-    trainer = Trainer(
-        accelerator=device.type,
-        devices=1,
-        max_epochs=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        limit_val_batches=0,
-    )
     module.setup("fit")
-    loader = module.train_dataloader()
-    index = next(iter(loader))
+    index = next(iter(module.train_dataloader()))
 
     def gathered() -> SequenceBatch:
         batch = module.transfer_batch_to_device(index, device, 0)
@@ -156,23 +185,30 @@ def training(module: AtariDataModule, device: torch.device, repeats: int) -> Ite
     batch = gathered()
     frames = batch.frames.flatten(0, 1)
     copy = torch.empty_like(frames)
-    fast = in_turn({"copy": lambda: copy.copy_(frames), "gather": gathered}, repeats=10 * repeats)
-    yield Stage("gather a batch", "copy in memory", fast["gather"], fast["copy"])
-    variants = {
-        "encoder": encoder_passes(method.encoder, frames),
-        "step": training_step(method, lambda: method.loss(gathered())["loss"]),
-    }
-    slow = in_turn(variants, repeats=repeats)
-    yield Stage("ST-DIM's step", "encoder, both passes", slow["step"], slow["encoder"])
-    # Of an epoch, starting and ending included; it is long, so once, between steps.
-    epoch = in_turn(
-        {"epoch": lambda: trainer.fit(STDIM(), datamodule=module)}, repeats=1, warm_up=0
+    rounds = in_turn(
+        {"copy in memory": lambda: copy.copy_(frames), "gather a batch": gathered},
+        repeats=10 * repeats,
     )
-    module.setup("fit")  # the trainer has let go of the frames
-    after = in_turn({"step": variants["step"]}, repeats=repeats)
-    around = (slow["step"] + after["step"]) / 2
-    seconds = epoch["epoch"] / len(loader)
-    yield Stage("ST-DIM's step in the trainer", "ST-DIM's step", seconds, around)
+    yield Stage.of(rounds, "gather a batch", "copy in memory")
+    step = training_step(method, lambda: method.loss(gathered())["loss"])
+    passes = encoder_passes(method.encoder, frames)
+    rounds = in_turn({"encoder, both passes": passes, "ST-DIM's step": step}, repeats=repeats)
+    yield Stage.of(rounds, "ST-DIM's step", "encoder, both passes")
+    between = Between(step)
+    trainer = Trainer(
+        accelerator=device.type,
+        devices=1,
+        max_epochs=1,
+        limit_train_batches=between.every * (repeats + 1),
+        limit_val_batches=0,
+        callbacks=between,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(STDIM(), datamodule=module)
+    yield Stage.of(between.rounds, "ST-DIM's step in the trainer", "ST-DIM's step")
 
 
 def probing(frames: Tensor, device: torch.device, repeats: int) -> Iterator[Stage]:
@@ -184,10 +220,11 @@ def probing(frames: Tensor, device: torch.device, repeats: int) -> Iterator[Stag
         with torch.no_grad():
             encoder(batch)
 
-    found = in_turn(
-        {"floor": forward, "stage": lambda: encode(encoder, frames[:256])}, repeats=repeats
+    rounds = in_turn(
+        {"encoder, forward": forward, "encode frames": lambda: encode(encoder, frames[:256])},
+        repeats=repeats,
     )
-    yield Stage("encode frames", "encoder, forward", found["stage"], found["floor"])
+    yield Stage.of(rounds, "encode frames", "encoder, forward")
 
     features = torch.randn(PROBED, 257, device=device)
     labels = torch.randint(0, 100, (PROBED, 1), device=device)
@@ -201,11 +238,14 @@ def probing(frames: Tensor, device: torch.device, repeats: int) -> Iterator[Stag
         torch.mm(features, weights)
         torch.mm(features.T, logits)
 
-    found = in_turn(
-        {"floor": products, "stage": lambda: problem.evaluate(weights, penalty)},
+    rounds = in_turn(
+        {
+            "its products": products,
+            "converged: one evaluation": lambda: problem.evaluate(weights, penalty),
+        },
         repeats=3 * repeats,
     )
-    yield Stage("converged: one evaluation", "its products", found["stage"], found["floor"])
+    yield Stage.of(rounds, "converged: one evaluation", "its products")
 
     variables = [f"variable {k}" for k in range(6)]
     heads = LinearHeads(variables, 256).to(device)
@@ -224,17 +264,27 @@ def probing(frames: Tensor, device: torch.device, repeats: int) -> Iterator[Stag
         torch.mm(few.T, out)
 
     with side_by_side(heads, optimizer) as (_, step):
-        variants = {"floor": few_products, "stage": lambda: step(few, targets)}
-        found = in_turn(variants, repeats=30 * repeats)
-    yield Stage("paper: one step of six probes", "its products", found["stage"], found["floor"])
+        variants: dict[str, Callable[[], object]] = {
+            "its products": few_products,
+            "paper: one step of six probes": lambda: step(few, targets),
+        }
+        rounds = in_turn(variants, repeats=30 * repeats)
+    yield Stage.of(rounds, "paper: one step of six probes", "its products")
 
 
-def layers(device: torch.device, repeats: int) -> list[Layer]:
-    """Time the encoder layer by layer, on the frames of a batch of pairs."""
+def layers(device: torch.device, repeats: int) -> tuple[list[Layer], float]:
+    """Time the encoder layer by layer, on the frames of a batch of pairs.
+
+    Returns:
+        The layers, the last of them all together; and floating-point operations a second of a large
+        matrix product in float32.
+    """
+    size = 8192 if device.type == "cuda" else 2048
+    a, b = torch.randn(2, size, size, device=device)
     encoder = NatureEncoder().to(device)
     values = torch.rand(2 * BATCH, 1, 210, 160, device=device)
     modules = [*encoder.local_layers, *encoder.global_layers]
-    passes: dict[str, Callable[[], object]] = {}
+    passes: dict[str, Callable[[], object]] = {"product": lambda: a @ b}
     names, operations = [], []
     for k, module in enumerate(modules):
         if isinstance(module, nn.ReLU):
@@ -251,11 +301,32 @@ def layers(device: torch.device, repeats: int) -> list[Layer]:
         passes[f"backward {k}"] = lambda outputs=outputs, wanted=wanted: torch.autograd.grad(
             outputs, wanted, torch.ones_like(outputs), retain_graph=True
         )
-    found = in_turn(passes, repeats=repeats)
-    return [
-        Layer(name, found[f"forward {k}"], found[f"backward {k}"], operations[k])
-        for k, name in enumerate(names)
-    ]
+    rounds = in_turn(passes, repeats=repeats)
+    most = 2 * size**3
+
+    def layer(name: str, which: Sequence[int]) -> Layer:
+        forward, backward = (
+            [
+                sum(found)
+                for found in zip(*(rounds.values[f"{way} {k}"] for k in which), strict=True)
+            ]
+            for way in ("forward", "backward")
+        )
+        of_peak = [
+            sum(operations[k] for k in which) / (f + b) / (most / product)
+            for f, b, product in zip(forward, backward, rounds.values["product"], strict=True)
+        ]
+        return Layer(
+            name,
+            statistics.median(forward),
+            statistics.median(backward),
+            sum(operations[k] for k in which),
+            statistics.median(of_peak),
+        )
+
+    every = range(len(names))
+    found = [*(layer(names[k], [k]) for k in every), layer("all", every)]
+    return found, most / rounds.median("product")
 
 
 def describe(module: nn.Module) -> str:
@@ -266,13 +337,6 @@ def describe(module: nn.Module) -> str:
     if isinstance(module, nn.Linear):
         return f"linear, {module.in_features} to {module.out_features}"
     return type(module).__name__
-
-
-def peak(device: torch.device, repeats: int) -> float:
-    """Measure floating-point operations a second of a large matrix product in float32."""
-    size = 8192 if device.type == "cuda" else 2048
-    a, b = torch.randn(2, size, size, device=device)
-    return 2 * size**3 / in_turn({"product": lambda: a @ b}, repeats=repeats)["product"]
 
 
 def draw(stages: Sequence[Stage], path: Path) -> None:
@@ -303,7 +367,7 @@ def main() -> None:
     steps, repeats = arguments.steps, arguments.repeats
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with tempfile.TemporaryDirectory() as root:
-        stages = [collecting(steps, max(1, repeats // 2))]
+        stages = [collecting(steps, repeats)]
         path = collect(GAME, steps=steps, root=root, progress=False)
         stages += reading(path, repeats)
         module = AtariDataModule(GAME, steps=steps, stage="pretrain", root=root, workers=1)
@@ -311,10 +375,8 @@ def main() -> None:
         stages += training(module, device, repeats)
         frames = torch.from_numpy(store.read_frames(path)[:PROBED])
     stages += probing(frames, device, repeats)
-    of_layers = layers(device, repeats)
-    rate = peak(device, repeats)
-    total = sum(layer.seconds for layer in of_layers)
-    encoder_rate = sum(layer.operations for layer in of_layers) / total
+    of_layers, rate = layers(device, 2 * repeats)
+    total = of_layers[-1].forward + of_layers[-1].backward
 
     headings = ("stage", "floor", "stage ms", "floor ms", "ratio")
     rows = [
@@ -332,25 +394,21 @@ def main() -> None:
             layer.layer,
             f"{1e3 * layer.forward:.1f}",
             f"{1e3 * layer.backward:.1f}",
-            f"{layer.seconds / total:.0%}",
-            f"{layer.operations / layer.seconds / rate:.0%}" if layer.operations else "–",
+            f"{(layer.forward + layer.backward) / total:.0%}",
+            f"{layer.of_peak:.0%}" if layer.operations else "–",
         )
         for layer in of_layers
     ]
     print_table(f"Stages on {device.type}, median of {repeats}", headings, rows)
     print_table(f"The encoder on {2 * BATCH} frames", layer_headings, layer_rows)
-    print(
-        f"a large matrix product: {rate / 1e9:.0f} GFLOP/s; the encoder's passes: "
-        f"{encoder_rate / 1e9:.0f} GFLOP/s, {encoder_rate / rate:.0%} of it"
-    )
+    print(f"a large matrix product: {rate / 1e9:.0f} GFLOP/s")
     write_record(
         arguments.out,
         {
             "device": device.type,
             "threads": torch.get_num_threads(),
             "peak_operations_per_second": rate,
-            "encoder_operations_per_second": encoder_rate,
-            "stages": [{**asdict(stage), "ratio": stage.ratio} for stage in stages],
+            "stages": [asdict(stage) for stage in stages],
             "layers": [asdict(layer) for layer in of_layers],
         },
     )

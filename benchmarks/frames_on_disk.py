@@ -9,12 +9,12 @@ are gathered in both ways, in turn, and must be equal.
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
 
 import numpy as np
 import torch
 from record import print_table, write_record
+from timing import Rounds
 
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.collect import collect
@@ -43,7 +43,7 @@ def main() -> None:
     batches = iter(
         SequenceSampler(episodes, sequence_length=2, batch_size=arguments.batch_size, seed=0)
     )
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    rounds = Rounds()
     for _ in range(arguments.batches):
         anchors = torch.tensor(next(batches))
         times = torch.stack([anchors - 1, anchors])
@@ -51,9 +51,9 @@ def main() -> None:
         for way, frames in ways.items():
             started = time.perf_counter()
             gathered.append(observations(frames, times, starts, 1))
-            seconds[way].append(time.perf_counter() - started)
+            rounds.add(way, time.perf_counter() - started)
         assert torch.equal(*gathered)
-    medians = {way: statistics.median(taken) for way, taken in seconds.items()}
+    medians = {way: rounds.median(way) for way in ways}
     print_table(
         f"Gathering {arguments.batch_size} pairs of {arguments.steps} frames of "
         f"{arguments.game}, median of {arguments.batches}",
@@ -66,7 +66,7 @@ def main() -> None:
             "game": arguments.game,
             "steps": arguments.steps,
             "batch_size": arguments.batch_size,
-            "seconds_a_batch": seconds,
+            "seconds_a_batch": rounds.values,
             "median_milliseconds_a_batch": {way: 1e3 * s for way, s in medians.items()},
         },
     )

@@ -3,7 +3,8 @@
     python benchmarks/growth.py [--out results/benchmarks/growth.json]
 
 Each part at one, two and four times the size, in turn; a cost that grows as the size does has the
-ratios 2 and 4. Games are cells of their own, each with its own costs; for ranks see ``scaling.py``.
+ratios 2 and 4, medians of those within a round. Games are cells of their own, each with its own
+costs; for ranks see ``scaling.py``.
 """
 
 from __future__ import annotations
@@ -104,19 +105,25 @@ def main() -> None:
         ),
         "converged, by variables": lambda size: train_converged(copies(features, size)),
     }
-    medians = in_turn(
+    rounds = in_turn(
         {f"{name}, {size}": partial(run, size) for name, run in parts.items() for size in TIMES},
         repeats=arguments.repeats,
         warm_up=0,
     )
-    seconds = {name: [medians[f"{name}, {size}"] for size in TIMES] for name in parts}
+    seconds = {name: [rounds.median(f"{name}, {size}") for size in TIMES] for name in parts}
+    ratios = {
+        name: [rounds.ratio(f"{name}, {size}", f"{name}, {TIMES[0]}") for size in TIMES[1:]]
+        for name in parts
+    }
     headings = ("part", "seconds", "twice the size", "four times")
     rows = [
-        (name, f"{one:.1f}", f"{two / one:.1f}", f"{four / one:.1f}")
-        for name, (one, two, four) in seconds.items()
+        (name, f"{seconds[name][0]:.1f}", *(f"{ratio:.1f}" for ratio in found))
+        for name, found in ratios.items()
     ]
     print_table(f"{game}, from {frames} frames", headings, rows)
-    write_record(arguments.out, {"game": game, "frames": frames, "seconds": seconds})
+    write_record(
+        arguments.out, {"game": game, "frames": frames, "seconds": seconds, "ratios": ratios}
+    )
     write_table(arguments.out, headings, rows)
 
 

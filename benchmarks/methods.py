@@ -6,7 +6,7 @@ The floor is a forward and backward pass of the encoder alone over the frames of
 all of its sequences, and the other observations if it takes any. What a step adds is the objective,
 further networks (decoders, recurrent ones), target networks' forward passes and Adam. It can be
 below 1 where a method does not need the whole encoder for every frame. Repetitions of the two are
-interleaved; ratios are of medians.
+interleaved; ratios are medians of those within a round.
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ def measure(method: SSLMethod, pool: Tensor, repeats: int) -> dict[str, Any]:
         "encoder": encoder_passes(method.encoder, frames),
         "step": training_step(method, lambda: method.loss(batch)["loss"]),
     }
-    medians = in_turn(variants, repeats=repeats)
+    rounds = in_turn(variants, repeats=repeats)
     return {
         "frames": len(frames),
         "sequence_length": method.sequence_length,
         "batch_size": method.batch_size,
-        "median_seconds": medians,
-        "ratio_to_encoder": medians["step"] / medians["encoder"],
+        "median_seconds": {name: rounds.median(name) for name in variants},
+        "ratio_to_encoder": rounds.ratio("step", "encoder"),
     }
 
 

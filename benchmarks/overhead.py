@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import statistics
 import time
 import warnings
 from collections.abc import Callable
@@ -22,6 +21,7 @@ import numpy as np
 import torch
 from lightning import Trainer
 from record import print_table, write_record, write_table
+from timing import in_turn
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from workload import training_step
@@ -95,20 +95,14 @@ def main() -> None:
         "trainer, log_dict in every step": lambda: fit(LogsEveryStep(), [batch] * steps),
         "sampler": lambda: list(sampler),
     }
-    seconds: dict[str, list[float]] = {name: [] for name in variants}
-    for _ in range(arguments.repeats):
-        for name, run in variants.items():
-            started = time.process_time()
-            run()
-            seconds[name].append((time.process_time() - started) / steps)
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    rounds = in_turn(variants, repeats=arguments.repeats, warm_up=1, clock=time.process_time)
     headings = ("what", "us a step", "of the trainer's")
     rows = [
-        (name, f"{1e6 * value:.0f}", f"{value / medians['trainer']:.2f}")
-        for name, value in medians.items()
+        (name, f"{1e6 * rounds.median(name) / steps:.0f}", f"{rounds.ratio(name, 'trainer'):.2f}")
+        for name in variants
     ]
     print_table(f"Steps of nothing, median of {arguments.repeats}", headings, rows)
-    write_record(arguments.out, {"steps": steps, "processor_seconds_per_step": seconds})
+    write_record(arguments.out, {"steps": steps, "processor_seconds": rounds.values})
     write_table(arguments.out, headings, rows)
 
 

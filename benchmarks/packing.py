@@ -29,6 +29,7 @@ from typing import Any
 
 import torch
 from record import print_table, write_record, write_table
+from timing import wait_for_device
 from torch import Tensor
 from torch.func import functional_call, grad, stack_module_state, vmap
 from workload import Loss, contiguous, frame_pool, pairs, training_step
@@ -92,11 +93,6 @@ def stacked(runs: int, bf16: bool) -> Callable[[], None]:
         optimizer.step()
 
     return step
-
-
-def wait_for_device() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.current_stream().synchronize()
 
 
 def rate(step: Callable[[], None], seconds: float) -> float:

@@ -47,8 +47,9 @@ def run(rank: int, world: int, batch_size: int, repeats: int, folder: str) -> No
         gather_rows(local).sum().backward()
 
     step = training_step(method, lambda: loss(batch))
-    seconds = in_turn({"step": step, "gather": gather}, repeats=repeats, warm_up=3)
+    rounds = in_turn({"step": step, "gather": gather}, repeats=repeats, warm_up=3)
     if rank == 0:
+        seconds = {name: rounds.median(name) for name in rounds.values}
         Path(folder, "seconds.json").write_text(json.dumps(seconds))
     dist.barrier()
     dist.destroy_process_group()

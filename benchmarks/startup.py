@@ -3,18 +3,18 @@
     python benchmarks/startup.py [--out results/benchmarks/startup.json]
 
 Every command is a new process, as for a user. Repetitions of all commands are interleaved; times
-are medians, after one round that fills the file cache.
+and ratios are medians, after one round that fills the file cache.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import subprocess
 import sys
-import time
+from functools import partial
 
 from record import print_table, write_record
+from timing import in_turn
 
 PROGRAM = [sys.executable, "-m", "lightning_stdim"]
 FLOOR = "python -c 'import torch'"
@@ -30,36 +30,28 @@ COMMANDS = {
 }
 
 
-def seconds(command: list[str]) -> float:
-    started = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - started
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", default=None, help="write the numbers as JSON here")
     arguments = parser.parse_args()
 
-    times: dict[str, list[float]] = {name: [] for name in COMMANDS}
-    for repeat in range(arguments.repeats + 1):
-        for name, command in COMMANDS.items():
-            taken = seconds(command)
-            if repeat:
-                times[name].append(taken)
-    medians = {name: statistics.median(values) for name, values in times.items()}
+    run = partial(subprocess.run, check=True, stdout=subprocess.DEVNULL)
+    variants = {name: partial(run, command) for name, command in COMMANDS.items()}
+    rounds = in_turn(variants, repeats=arguments.repeats, warm_up=1)
+    medians = {name: rounds.median(name) for name in variants}
+    ratios = {name: rounds.ratio(name, FLOOR) for name in variants}
 
     print_table(
         "Seconds until the command has ended",
         ("command", "median s", "ratio to PyTorch's import"),
-        [(name, f"{m:.2f}", f"{m / medians[FLOOR]:.2f}") for name, m in medians.items()],
+        [(name, f"{m:.2f}", f"{ratios[name]:.2f}") for name, m in medians.items()],
     )
     write_record(
         arguments.out,
         {
             "median_seconds": medians,
-            "ratio_to_import_torch": {n: m / medians[FLOOR] for n, m in medians.items()},
+            "ratio_to_import_torch": ratios,
         },
     )
 

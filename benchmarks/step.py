@@ -4,7 +4,7 @@
 
 The floor is a forward and backward pass of the encoder alone over the same 2 x 64 frames, in the
 fastest memory format; the step adds gathering the frames, the objective and Adam. Repetitions of
-all variants are interleaved, and ratios are of medians within this run.
+all variants are interleaved, and ratios are medians of those within a round.
 """
 
 from __future__ import annotations
@@ -50,13 +50,15 @@ def main() -> None:
         "gathering the frames": batch,
     }
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    medians = in_turn(variants, repeats=arguments.repeats, warm_up=3)
-    floor = min(medians["encoder, channels last"], medians["encoder, contiguous"])
+    rounds = in_turn(variants, repeats=arguments.repeats, warm_up=3)
+    medians = {name: rounds.median(name) for name in variants}
+    floor = min("encoder, channels last", "encoder, contiguous", key=rounds.median)
+    ratios = {name: rounds.ratio(name, floor) for name in variants}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print_table(
         f"One step of {BATCH} pairs on {device.type}",
         ("what", "median ms", "ratio to the encoder"),
-        [(name, f"{1e3 * m:.1f}", f"{m / floor:.2f}") for name, m in medians.items()],
+        [(name, f"{1e3 * m:.1f}", f"{ratios[name]:.2f}") for name, m in medians.items()],
     )
     print(
         f"frames {pool.nbytes / 1e9:.2f} GB, peak resident memory {peak / 1e9:.2f} GB "
@@ -69,7 +71,7 @@ def main() -> None:
             "batch": BATCH,
             "device": device.type,
             "median_seconds": medians,
-            "ratio_to_encoder": {name: median / floor for name, median in medians.items()},
+            "ratio_to_encoder": ratios,
             "frames_bytes": pool.nbytes,
             "peak_resident_bytes": peak,
         },

@@ -5,30 +5,71 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import torch
 
 
+@dataclass
+class Rounds:
+    """What was measured of several things, in rounds of all of them.
+
+    A machine's speed changes between rounds more than within one. So a ratio is one of the same
+    round, or the median of those, and not a ratio of medians.
+
+    Attributes:
+        values: of each, by name: one a round.
+    """
+
+    values: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, name: str, value: float) -> None:
+        """Keep what was measured of one thing in a round."""
+        self.values.setdefault(name, []).append(value)
+
+    def median(self, name: str) -> float:
+        """Find the median over the rounds."""
+        return statistics.median(self.values[name])
+
+    def ratios(self, name: str, to: str) -> list[float]:
+        """Find how many times another thing's value one had, a round after the other."""
+        return [a / b for a, b in zip(self.values[name], self.values[to], strict=True)]
+
+    def ratio(self, name: str, to: str) -> float:
+        """Find the median of the same."""
+        return statistics.median(self.ratios(name, to))
+
+
+def wait_for_device() -> None:
+    """Have the device do what this thread has given it to do, if there is one."""
+    if torch.cuda.is_available():
+        torch.cuda.current_stream().synchronize()
+
+
 def in_turn(
-    variants: Mapping[str, Callable[[], object]], *, repeats: int, warm_up: int = 2
-) -> dict[str, float]:
+    variants: Mapping[str, Callable[[], object]],
+    *,
+    repeats: int,
+    warm_up: int = 2,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Rounds:
     """Run everything in turn, again and again.
 
     Args:
         variants: what to run, by name.
         repeats: how often it counts.
         warm_up: how often before that: the first runs allocate and tune.
+        clock: what tells the time, in seconds.
 
     Returns:
-        The median seconds of each, with the device's work done.
+        The seconds of each, with the device's work done.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    rounds = Rounds()
     for repeat in range(warm_up + repeats):
         for name, run in variants.items():
-            started = time.perf_counter()
+            started = clock()
             run()
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
+            wait_for_device()
             if repeat >= warm_up:
-                seconds[name].append(time.perf_counter() - started)
-    return {name: statistics.median(values) for name, values in seconds.items()}
+                rounds.add(name, clock() - started)
+    return rounds

@@ -10,12 +10,13 @@ machine disturbs that less than the clock.
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
+from functools import partial
 from typing import get_args
 
 import torch
 from record import print_table, write_record
+from timing import in_turn
 
 from lightning_stdim.ppo import SETTINGS, Precision, build_model
 
@@ -28,23 +29,20 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=8)
     parser.add_argument("--out")
     arguments = parser.parse_args()
-    models = {
-        precision: build_model(arguments.game, seed=0, device="cpu", precision=precision)
+    variants = {
+        precision: partial(
+            build_model(arguments.game, seed=0, device="cpu", precision=precision).learn,
+            ROLLOUT,
+            reset_num_timesteps=False,
+        )
         for precision in get_args(Precision)
     }
-    seconds: dict[str, list[float]] = {precision: [] for precision in models}
-    for repeat in range(arguments.repeats + 1):
-        for precision, model in models.items():
-            used = time.process_time()
-            model.learn(ROLLOUT, reset_num_timesteps=False)
-            if repeat:  # the first ones allocate and tune
-                seconds[precision].append(time.process_time() - used)
-    medians = {precision: statistics.median(taken) for precision, taken in seconds.items()}
+    rounds = in_turn(variants, repeats=arguments.repeats, warm_up=1, clock=time.process_time)
     threads = torch.get_num_threads()
     print_table(
         f"{ROLLOUT} steps of {arguments.game}, {threads} threads, median of {arguments.repeats}",
         ("precision", "processor seconds", "ratio to 32"),
-        [(name, f"{m:.2f}", f"{m / medians['32']:.2f}") for name, m in medians.items()],
+        [(p, f"{rounds.median(p):.2f}", f"{rounds.ratio(p, '32'):.2f}") for p in variants],
     )
     write_record(
         arguments.out,
@@ -52,8 +50,8 @@ def main() -> None:
             "game": arguments.game,
             "threads": threads,
             "steps": ROLLOUT,
-            "processor_seconds": seconds,
-            "bf16_to_32": medians["bf16-mixed"] / medians["32"],
+            "processor_seconds": rounds.values,
+            "bf16_to_32": rounds.ratio("bf16-mixed", "32"),
         },
     )
 
