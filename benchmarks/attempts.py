@@ -3,7 +3,8 @@
     python benchmarks/attempts.py [--out results/benchmarks/attempts.json]
 
 ST-DIM's step on a batch of 64 pairs, as it is and with one thing changed at a time. Every attempt
-runs in a process of its own, since some are settings of one, and all in turn, again and again.
+runs in a process of its own, since some are settings of one, beside a process with the step as it
+is; the two take steps in turn, and ratios are of neighbours.
 """
 
 from __future__ import annotations
@@ -13,21 +14,28 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import nullcontext
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import torch
 from record import print_table, write_record, write_table
-from timing import Rounds, in_turn
+from timing import Rounds, wait_for_device
 from torch import Tensor, nn
 from workload import contiguous, pairs, training_step
 
+from lightning_stdim.encoders.layers import BlockConv2d
 from lightning_stdim.methods import STDIM
 
 BATCH = 64
+BURST = 0.2
+"""Seconds of steps at a time, at least one: a GPU's take so little that asking would count."""
+ANSWER = "seconds:"
+AS_IT_IS = "as it is"
 LARGE_PAGES = {"THP_MEM_ALLOC_ENABLE": "1"}  # as the command line sets it
 KEEP = {
     "MALLOC_MMAP_THRESHOLD_": "2000000000",
@@ -39,6 +47,11 @@ KEEP = {
 def on_blocks(method: STDIM) -> None:
     first: Any = method.encoder.local_layers[0]
     first.forward = first.over_blocks
+
+
+def second_on_blocks(method: STDIM) -> None:
+    second: Any = method.encoder.local_layers[2]
+    second.forward = partial(BlockConv2d.over_blocks, second)
 
 
 def on_pixels(method: STDIM) -> None:
@@ -78,7 +91,7 @@ class Attempt:
 
 
 ATTEMPTS = {
-    "as it is": Attempt(),
+    AS_IT_IS: Attempt(),
     "without large pages": Attempt({}),
     "memory kept by the allocator": Attempt(LARGE_PAGES | KEEP),
     "threads bound to cores": Attempt(LARGE_PAGES | {"OMP_PROC_BIND": "true"}),
@@ -86,6 +99,7 @@ ATTEMPTS = {
         change=lambda method: contiguous(method.encoder)
     ),
     "first convolution over blocks of pixels": Attempt(change=on_blocks),
+    "second convolution over blocks": Attempt(change=second_on_blocks),
     "denormal numbers to zero": Attempt(change=no_denormals),
     "torch.compile": Attempt(change=compiled),
     "Adam not fused": Attempt(change=adam_not_fused),
@@ -104,8 +118,8 @@ if torch.cuda.is_available():
     }
 
 
-def run(attempt: Attempt, steps: int) -> float:
-    """Time steps in this process."""
+def serve(attempt: Attempt) -> None:
+    """Take steps whenever a line asks for them, and answer with the seconds of one."""
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     batch = pairs(BATCH, device)
@@ -117,31 +131,95 @@ def run(attempt: Attempt, steps: int) -> float:
         with precision:
             return method.loss(batch)["loss"]
 
-    return in_turn({"step": training_step(method, loss)}, repeats=steps, warm_up=3).median("step")
+    step = training_step(method, loss)
+    for _ in range(3):  # which allocate, tune and compile
+        step()
+    for _ in sys.stdin:
+        wait_for_device()
+        started, count = time.perf_counter(), 0
+        while time.perf_counter() - started < BURST:
+            step()
+            count += 1
+        wait_for_device()
+        print(ANSWER, (time.perf_counter() - started) / count, flush=True)
 
 
-def report(out: str | None, rounds: Rounds, failed: dict[str, str]) -> None:
+@contextmanager
+def server(name: str) -> Iterator[Callable[[], float]]:
+    """Start a process that serves an attempt.
+
+    Yields:
+        What asks it to take steps and gives the seconds of one; a RuntimeError says what failed.
+    """
+    known = {*LARGE_PAGES, *KEEP, "OMP_PROC_BIND"}
+    environment = {key: value for key, value in os.environ.items() if key not in known}
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            [sys.executable, __file__, "--serve", name],
+            env=environment | ATTEMPTS[name].environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+        asking, answering = process.stdin, process.stdout
+        assert asking is not None
+        assert answering is not None
+
+        def ask() -> float:
+            with suppress(BrokenPipeError):  # its errors say more
+                asking.write("\n")
+                asking.flush()
+            for line in answering:  # among whatever else a library prints
+                if line.startswith(ANSWER):
+                    return float(line.split()[-1])
+            process.wait()
+            errors.seek(0)
+            said = errors.read().strip() or f"status {process.returncode}"
+            raise RuntimeError(said.splitlines()[-1])
+
+        try:
+            yield ask
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def measure(name: str, repeats: int) -> Rounds:
+    """Measure an attempt and the step as it is in turn."""
+    rounds = Rounds()
+    with server(AS_IT_IS) as unchanged, server(name) as changed:
+        for repeat in range(repeats + 1):
+            for which, ask in ((AS_IT_IS, unchanged), (name, changed)):
+                seconds = ask()
+                if repeat:
+                    rounds.add(which, seconds)
+    return rounds
+
+
+def report(out: str | None, measured: dict[str, Rounds], failed: dict[str, str]) -> None:
     """Print and write what has been measured so far."""
-    ratios = {name: rounds.ratios(name, "as it is") for name in rounds.values if name not in failed}
-    headings = ("attempt", "step ms", "of the step as it is", "lowest", "highest")
+    headings = ("attempt", "step ms", "of the step as it is", "lower", "upper")
+    quartiles = {
+        name: statistics.quantiles(rounds.ratios(name, AS_IT_IS), n=4)
+        for name, rounds in measured.items()
+    }
     rows = [
         (
             name,
-            f"{1e3 * rounds.median(name):.0f}",
-            *(f"{r:.2f}" for r in (statistics.median(found), min(found), max(found))),
+            f"{1e3 * measured[name].median(name):.0f}",
+            *(f"{ratio:.2f}" for ratio in (middle, lower, upper)),
         )
-        for name, found in ratios.items()
+        for name, (lower, middle, upper) in quartiles.items()
     ]
     rows += [(name, f"failed: {reason}", "–", "–", "–") for name, reason in failed.items()]
-    print_table(
-        f"ST-DIM's step, medians of {len(rounds.values['as it is'])} rounds", headings, rows
-    )
+    print_table("ST-DIM's step, medians and quartiles", headings, rows)
     write_record(
         out,
         {
             "threads": torch.get_num_threads(),
-            "seconds": rounds.values,
-            "ratios": {name: statistics.median(found) for name, found in ratios.items()},
+            "seconds": {name: rounds.values for name, rounds in measured.items()},
+            "quartiles_of_ratios": quartiles,
             "failed": failed,
         },
     )
@@ -150,30 +228,23 @@ def report(out: str | None, rounds: Rounds, failed: dict[str, str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--run", choices=ATTEMPTS, help="one attempt, in this process")
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--serve", choices=ATTEMPTS, help="one attempt, in this process")
     parser.add_argument("--out")
     arguments = parser.parse_args()
-    if arguments.run:
-        print(run(ATTEMPTS[arguments.run], arguments.steps))
+    if arguments.serve:
+        serve(ATTEMPTS[arguments.serve])
         return
-    rounds = Rounds()
+    measured: dict[str, Rounds] = {}
     failed: dict[str, str] = {}
-    for _ in range(arguments.repeats):
-        for name, attempt in ATTEMPTS.items():
-            words = [sys.executable, __file__, "--run", name, "--steps", str(arguments.steps)]
-            known = {*LARGE_PAGES, *KEEP, "OMP_PROC_BIND"}
-            environment = {key: value for key, value in os.environ.items() if key not in known}
-            done = subprocess.run(
-                words, env=environment | attempt.environment, capture_output=True, text=True
-            )
-            if done.returncode:
-                said = done.stderr.strip() or f"status {done.returncode}"
-                failed[name] = said.splitlines()[-1]
-            else:
-                rounds.add(name, float(done.stdout.split()[-1]))
-        report(arguments.out, rounds, failed)
+    for name in ATTEMPTS:
+        if name == AS_IT_IS:
+            continue
+        try:
+            measured[name] = measure(name, arguments.repeats)
+        except RuntimeError as error:  # a finding, too
+            failed[name] = str(error)
+        report(arguments.out, measured, failed)
 
 
 if __name__ == "__main__":

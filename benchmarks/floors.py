@@ -6,7 +6,8 @@ A stage's floor is the part of its work that cannot be left out, done alone: the
 anything that keeps its frames, the decompression of what is on the disk, a copy of the frames in
 memory, the encoder's passes, matrix products of the same size. Both are measured in turn in one
 run. Prints a table of the stages and one of the encoder's layers; writes them as JSON, and beside
-it as a chart (PNG) and as tables for the documentation (Markdown).
+it as a chart (PNG) and as tables for the documentation (Markdown). Beside each ratio, a median of
+those within a round, are their quartiles: what the machine's other work did.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ class Stage:
         floor: what it is held against.
         seconds: of the stage.
         floor_seconds: of the floor.
-        ratio: how many times longer than its floor the stage takes.
+        ratio: how many times longer than its floor the stage takes, median over the rounds.
+        lower: the ratios' lower quartile.
+        upper: the ratios' upper quartile.
     """
 
     stage: str
@@ -67,12 +70,21 @@ class Stage:
     seconds: float
     floor_seconds: float
     ratio: float
+    lower: float
+    upper: float
 
     @classmethod
     def of(cls, rounds: Rounds, stage: str, floor: str) -> Stage:
         """Take both, and the ratio, from the rounds in which they were measured."""
+        lower, ratio, upper = statistics.quantiles(rounds.ratios(stage, floor), n=4)
         return cls(
-            stage, floor, rounds.median(stage), rounds.median(floor), rounds.ratio(stage, floor)
+            stage,
+            floor,
+            rounds.median(stage),
+            rounds.median(floor),
+            ratio,
+            lower,
+            upper,
         )
 
 
@@ -340,14 +352,15 @@ def describe(module: nn.Module) -> str:
 
 
 def draw(stages: Sequence[Stage], path: Path) -> None:
-    """Draw how many times its floor every stage takes."""
+    """Draw how many times its floor every stage takes, and the middle half of the rounds."""
     from matplotlib.figure import Figure
 
     figure = Figure((7.5, 0.42 * len(stages) + 0.9), layout="constrained")
     axes = figure.subplots()
     for k, stage in enumerate(reversed(stages)):
         axes.barh(k, stage.ratio, color="#2b7bba", height=0.62)
-        axes.annotate(f" {stage.ratio:.2f}", (stage.ratio, k), va="center")
+        axes.plot([stage.lower, stage.upper], [k, k], color="#1a1a1a", linewidth=1.2)
+        axes.annotate(f" {stage.ratio:.2f}", (max(stage.ratio, stage.upper), k), va="center")
     labels = [f"{stage.stage}\n({stage.floor})" for stage in reversed(stages)]
     axes.set_yticks(range(len(stages)), labels, fontsize=8)
     axes.axvline(1, color="#1a1a1a", linewidth=0.8)
@@ -378,13 +391,13 @@ def main() -> None:
     of_layers, rate = layers(device, 2 * repeats)
     total = of_layers[-1].forward + of_layers[-1].backward
 
-    headings = ("stage", "floor", "stage ms", "floor ms", "ratio")
+    headings = ("stage", "floor", "stage ms", "floor ms", "ratio", "lower", "upper")
     rows = [
         (
             s.stage,
             s.floor,
             *(f"{1e3 * t:.3g}" for t in (s.seconds, s.floor_seconds)),
-            f"{s.ratio:.2f}",
+            *(f"{ratio:.2f}" for ratio in (s.ratio, s.lower, s.upper)),
         )
         for s in stages
     ]

@@ -99,7 +99,7 @@ case $item in
     ;;
   trainings) until_end python3 benchmarks/trainings.py --out "$OUT/trainings-gpu.json" "$@" ;;
   attempts)
-    until_end python3 benchmarks/attempts.py --repeats 2 --out "$OUT/attempts-gpu.json" "$@"
+    until_end python3 benchmarks/attempts.py --out "$OUT/attempts-gpu.json" "$@"
     ;;
   packing)
     until_end python3 benchmarks/packing.py --bf16 --runs 2,4,8 --out "$OUT/packing-gpu.json" "$@"
