@@ -11,6 +11,8 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from tests.trainers import quiet
+
 
 class Scripted(LightningModule):
     """Every parameter counts the epochs in which it was trained."""
@@ -47,15 +49,7 @@ class Scripted(LightningModule):
 
 
 def fit(module: Scripted, callback: Callback, epochs: int, **kwargs: Any) -> Trainer:
-    trainer = Trainer(
-        accelerator="cpu",
-        max_epochs=epochs,
-        callbacks=[callback],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    trainer = quiet(max_epochs=epochs, callbacks=[callback])
     trainer.fit(module, **kwargs)
     return trainer
 

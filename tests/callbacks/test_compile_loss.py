@@ -11,6 +11,7 @@ from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.methods import BYOL, CPC, STDIM, VAE
 from lightning_stdim.probes import Supervised
+from tests.trainers import quiet
 
 METHODS = {
     "two terms": lambda: STDIM(),
@@ -56,16 +57,8 @@ class Frames(LightningDataModule):
 def fit(make, *callbacks, precision="32-true"):
     torch.manual_seed(0)
     model = make()
-    trainer = Trainer(
-        accelerator="cpu",
-        precision=precision,
-        max_epochs=1,
-        callbacks=list(callbacks),
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
+    trainer = quiet(
+        precision=precision, max_epochs=1, callbacks=list(callbacks), num_sanity_val_steps=0
     )
     trainer.fit(model, datamodule=Frames(model.sequence_length))
     return model, trainer.callback_metrics

@@ -2,12 +2,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from lightning import LightningModule, Trainer
+from lightning import LightningModule
 from lightning.pytorch.demos.boring_classes import BoringModel
 
 from lightning_stdim.callbacks import PerVariableEarlyStopping
 from lightning_stdim.errors import ConfigurationError
 from tests.callbacks.scripted import Scripted, fit, interrupted_fit
+from tests.trainers import quiet
 
 SCORES = {
     "rises": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8],
@@ -62,13 +63,7 @@ def test_resuming_gives_what_an_uninterrupted_run_gives(
 
 def test_validation_outside_of_training_changes_nothing() -> None:
     module, callback = Scripted(SCORES), PerVariableEarlyStopping(patience=1)
-    trainer = Trainer(
-        accelerator="cpu",
-        callbacks=[callback],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-    )
+    trainer = quiet(callbacks=[callback])
     trainer.validate(module, verbose=False)
     assert callback.best_score == {}
 

@@ -4,7 +4,6 @@ import json
 
 import pytest
 import torch
-from lightning import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from matplotlib.image import imread
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -15,6 +14,7 @@ from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.methods import STDIM
 from lightning_stdim.presets import method_path, preset_path
+from tests.trainers import quiet
 
 
 class Inverting(STDIM):
@@ -27,14 +27,10 @@ class Inverting(STDIM):
 
 
 def fit(method, callback, small, folder, **settings):
-    trainer = Trainer(
+    trainer = quiet(
         default_root_dir=folder,
-        accelerator="cpu",
         limit_train_batches=1,
         limit_val_batches=2,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
         callbacks=[callback],
         **settings,
     )

@@ -18,6 +18,7 @@ from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.methods import SSLMethod
 from lightning_stdim.probes import evaluate_encoder
 from tests.probes.games import Shift, game
+from tests.trainers import quiet
 
 FRAMES = 600
 
@@ -50,14 +51,10 @@ class Game(LightningDataModule):
 def fit(folder, *callbacks, epochs=3, checkpoint=None, **trainer):
     torch.manual_seed(0)
     model = Pull()
-    trainer = Trainer(
-        accelerator="cpu",
+    trainer = quiet(
         max_epochs=epochs,
         callbacks=list(callbacks),
         logger=CSVLogger(folder, name="", version=""),
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
         num_sanity_val_steps=0,
         **trainer,
     )

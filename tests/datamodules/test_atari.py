@@ -9,15 +9,9 @@ from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.datamodules.batches import ProbeBatch, SequenceBatch
 from lightning_stdim.errors import ConfigurationError
+from tests.trainers import quiet
 
 CPU = torch.device("cpu")
-QUIET = {
-    "accelerator": "cpu",
-    "logger": False,
-    "enable_checkpointing": False,
-    "enable_progress_bar": False,
-    "enable_model_summary": False,
-}
 
 
 def batches(data, loader):
@@ -75,7 +69,7 @@ def test_the_data_are_what_the_module_asks_for(small):
     runs = []
     for _ in range(2):
         model = Asking()
-        trainer = Trainer(max_epochs=2, limit_train_batches=3, limit_val_batches=2, **QUIET)
+        trainer = quiet(max_epochs=2, limit_train_batches=3, limit_val_batches=2)
         trainer.fit(model, datamodule=AtariDataModule("pong", **small))
         runs.append(model.batches)
     for stage in ("train", "val"):
@@ -194,7 +188,7 @@ def test_a_run_that_failed_leaves_no_frames_to_the_next(small):
             return None
 
     data, method = AtariDataModule("pong", batch_size=8, **small), Failing()
-    trainer = Trainer(limit_test_batches=3, num_sanity_val_steps=0, **QUIET)
+    trainer = quiet(limit_test_batches=3, num_sanity_val_steps=0)
     with pytest.raises(RuntimeError):
         trainer.fit(method, datamodule=data)
     trainer.test(method, datamodule=data, verbose=False)

@@ -19,6 +19,7 @@ from lightning_stdim.encoders import NatureEncoder
 from lightning_stdim.errors import StoreError
 from lightning_stdim.methods import STDIM
 from lightning_stdim.probes.encode import encode
+from tests.trainers import quiet
 
 CPU = torch.device("cpu")
 
@@ -106,14 +107,7 @@ def test_colour_frames_stay_on_disk_too(root, monkeypatch, no_memory):
 def test_training_ends_with_the_same_weights(small, monkeypatch, no_memory):
     def weights() -> torch.Tensor:
         lightning.seed_everything(0, verbose=False)
-        trainer = lightning.Trainer(
-            max_steps=3,
-            accelerator="cpu",
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            limit_val_batches=1,
-        )
+        trainer = quiet(max_steps=3, limit_val_batches=1)
         method = STDIM()
         trainer.fit(method, datamodule=AtariDataModule("pong", batch_size=8, seed=0, **small))
         return torch.cat([weight.detach().flatten() for weight in method.parameters()])

@@ -5,13 +5,14 @@ from copy import deepcopy
 
 import pytest
 import torch
-from lightning import Callback, Fabric, Trainer
+from lightning import Callback, Fabric
 from lightning.fabric.loggers import CSVLogger
 from torch import nn
 from torch.utils.data import DataLoader
 
 from lightning_stdim import SSLMethod
 from lightning_stdim.datamodules.batches import SequenceBatch
+from tests.trainers import quiet
 
 EPOCHS, PATIENCE = 8, 2
 
@@ -30,17 +31,6 @@ class Scripted(SSLMethod):
     def loss(self, batch):
         loss = self.encoder.weight.sum() * 0 + 10.0 - self.current_epoch
         return {"loss": loss, "error": torch.tensor(0.5)}
-
-
-def quiet(**options):
-    return Trainer(
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        **options,
-    )
 
 
 @pytest.mark.parametrize(

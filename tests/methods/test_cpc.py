@@ -6,7 +6,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lightning import Trainer
 from lightning.pytorch.loggers import CSVLogger
 
 from lightning_stdim.datamodules.atari import AtariDataModule
@@ -14,6 +13,7 @@ from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.methods import CPC
 from lightning_stdim.objectives import future_infonce
+from tests.trainers import quiet
 
 from ..learning import learn
 
@@ -131,17 +131,13 @@ def test_wrong_arguments_are_refused(arguments):
 
 
 def test_it_gets_its_sequences_from_the_data_module_and_logs(small, tmp_path):
-    trainer = Trainer(
-        accelerator="cpu",
+    trainer = quiet(
         max_epochs=1,
         limit_train_batches=1,
         limit_val_batches=1,
         num_sanity_val_steps=0,
         logger=CSVLogger(tmp_path),
         log_every_n_steps=1,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
     )
     trainer.fit(CPC(sequence_length=12), datamodule=AtariDataModule("pong", **small))
     logged = trainer.callback_metrics

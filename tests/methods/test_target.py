@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from lightning import Callback, Trainer, seed_everything
+from lightning import Callback, seed_everything
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -10,6 +10,7 @@ from lightning_stdim import load_encoder
 from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.methods import BYOL
+from tests.trainers import quiet
 
 DECAY = 0.8
 
@@ -53,15 +54,7 @@ def make():
 
 
 def fit(method, loader, *, epochs, ckpt_path=None, **options):
-    trainer = Trainer(
-        accelerator="cpu",
-        max_epochs=epochs,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        **options,
-    )
+    trainer = quiet(max_epochs=epochs, **options)
     trainer.fit(method, loader, ckpt_path=ckpt_path)
     return trainer
 

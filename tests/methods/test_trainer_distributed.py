@@ -6,13 +6,14 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from lightning import Callback, Trainer, seed_everything
+from lightning import Callback, seed_everything
 
 from lightning_stdim.callbacks import RepresentationHealth
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.methods import STDIM
 from lightning_stdim.methods.epoch_means import WeightedMean
 from lightning_stdim.probes import majority
+from tests.trainers import quiet
 
 WORLD, BATCHES = 2, 3
 
@@ -35,9 +36,8 @@ def train(small, devices, result):
     torch.set_num_threads(1)
     seed_everything(0)
     where, health = WhereTheFramesAre(), RepresentationHealth()
-    trainer = Trainer(
+    trainer = quiet(
         callbacks=[where, health],
-        accelerator="cpu",
         devices=devices,
         strategy="ddp" if devices > 1 else "auto",
         max_epochs=1,
@@ -45,10 +45,6 @@ def train(small, devices, result):
         limit_val_batches=2,
         limit_predict_batches=1,
         num_sanity_val_steps=0,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
     )
     assert trainer.world_size == devices
     # Plain SGD: Adam divides by gradients that are zero but for rounding.

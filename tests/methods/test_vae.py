@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from lightning import Trainer, seed_everything
+from lightning import seed_everything
 from torch import distributions, nn
 
 from lightning_stdim.datamodules.atari import AtariDataModule
@@ -11,6 +11,7 @@ from lightning_stdim.encoders import NatureEncoder
 from lightning_stdim.errors import ConfigurationError, EncoderError
 from lightning_stdim.methods import VAE
 from lightning_stdim.objectives import gaussian_kl
+from tests.trainers import quiet
 
 SMALL = {"feature_dim": 3, "resize": [76, 81]}
 
@@ -87,16 +88,8 @@ def test_a_resumed_run_draws_the_same_noise(small, tmp_path):
     def train(epochs, resume=None):
         seed_everything(3, verbose=False)
         method = VAE(encoder_args=SMALL)
-        trainer = Trainer(
-            accelerator="cpu",
-            max_epochs=epochs,
-            limit_train_batches=2,
-            limit_val_batches=1,
-            num_sanity_val_steps=0,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
+        trainer = quiet(
+            max_epochs=epochs, limit_train_batches=2, limit_val_batches=1, num_sanity_val_steps=0
         )
         data = AtariDataModule("pong", batch_size=4, **small)
         trainer.fit(method, datamodule=data, ckpt_path=resume)

@@ -14,6 +14,7 @@ from lightning_stdim.datamodules.batches import ProbeBatch, ProbeData
 from lightning_stdim.errors import ConfigurationError, TrainingError
 from lightning_stdim.probes import Supervised
 from tests.probes.games import game
+from tests.trainers import quiet
 
 
 class Games(LightningDataModule):
@@ -56,15 +57,7 @@ ENCODER = f"{__name__}:Encoder"
 
 
 def trainer(epochs: int, *callbacks: Callback, **kwargs: Any) -> Trainer:
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    return Trainer(
-        accelerator="cpu",
-        max_epochs=epochs,
-        callbacks=list(callbacks),
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        **{**quiet, **kwargs},
-    )
+    return quiet(max_epochs=epochs, callbacks=list(callbacks), num_sanity_val_steps=0, **kwargs)
 
 
 @pytest.mark.parametrize("own", [False, True])
