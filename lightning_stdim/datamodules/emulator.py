@@ -37,6 +37,8 @@ MAX_NOOPS = 30
 MAX_GAME_FRAMES = 108_000
 NOOP = 0
 
+Screens = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
 
 class Emulator:
     """A game, one step at a time; the attributes hold the state after the last call.
@@ -49,8 +51,8 @@ class Emulator:
         settings: what the recorded frames depend on, as plain data (version, ROM, wrappers).
         n_actions: size of the minimal action set; action 0 is NOOP.
         pixels: of `frame`.
-        screens: uint8 [2, 210, 160], palette indices of the last two screens, in either order;
-            overwritten by the next call.
+        screens: two of uint8 [210, 160], palette indices of the last two screens, in either order;
+            overwritten by the next call, unless that is to :meth:`show_in` another place.
         ram: uint8 [128]; overwritten by the next call.
         lives: lives left, 0 in games without lives.
         terminated: a life was lost or the game is over.
@@ -115,10 +117,8 @@ class Emulator:
             self.settings["pixels"] = pixels
 
         self.pixels: Pixels = pixels
-        self.screens: NDArray[np.uint8] = np.zeros((2, 210, 160), np.uint8)
-        # Where the screens of a step go: in turn, so that the last two of the game are always
-        # there, also if it ends within a step.
-        self._turn = tuple(self.screens) * (FRAME_SKIP // 2)
+        self.screens: Screens = (np.zeros((210, 160), np.uint8), np.zeros((210, 160), np.uint8))
+        self.show_in(self.screens)
         self.ram: NDArray[np.uint8] = np.zeros(128, np.uint8)
         self.lives = 0
         self.terminated = self.truncated = True
@@ -130,7 +130,7 @@ class Emulator:
 
         Made anew every time: collecting does it later, for many steps at once.
         """
-        return maximum(self.screens[0], self.screens[1], self.pixels)
+        return maximum(*self.screens, self.pixels)
 
     @property
     def luma(self) -> NDArray[np.uint8]:
@@ -138,7 +138,20 @@ class Emulator:
 
         So a game does not depend on what is recorded of it.
         """
-        return maximum(self.screens[0], self.screens[1], "luma")
+        return maximum(*self.screens, "luma")
+
+    def show_in(self, place: Screens) -> None:
+        """Have the screens shown somewhere else from the next call on.
+
+        So whoever keeps them need not copy them.
+
+        Args:
+            place: two of uint8 [210, 160], which become `screens` then.
+        """
+        self._place = place
+        # Where the screens of a step go: in turn, so that the last two of the game are always
+        # there, also if it ends within a step.
+        self._turn = place * (FRAME_SKIP // 2)
 
     def new_game(self, *, noops: int) -> None:
         """Start a game, which depends on nothing but `noops` and the actions that follow.
@@ -153,6 +166,7 @@ class Emulator:
             ale.act(self._actions[NOOP])
             if ale.game_over():
                 ale.reset_game()
+        self.screens = self._place
         for screen in self._turn:  # one single screen is the first observation
             ale.getScreen(screen)
         self._see(first=True)
@@ -195,12 +209,15 @@ class Emulator:
                 self._see(first=True)
 
     def _repeat(self, action: int) -> float:
-        ale, act = self._ale, self._actions[action]
+        ale, act, before = self._ale, self._actions[action], self.screens[1]
+        self.screens = self._place
         reward = 0
-        for screen in self._turn:
+        for acted, screen in enumerate(self._turn, start=1):
             reward += ale.act(act)
             ale.getScreen(screen)
             if ale.game_over():
+                if acted == 1:
+                    self.screens[1][...] = before  # the game's last but one
                 break
         return float(reward)
 

@@ -43,7 +43,8 @@ class Recorder:
         self._rows = 0
         # Of the rows of a block, after those of the row before it.
         self._screens = np.zeros((1 + BLOCK, 2, WORDS), np.uint64)
-        self._places = list(self._screens.view(np.uint8).reshape(-1, 2, 210, 160))
+        pixels = self._screens.view(np.uint8).reshape(-1, 2, 210, 160)
+        self._places = [(one, other) for one, other in pixels]
         self._differs = np.empty((2, BLOCK, WORDS), np.bool_)  # of each screen
         self._compared = 0  # rows
         self._changes: list[NDArray[np.uint16]] = []  # each of a block
@@ -62,7 +63,7 @@ class Recorder:
         """Record a row.
 
         Args:
-            emulator: shows the state.
+            emulator: shows the state; it will show the next one where it is recorded.
             action: the action that led to it.
             reward: the reward for that action.
         """
@@ -75,9 +76,13 @@ class Recorder:
         states.truncated[row] = emulator.truncated
         self._rows += 1
         waiting = self._rows - self._compared
-        self._places[waiting][...] = emulator.screens
+        if emulator.screens is not self._places[waiting]:
+            for kept, shown in zip(self._places[waiting], emulator.screens, strict=True):
+                kept[...] = shown
         if waiting == BLOCK:
             self._compare()
+            waiting = 0
+        emulator.show_in(self._places[waiting + 1])
 
     def take(self) -> Columns:
         """Hand out what was recorded, and begin a new piece.

@@ -1,5 +1,7 @@
 """The emulator loop against Gymnasium's environments with the protocol's wrappers written out."""
 
+from itertools import cycle
+
 import numpy as np
 import pytest
 
@@ -26,17 +28,23 @@ def assert_same(emulator: Emulator, seen: Seen) -> None:
 def play_both(emulator: Emulator, reference: ReferenceGame, *, noops: int, steps: int) -> int:
     """Play the same actions on both; return the number of episodes."""
     rng = np.random.default_rng(noops)
+    places = cycle(map(tuple, np.empty((3, 2, 210, 160), np.uint8)))
     emulator.new_game(noops=noops)
-    assert_same(emulator, reference.new_game(noops))
+    seen = reference.new_game(noops)
+    assert_same(emulator, seen)
     episodes = 1
     for _ in range(steps):
         if emulator.terminated or emulator.truncated:
             if not emulator.next_episode():
                 assert reference.over()
                 break
-            assert_same(emulator, reference.next_episode())
+            seen = reference.next_episode()
+            assert_same(emulator, seen)
             episodes += 1
         action = int(rng.integers(emulator.n_actions))
+        if rng.random() < 0.5:
+            emulator.show_in(next(places))
+            np.testing.assert_array_equal(emulator.luma, seen.frame)  # not yet
         reward = emulator.step(action)
         seen = reference.step(action)
         assert_same(emulator, seen)

@@ -1,7 +1,5 @@
 """What is kept of screens makes the frames that they show."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
@@ -11,24 +9,37 @@ from lightning_stdim.datamodules.screens import maximum
 SIZE = 3 * BLOCK
 
 
+class Screens:
+    """An emulator that only shows something."""
+
+    ram, lives, terminated, truncated = np.zeros(128, np.uint8), 0, False, False
+
+    def __init__(self, rng):
+        self.screens = self.place = tuple(rng.integers(0, 256, (2, 210, 160), dtype=np.uint8))
+
+    def show_in(self, place):
+        self.place = place
+
+    def change(self, where, values):
+        both = np.concatenate(self.screens)
+        both.reshape(-1)[where] = values
+        self.screens = self.place
+        for screen, values in zip(self.screens, np.split(both, 2), strict=True):
+            screen[...] = values
+
+
 @pytest.mark.parametrize("pixels", ["luma", "rgb"])
 @pytest.mark.parametrize("changes", [0, 1, 100, 210 * 160])
 def test_only_what_changed_is_kept_and_nothing_is_missed(changes, pixels):
     rng = np.random.default_rng(changes)
     recorder = Recorder(SIZE)
-    state = SimpleNamespace(
-        screens=rng.integers(0, 256, (2, 210, 160), dtype=np.uint8),
-        ram=np.zeros(128, np.uint8),
-        lives=0,
-        terminated=False,
-        truncated=False,
-    )
+    state = Screens(rng)
     # Pieces that end within a block, with one and with their memory.
     for rows in (1, BLOCK - 1, BLOCK, BLOCK + 1, SIZE):
         expected = []
         for row in range(rows):
             where = rng.integers(0, 2 * 210 * 160, changes)
-            state.screens.reshape(-1)[where] = rng.integers(0, 256, changes)
+            state.change(where, rng.integers(0, 256, changes))
             state.ram[:] = row
             assert not recorder.full()
             recorder.add(state, row % 6, row / 2)
