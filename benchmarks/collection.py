@@ -9,6 +9,10 @@ clock is what a user waits; the time on the processors is the cost per core, and
 machine disturbs it less. A ratio is the median of those within a round, since the machine's speed
 changes between rounds. Two bare loops at once, in processes that have started already, show what
 a second core is worth on this machine: they share its memory and caches.
+
+Where a machine's speed changes from second to second, rounds of half a minute tell little. So what
+a worker does is also measured in slices of a few steps, in turn with the bare loop's, in one
+process. That leaves out starting the worker, and what the process that writes the file does.
 """
 
 from __future__ import annotations
@@ -18,17 +22,29 @@ import multiprocessing
 import resource
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import count, cycle, islice
+from pathlib import Path
 
 import numpy as np
 from ale_py import ALEInterface, LoggerMode, roms
 from record import print_table, write_record
-from timing import Rounds
+from timing import Rounds, in_turn
 
-from lightning_stdim.datamodules.collect import collect
+from lightning_stdim.datamodules import piece_file, play
+from lightning_stdim.datamodules.collect import PIECE_ROWS, collect
+from lightning_stdim.datamodules.emulator import Emulator
+from lightning_stdim.datamodules.policies import POLICIES
+from lightning_stdim.datamodules.recording import Recorder
+from lightning_stdim.datamodules.seeds import game_seed
+
+SLICE = 64
+"""Steps."""
 
 
-def bare(game: str, steps: int) -> None:
+def playing(game: str) -> Iterator[None]:
+    """Play without keeping anything, one step at a time, for ever."""
     ALEInterface.setLoggerMode(LoggerMode.Error)
     ale = ALEInterface()
     ale.setFloat("repeat_action_probability", 0.0)
@@ -36,17 +52,55 @@ def bare(game: str, steps: int) -> None:
     assert path is not None
     ale.loadROM(path)
     meanings = ale.getMinimalActionSet()
-    actions = [meanings[a] for a in np.random.default_rng(0).integers(1, len(meanings), steps)]
+    draws = np.random.default_rng(0).integers(1, len(meanings), 100_000).tolist()
+    actions = [meanings[a] for a in draws]
     screen = np.empty((210, 160), np.uint8)
     ram = np.empty(128, np.uint8)
     ale.reset_game()
-    for action in actions:
+    for action in cycle(actions):
         for _ in range(4):
             ale.act(action)
         ale.getScreen(screen)
         ale.getRAM(ram)
         if ale.game_over():
             ale.reset_game()
+        yield
+
+
+def take(loop: Iterator[None], steps: int) -> None:
+    """Take steps."""
+    for _ in islice(loop, steps):
+        pass
+
+
+def bare(game: str, steps: int) -> None:
+    """Play without keeping anything."""
+    take(playing(game), steps)
+
+
+def working(game: str, folder: Path) -> Iterator[None]:
+    """Do what a worker does, one step at a time, for ever."""
+    emulator, recorder = Emulator(game), Recorder(PIECE_ROWS)
+    for number in count():
+        moments = play.moments(emulator, POLICIES["random"], game_seed(0, number))
+        for action, reward in moments:
+            if recorder.full():
+                piece_file.write(folder / "piece", recorder.take())
+            recorder.add(emulator, action, reward)
+            yield
+
+
+def in_slices(game: str, steps: int) -> float:
+    """Find how fast a worker plays, of the bare loop: processor time, in turn within a process."""
+    with tempfile.TemporaryDirectory() as folder:
+        loops = {"bare": playing(game), "worker": working(game, Path(folder))}
+        rounds = in_turn(
+            {name: partial(take, loop, SLICE) for name, loop in loops.items()},
+            repeats=steps // SLICE,
+            clock=time.process_time,
+        )
+    # Of all: a piece is written once in many slices.
+    return sum(rounds.values["bare"]) / sum(rounds.values["worker"])
 
 
 def collection(game: str, steps: int, workers: int) -> None:
@@ -101,9 +155,11 @@ def main() -> None:
     speedup = clock.ratio("2 workers", "1 worker")
     ceiling = clock.ratio("2 bare loops", "bare loop")
     full = clock.ratio("2 workers", "2 bare loops")
+    sliced = in_slices(game, steps)
     print(
         f"two workers are {speedup:.2f} times as fast as one; two bare loops {ceiling:.2f} times; "
-        f"with every core in use collecting has {full:.2f} of the bare loops' rate"
+        f"with every core in use collecting has {full:.2f} of the bare loops' rate; what a worker "
+        f"does, in slices of {SLICE} steps: {sliced:.2f} of the bare loop's rate"
     )
     write_record(
         arguments.out,
@@ -118,6 +174,7 @@ def main() -> None:
             "two_workers_to_one": speedup,
             "two_bare_loops_to_one": ceiling,
             "two_workers_to_two_bare_loops": full,
+            "worker_to_bare_in_slices": sliced,
         },
     )
 
