@@ -41,6 +41,7 @@ from lightning_stdim.datamodules.seeds import game_seed
 
 SLICE = 64
 """Steps."""
+BARE, WORKER = "bare emulator loop", "what a worker does"
 
 
 def playing(game: str) -> Iterator[None]:
@@ -90,17 +91,23 @@ def working(game: str, folder: Path) -> Iterator[None]:
             yield
 
 
-def in_slices(game: str, steps: int) -> float:
-    """Find how fast a worker plays, of the bare loop: processor time, in turn within a process."""
+def in_slices(game: str, steps: int) -> Rounds:
+    """Time what a worker does in turn with the bare loop, in one process.
+
+    Returns:
+        Processor seconds of pieces of as many rows as a worker writes at once.
+    """
+    rounds = Rounds()
     with tempfile.TemporaryDirectory() as folder:
-        loops = {"bare": playing(game), "worker": working(game, Path(folder))}
-        rounds = in_turn(
-            {name: partial(take, loop, SLICE) for name, loop in loops.items()},
-            repeats=steps // SLICE,
-            clock=time.process_time,
-        )
-    # Of all: a piece is written once in many slices.
-    return sum(rounds.values["bare"]) / sum(rounds.values["worker"])
+        loops = {BARE: playing(game), WORKER: working(game, Path(folder))}
+        variants = {name: partial(take, loop, SLICE) for name, loop in loops.items()}
+        for _ in range(max(2, steps // PIECE_ROWS)):
+            slices = in_turn(
+                variants, repeats=PIECE_ROWS // SLICE, warm_up=0, clock=time.process_time
+            )
+            for name, seconds in slices.values.items():
+                rounds.add(name, sum(seconds))
+    return rounds
 
 
 def collection(game: str, steps: int, workers: int) -> None:
@@ -155,7 +162,7 @@ def main() -> None:
     speedup = clock.ratio("2 workers", "1 worker")
     ceiling = clock.ratio("2 bare loops", "bare loop")
     full = clock.ratio("2 workers", "2 bare loops")
-    sliced = in_slices(game, steps)
+    sliced = in_slices(game, steps).ratio(BARE, WORKER)
     print(
         f"two workers are {speedup:.2f} times as fast as one; two bare loops {ceiling:.2f} times; "
         f"with every core in use collecting has {full:.2f} of the bare loops' rate; what a worker "

@@ -26,7 +26,7 @@ import h5py
 import numpy as np
 import torch
 import zstandard
-from collection import bare, collection
+from collection import BARE, WORKER, in_slices
 from lightning import Callback, Trainer
 from record import markdown_table, print_table, write_record
 from timing import Rounds, in_turn, wait_for_device
@@ -105,16 +105,6 @@ class Layer:
     backward: float
     operations: int
     of_peak: float
-
-
-def collecting(steps: int, repeats: int) -> Stage:
-    """Play and keep everything, against playing."""
-    variants: dict[str, Callable[[], object]] = {
-        "bare emulator loop": lambda: bare(GAME, steps),
-        "collect, one worker": lambda: collection(GAME, steps, 1),
-    }
-    rounds = in_turn(variants, repeats=repeats, warm_up=1)
-    return Stage.of(rounds, "collect, one worker", "bare emulator loop")
 
 
 def reading(path: Path, repeats: int) -> Iterator[Stage]:
@@ -380,7 +370,7 @@ def main() -> None:
     steps, repeats = arguments.steps, arguments.repeats
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with tempfile.TemporaryDirectory() as root:
-        stages = [collecting(steps, repeats)]
+        stages = [Stage.of(in_slices(GAME, steps), WORKER, BARE)]
         path = collect(GAME, steps=steps, root=root, progress=False)
         stages += reading(path, repeats)
         module = AtariDataModule(GAME, steps=steps, stage="pretrain", root=root, workers=1)

@@ -1,20 +1,28 @@
-"""How long ``--help`` takes, beside what Python and PyTorch take to start.
+"""How long commands take to start, beside what Python, PyTorch and Lightning take.
 
     python benchmarks/startup.py [--out results/benchmarks/startup.json]
 
-Every command is a new process, as for a user. Repetitions of all commands are interleaved; times
-and ratios are medians, after one round that fills the file cache.
+``--help`` of every command, and ``fit`` until it has taken its first step, with frames that are
+there already. Every command is a new process, as for a user. Repetitions of all commands are
+interleaved; times and ratios are medians, after one round that fills the file cache.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
+import tempfile
 from functools import partial
+from pathlib import Path
+from typing import Any
 
+from lightning import Callback
 from record import print_table, write_record
 from timing import in_turn
+
+from lightning_stdim.datamodules.atari import AtariDataModule
 
 PROGRAM = [sys.executable, "-m", "lightning_stdim"]
 FLOOR = "python -c 'import torch'"
@@ -28,17 +36,53 @@ COMMANDS = {
     "benchmark --help": [*PROGRAM, "benchmark", "--help"],
     "fit --help": [*PROGRAM, "fit", "--help"],
 }
+FIRST_STEP = "fit, to the end of its first step"
+SIZES = {"steps": 16_000, "probe_steps": 15_000}  # the preset laptop's
+
+
+class Leave(Callback):
+    """Ends the process after its first training step."""
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """End it."""
+        os._exit(0)
+
+
+def first_step(root: str, out: str) -> list[str]:
+    """Give the command that ends so."""
+    options = {"root": root, **SIZES}
+    data = [str(word) for name, value in options.items() for word in (f"--data.{name}", value)]
+    return [
+        *PROGRAM,
+        "fit",
+        *data,
+        "--out",
+        out,
+        f"--trainer.callbacks+={Path(__file__).stem}.Leave",
+    ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--root", default="data", help="where collections are kept")
     parser.add_argument("--out", default=None, help="write the numbers as JSON here")
     arguments = parser.parse_args()
+    AtariDataModule("pong", root=arguments.root, **SIZES).prepare_data()
 
-    run = partial(subprocess.run, check=True, stdout=subprocess.DEVNULL)
-    variants = {name: partial(run, command) for name, command in COMMANDS.items()}
-    rounds = in_turn(variants, repeats=arguments.repeats, warm_up=1)
+    with tempfile.TemporaryDirectory() as folder:
+        commands = COMMANDS | {FIRST_STEP: first_step(arguments.root, str(Path(folder, "run")))}
+        path = os.pathsep.join(
+            filter(None, [os.environ.get("PYTHONPATH"), str(Path(__file__).parent)])
+        )
+        run = partial(
+            subprocess.run,
+            check=True,
+            stdout=subprocess.DEVNULL,
+            env=os.environ | {"PYTHONPATH": path},
+        )
+        variants = {name: partial(run, command) for name, command in commands.items()}
+        rounds = in_turn(variants, repeats=arguments.repeats, warm_up=1)
     medians = {name: rounds.median(name) for name in variants}
     ratios = {name: rounds.ratio(name, FLOOR) for name in variants}
 
@@ -47,13 +91,7 @@ def main() -> None:
         ("command", "median s", "ratio to PyTorch's import"),
         [(name, f"{m:.2f}", f"{ratios[name]:.2f}") for name, m in medians.items()],
     )
-    write_record(
-        arguments.out,
-        {
-            "median_seconds": medians,
-            "ratio_to_import_torch": ratios,
-        },
-    )
+    write_record(arguments.out, {"median_seconds": medians, "ratio_to_import_torch": ratios})
 
 
 if __name__ == "__main__":
