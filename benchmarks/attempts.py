@@ -36,7 +36,8 @@ BURST = 0.2
 """Seconds of steps at a time, at least one: a GPU's take so little that asking would count."""
 ANSWER = "seconds:"
 AS_IT_IS = "as it is"
-LARGE_PAGES = {"THP_MEM_ALLOC_ENABLE": "1"}  # as the command line sets it
+LARGE_PAGES = {"THP_MEM_ALLOC_ENABLE": "1"}  # as the command line has them
+SMALL_PAGES = {"THP_MEM_ALLOC_ENABLE": "0"}
 KEEP = {
     "MALLOC_MMAP_THRESHOLD_": "2000000000",
     "MALLOC_TRIM_THRESHOLD_": "4000000000",
@@ -92,7 +93,7 @@ class Attempt:
 
 ATTEMPTS = {
     AS_IT_IS: Attempt(),
-    "without large pages": Attempt({}),
+    "without large pages": Attempt(SMALL_PAGES),
     "memory kept by the allocator": Attempt(LARGE_PAGES | KEEP),
     "threads bound to cores": Attempt(LARGE_PAGES | {"OMP_PROC_BIND": "true"}),
     "contiguous frames, not channels last": Attempt(

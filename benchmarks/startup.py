@@ -78,7 +78,7 @@ def main() -> None:
         run = partial(
             subprocess.run,
             check=True,
-            stdout=subprocess.DEVNULL,
+            capture_output=True,
             env=os.environ | {"PYTHONPATH": path},
         )
         variants = {name: partial(run, command) for name, command in commands.items()}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
+
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # large pages, as the command line has them
 
 
 @dataclass
