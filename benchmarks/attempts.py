@@ -4,14 +4,13 @@
 
 ST-DIM's step on a batch of 64 pairs, as it is and with one thing changed at a time. Every attempt
 runs in a process of its own, since some are settings of one, beside a process with the step as it
-is; the two take steps in turn, and ratios are of neighbours.
+is, or with another attempt; the two take steps in turn, and ratios are of neighbours.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -84,11 +83,13 @@ class Attempt:
         environment: variables of the process.
         change: of the method.
         autocast: compute in bfloat16 what may be.
+        beside: the attempt that it is held against.
     """
 
     environment: dict[str, str] = field(default_factory=lambda: LARGE_PAGES)
     change: Callable[[STDIM], None] = lambda method: None
     autocast: bool = False
+    beside: str = AS_IT_IS
 
 
 ATTEMPTS = {
@@ -105,7 +106,9 @@ ATTEMPTS = {
     "torch.compile": Attempt(change=compiled),
     "Adam not fused": Attempt(change=adam_not_fused),
     "bfloat16": Attempt(autocast=True),
-    "bfloat16, first convolution over pixels": Attempt(autocast=True, change=on_pixels),
+    "bfloat16, first convolution over pixels": Attempt(
+        autocast=True, change=on_pixels, beside="bfloat16"
+    ),
     "bfloat16, torch.compile": Attempt(autocast=True, change=compiled),
 }
 if torch.cuda.is_available():
@@ -136,6 +139,7 @@ def serve(attempt: Attempt) -> None:
     for _ in range(3):  # which allocate, tune and compile
         step()
     for _ in sys.stdin:
+        step()  # the other process has used the caches
         wait_for_device()
         started, count = time.perf_counter(), 0
         while time.perf_counter() - started < BURST:
@@ -183,15 +187,18 @@ def server(name: str) -> Iterator[Callable[[], float]]:
             yield ask
         finally:
             process.kill()
-            process.communicate()
+            process.wait()
+            answering.close()
+            with suppress(BrokenPipeError):
+                asking.close()
 
 
 def measure(name: str, repeats: int) -> Rounds:
-    """Measure an attempt and the step as it is in turn."""
-    rounds = Rounds()
-    with server(AS_IT_IS) as unchanged, server(name) as changed:
+    """Measure an attempt in turn with what it is held against."""
+    rounds, beside = Rounds(), ATTEMPTS[name].beside
+    with server(beside) as unchanged, server(name) as changed:
         for repeat in range(repeats + 1):
-            for which, ask in ((AS_IT_IS, unchanged), (name, changed)):
+            for which, ask in ((beside, unchanged), (name, changed)):
                 seconds = ask()
                 if repeat:
                     rounds.add(which, seconds)
@@ -200,20 +207,23 @@ def measure(name: str, repeats: int) -> Rounds:
 
 def report(out: str | None, measured: dict[str, Rounds], failed: dict[str, str]) -> None:
     """Print and write what has been measured so far."""
-    headings = ("attempt", "step ms", "of the step as it is", "lower", "upper")
+    headings = ("attempt", "beside", "step ms", "ratio", "lower", "upper")
     quartiles = {
-        name: statistics.quantiles(rounds.ratios(name, AS_IT_IS), n=4)
-        for name, rounds in measured.items()
+        name: rounds.quartiles(name, ATTEMPTS[name].beside) for name, rounds in measured.items()
     }
     rows = [
         (
             name,
-            f"{1e3 * measured[name].median(name):.0f}",
+            ATTEMPTS[name].beside,
+            f"{1e3 * measured[name].median(name):.3g}",
             *(f"{ratio:.2f}" for ratio in (middle, lower, upper)),
         )
         for name, (lower, middle, upper) in quartiles.items()
     ]
-    rows += [(name, f"failed: {reason}", "–", "–", "–") for name, reason in failed.items()]
+    rows += [
+        (name, ATTEMPTS[name].beside, f"failed: {reason}", "–", "–", "–")
+        for name, reason in failed.items()
+    ]
     print_table("ST-DIM's step, medians and quartiles", headings, rows)
     write_record(
         out,
@@ -229,6 +239,7 @@ def report(out: str | None, measured: dict[str, Rounds], failed: dict[str, str])
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help="attempts; all by default")
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--serve", choices=ATTEMPTS, help="one attempt, in this process")
     parser.add_argument("--out")
@@ -238,7 +249,9 @@ def main() -> None:
         return
     measured: dict[str, Rounds] = {}
     failed: dict[str, str] = {}
-    for name in ATTEMPTS:
+    if unknown := set(arguments.names) - set(ATTEMPTS):
+        parser.error(f"no attempt {', '.join(unknown)}: choose from {', '.join(ATTEMPTS)}")
+    for name in arguments.names or ATTEMPTS:
         if name == AS_IT_IS:
             continue
         try:

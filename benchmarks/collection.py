@@ -95,11 +95,13 @@ def in_slices(game: str, steps: int) -> Rounds:
     """Time what a worker does in turn with the bare loop, in one process.
 
     Returns:
-        Processor seconds of pieces of as many rows as a worker writes at once.
+        Processor seconds of as many steps as a worker writes at once.
     """
     rounds = Rounds()
     with tempfile.TemporaryDirectory() as folder:
         loops = {BARE: playing(game), WORKER: working(game, Path(folder))}
+        for loop in loops.values():
+            next(loop)  # starts it
         variants = {name: partial(take, loop, SLICE) for name, loop in loops.items()}
         for _ in range(max(2, steps // PIECE_ROWS)):
             slices = in_turn(

@@ -7,7 +7,7 @@ anything that keeps its frames, the decompression of what is on the disk, a copy
 memory, the encoder's passes, matrix products of the same size. Both are measured in turn in one
 run. Prints a table of the stages and one of the encoder's layers; writes them as JSON, and beside
 it as a chart (PNG) and as tables for the documentation (Markdown). Beside each ratio, a median of
-those within a round, are their quartiles: what the machine's other work did.
+those within a round, are their quartiles: mostly what the machine's other work did.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import large_pages  # noqa: F401
 import numpy as np
 import torch
 import zstandard
@@ -76,7 +77,7 @@ class Stage:
     @classmethod
     def of(cls, rounds: Rounds, stage: str, floor: str) -> Stage:
         """Take both, and the ratio, from the rounds in which they were measured."""
-        lower, ratio, upper = statistics.quantiles(rounds.ratios(stage, floor), n=4)
+        lower, ratio, upper = rounds.quartiles(stage, floor)
         return cls(
             stage,
             floor,
@@ -97,7 +98,7 @@ class Layer:
         forward: seconds.
         backward: seconds.
         operations: floating-point operations of both, of a layer with weights.
-        of_peak: how many of them a second, of a large matrix product's.
+        of_peak: their rate, of a large matrix product's.
     """
 
     layer: str
@@ -402,7 +403,7 @@ def main() -> None:
         )
         for layer in of_layers
     ]
-    print_table(f"Stages on {device.type}, median of {repeats}", headings, rows)
+    print_table(f"Stages on {device.type}, medians and quartiles", headings, rows)
     print_table(f"The encoder on {2 * BATCH} frames", layer_headings, layer_rows)
     print(f"a large matrix product: {rate / 1e9:.0f} GFLOP/s")
     write_record(

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+import large_pages  # noqa: F401
 from lightning import Trainer
 from record import print_table, write_record, write_table
 from timing import in_turn
@@ -108,7 +109,7 @@ def main() -> None:
     rounds = in_turn(
         {f"{name}, {size}": partial(run, size) for name, run in parts.items() for size in TIMES},
         repeats=arguments.repeats,
-        warm_up=0,
+        warm_up=1,
     )
     seconds = {name: [rounds.median(f"{name}, {size}") for size in TIMES] for name in parts}
     ratios = {

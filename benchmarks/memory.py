@@ -12,6 +12,7 @@ import argparse
 import resource
 import sys
 
+import large_pages  # noqa: F401
 from lightning import Trainer
 from record import write_record
 

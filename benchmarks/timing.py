@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import large_pages  # noqa: F401
+import numpy as np
 import torch
-
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # large pages, as the command line has them
 
 
 @dataclass
@@ -42,6 +41,11 @@ class Rounds:
         """Find the median of the same."""
         return statistics.median(self.ratios(name, to))
 
+    def quartiles(self, name: str, to: str) -> tuple[float, float, float]:
+        """Find the lower quartile, the median and the upper quartile of the same."""
+        lower, middle, upper = np.quantile(self.ratios(name, to), [0.25, 0.5, 0.75]).tolist()
+        return lower, middle, upper
+
 
 def wait_for_device() -> None:
     """Have the device do what this thread has given it to do, if there is one."""
@@ -68,6 +72,7 @@ def in_turn(
         The seconds of each, with the device's work done.
     """
     rounds = Rounds()
+    wait_for_device()  # the first time it takes long
     for repeat in range(warm_up + repeats):
         for name, run in variants.items():
             started = clock()

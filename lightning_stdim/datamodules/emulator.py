@@ -52,7 +52,7 @@ class Emulator:
         n_actions: size of the minimal action set; action 0 is NOOP.
         pixels: of `frame`.
         screens: two of uint8 [210, 160], palette indices of the last two screens, in either order;
-            overwritten by the next call, unless that is to :meth:`show_in` another place.
+            overwritten by the next call, unless :meth:`show_in` named another place for it.
         ram: uint8 [128]; overwritten by the next call.
         lives: lives left, 0 in games without lives.
         terminated: a life was lost or the game is over.

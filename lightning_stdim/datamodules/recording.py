@@ -63,7 +63,8 @@ class Recorder:
         """Record a row.
 
         Args:
-            emulator: shows the state; it will show the next one where it is recorded.
+            emulator: shows the state, always the same one; it will show the next state where that
+                is recorded.
             action: the action that led to it.
             reward: the reward for that action.
         """

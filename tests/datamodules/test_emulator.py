@@ -29,22 +29,22 @@ def play_both(emulator: Emulator, reference: ReferenceGame, *, noops: int, steps
     """Play the same actions on both; return the number of episodes."""
     rng = np.random.default_rng(noops)
     places = cycle(map(tuple, np.empty((3, 2, 210, 160), np.uint8)))
+    emulator.show_in(next(places))
     emulator.new_game(noops=noops)
-    seen = reference.new_game(noops)
-    assert_same(emulator, seen)
+    assert_same(emulator, reference.new_game(noops))
     episodes = 1
-    for _ in range(steps):
+    for step in range(steps):
+        if step % 2 == 0:  # also when an episode begins, or the game ends
+            before = emulator.luma
+            emulator.show_in(next(places))
+            np.testing.assert_array_equal(emulator.luma, before)  # not yet
         if emulator.terminated or emulator.truncated:
             if not emulator.next_episode():
                 assert reference.over()
                 break
-            seen = reference.next_episode()
-            assert_same(emulator, seen)
+            assert_same(emulator, reference.next_episode())
             episodes += 1
         action = int(rng.integers(emulator.n_actions))
-        if rng.random() < 0.5:
-            emulator.show_in(next(places))
-            np.testing.assert_array_equal(emulator.luma, seen.frame)  # not yet
         reward = emulator.step(action)
         seen = reference.step(action)
         assert_same(emulator, seen)

@@ -9,7 +9,7 @@ from lightning_stdim.datamodules.screens import maximum
 SIZE = 3 * BLOCK
 
 
-class Screens:
+class Changing:
     """An emulator that only shows something."""
 
     ram, lives, terminated, truncated = np.zeros(128, np.uint8), 0, False, False
@@ -24,8 +24,8 @@ class Screens:
         both = np.concatenate(self.screens)
         both.reshape(-1)[where] = values
         self.screens = self.place
-        for screen, values in zip(self.screens, np.split(both, 2), strict=True):
-            screen[...] = values
+        for screen, changed in zip(self.screens, np.split(both, 2), strict=True):
+            screen[...] = changed
 
 
 @pytest.mark.parametrize("pixels", ["luma", "rgb"])
@@ -33,7 +33,7 @@ class Screens:
 def test_only_what_changed_is_kept_and_nothing_is_missed(changes, pixels):
     rng = np.random.default_rng(changes)
     recorder = Recorder(SIZE)
-    state = Screens(rng)
+    state = Changing(rng)
     # Pieces that end within a block, with one and with their memory.
     for rows in (1, BLOCK - 1, BLOCK, BLOCK + 1, SIZE):
         expected = []
