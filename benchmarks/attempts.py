@@ -29,14 +29,15 @@ from workload import contiguous, pairs, training_step
 
 from lightning_stdim.encoders.layers import BlockConv2d
 from lightning_stdim.methods import STDIM
+from lightning_stdim.torch_environment import SETTINGS
 
 BATCH = 64
 BURST = 0.2
 """Seconds of steps at a time, at least one: a GPU's take so little that asking would count."""
 ANSWER = "seconds:"
 AS_IT_IS = "as it is"
-LARGE_PAGES = {"THP_MEM_ALLOC_ENABLE": "1"}  # as the command line has them
 SMALL_PAGES = {"THP_MEM_ALLOC_ENABLE": "0"}
+SPIN = {"GOMP_SPINCOUNT": "300000"}  # where nothing is said
 KEEP = {
     "MALLOC_MMAP_THRESHOLD_": "2000000000",
     "MALLOC_TRIM_THRESHOLD_": "4000000000",
@@ -80,13 +81,13 @@ class Attempt:
     """One change.
 
     Attributes:
-        environment: variables of the process.
+        environment: variables of the process, beside those that the command line sets.
         change: of the method.
         autocast: compute in bfloat16 what may be.
         beside: the attempt that it is held against.
     """
 
-    environment: dict[str, str] = field(default_factory=lambda: LARGE_PAGES)
+    environment: dict[str, str] = field(default_factory=dict)
     change: Callable[[STDIM], None] = lambda method: None
     autocast: bool = False
     beside: str = AS_IT_IS
@@ -95,8 +96,9 @@ class Attempt:
 ATTEMPTS = {
     AS_IT_IS: Attempt(),
     "without large pages": Attempt(SMALL_PAGES),
-    "memory kept by the allocator": Attempt(LARGE_PAGES | KEEP),
-    "threads bound to cores": Attempt(LARGE_PAGES | {"OMP_PROC_BIND": "true"}),
+    "threads that spin while they wait": Attempt(SPIN),
+    "memory kept by the allocator": Attempt(KEEP),
+    "threads bound to cores": Attempt({"OMP_PROC_BIND": "true"}),
     "contiguous frames, not channels last": Attempt(
         change=lambda method: contiguous(method.encoder)
     ),
@@ -156,12 +158,12 @@ def server(name: str) -> Iterator[Callable[[], float]]:
     Yields:
         What asks it to take steps and gives the seconds of one; a RuntimeError says what failed.
     """
-    known = {*LARGE_PAGES, *KEEP, "OMP_PROC_BIND"}
+    known = {*SETTINGS, *KEEP, "OMP_PROC_BIND", "OMP_WAIT_POLICY"}
     environment = {key: value for key, value in os.environ.items() if key not in known}
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
             [sys.executable, __file__, "--serve", name],
-            env=environment | ATTEMPTS[name].environment,
+            env=environment | SETTINGS | ATTEMPTS[name].environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,

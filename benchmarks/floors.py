@@ -22,8 +22,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import as_command_line  # noqa: F401
 import h5py
-import large_pages  # noqa: F401
 import numpy as np
 import torch
 import zstandard

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-import large_pages  # noqa: F401
+import as_command_line  # noqa: F401
 from lightning import Trainer
 from record import print_table, write_record, write_table
 from timing import in_turn

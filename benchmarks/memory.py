@@ -12,7 +12,7 @@ import argparse
 import resource
 import sys
 
-import large_pages  # noqa: F401
+import as_command_line  # noqa: F401
 from lightning import Trainer
 from record import write_record
 

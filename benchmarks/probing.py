@@ -12,7 +12,7 @@ import argparse
 import time
 from itertools import pairwise
 
-import large_pages  # noqa: F401
+import as_command_line  # noqa: F401
 import torch
 from record import print_table, write_record
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import large_pages  # noqa: F401
+import as_command_line  # noqa: F401
 import numpy as np
 import torch
 

@@ -5,13 +5,13 @@ Only what the chosen command needs is imported: ``--help`` and ``collect`` never
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from argparse import ArgumentError
 from collections.abc import Sequence
 
 from lightning_stdim.errors import LightningStdimError
+from lightning_stdim.torch_environment import set_environment
 
 PROGRAM = "python -m lightning_stdim"
 
@@ -66,8 +66,7 @@ def main(args: Sequence[str] | None = None) -> int:
         The exit status: 0; 1 when a benchmark's cell failed; 2 after a message that says what is
         wrong; 130 when interrupted.
     """
-    # Large pages for PyTorch's tensors: training steps on a CPU take about a tenth less.
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    set_environment()
     words = list(sys.argv[1:] if args is None else args)
     if not words or words[0] in ("-h", "--help"):
         print(usage())
