@@ -23,7 +23,7 @@ ONE_THREAD := OMP_NUM_THREADS=1
 CODE := lightning_stdim tests benchmarks
 # Of those in benchmarks/ what others import, and what takes many minutes, other packages, other
 # results' encoders or a GPU.
-STUDIES := record timing workload as_command_line attempts trainings emulator_2019 probe_factors probe_scale probe_strengths envpool_backend faults memory_collect games coverage positions devices
+STUDIES := record timing workload as_command_line attempts busy_cores trainings emulator_2019 probe_factors probe_scale probe_strengths envpool_backend faults memory_collect games coverage positions devices
 SCRIPTS := $(filter-out $(STUDIES:%=benchmarks/%.py),$(wildcard benchmarks/*.py))
 
 .DEFAULT_GOAL := help
