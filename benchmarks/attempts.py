@@ -14,7 +14,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from typing import Any
 
 import torch
 from record import print_table, write_record, write_table
-from timing import Rounds, wait_for_device
+from timing import Rounds, rate, warm
 from torch import Tensor, nn
 from workload import contiguous, pairs, training_step
 
@@ -137,18 +136,10 @@ def serve(attempt: Attempt) -> None:
         with precision:
             return method.loss(batch)["loss"]
 
-    step = training_step(method, loss)
-    for _ in range(3):  # which allocate, tune and compile
-        step()
+    step = warm(training_step(method, loss))
     for _ in sys.stdin:
         step()  # the other process has used the caches
-        wait_for_device()
-        started, count = time.perf_counter(), 0
-        while time.perf_counter() - started < BURST:
-            step()
-            count += 1
-        wait_for_device()
-        print(ANSWER, (time.perf_counter() - started) / count, flush=True)
+        print(ANSWER, 1 / rate(step, BURST), flush=True)
 
 
 @contextmanager
@@ -158,7 +149,7 @@ def server(name: str) -> Iterator[Callable[[], float]]:
     Yields:
         What asks it to take steps and gives the seconds of one; a RuntimeError says what failed.
     """
-    known = {*SETTINGS, *KEEP, "OMP_PROC_BIND", "OMP_WAIT_POLICY"}
+    known = {*KEEP, "OMP_PROC_BIND", "OMP_WAIT_POLICY"}
     environment = {key: value for key, value in os.environ.items() if key not in known}
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(

@@ -315,15 +315,16 @@ def layers(device: torch.device, repeats: int) -> tuple[list[Layer], float]:
             ]
             for way in ("forward", "backward")
         )
+        total = sum(operations[k] for k in which)
         of_peak = [
-            sum(operations[k] for k in which) / (f + b) / (most / product)
+            total / (f + b) / (most / product)
             for f, b, product in zip(forward, backward, rounds.values["product"], strict=True)
         ]
         return Layer(
             name,
             statistics.median(forward),
             statistics.median(backward),
-            sum(operations[k] for k in which),
+            total,
             statistics.median(of_peak),
         )
 

@@ -21,7 +21,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -29,7 +28,7 @@ from typing import Any
 
 import torch
 from record import print_table, write_record, write_table
-from timing import wait_for_device
+from timing import rate, warm
 from torch import Tensor
 from torch.func import functional_call, grad, stack_module_state, vmap
 from workload import Loss, contiguous, frame_pool, pairs, training_step
@@ -92,27 +91,6 @@ def stacked(runs: int, bf16: bool) -> Callable[[], None]:
             weight.grad = found[name]
         optimizer.step()
 
-    return step
-
-
-def rate(step: Callable[[], None], seconds: float) -> float:
-    """Count steps a second."""
-    wait_for_device()
-    started, count = time.perf_counter(), 0
-    while time.perf_counter() - started < seconds:
-        step()
-        count += 1
-        if count % 20 == 0:
-            wait_for_device()  # or what was launched would count as done
-    wait_for_device()
-    return count / (time.perf_counter() - started)
-
-
-def warm(step: Callable[[], None]) -> Callable[[], None]:
-    """Take the first steps, which allocate and tune."""
-    for _ in range(3):
-        step()
-    wait_for_device()
     return step
 
 

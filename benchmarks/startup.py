@@ -51,16 +51,8 @@ class Leave(Callback):
 
 def first_step(root: str, out: str) -> list[str]:
     """Give the command that ends so."""
-    options = {"root": root, **SIZES}
-    data = [str(word) for name, value in options.items() for word in (f"--data.{name}", value)]
-    return [
-        *PROGRAM,
-        "fit",
-        *data,
-        "--out",
-        out,
-        f"--trainer.callbacks+={Path(__file__).stem}.Leave",
-    ]
+    data = [f"--data.{name}={value}" for name, value in {"root": root, **SIZES}.items()]
+    return [*PROGRAM, "fit", *data, f"--out={out}", "--trainer.callbacks+=startup.Leave"]
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Times of things done in turn, so that whatever else the machine does disturbs them alike."""
+"""How long things take: in turn, so that other work disturbs them alike, or one many times."""
 
 from __future__ import annotations
 
@@ -81,3 +81,24 @@ def in_turn(
             if repeat >= warm_up:
                 rounds.add(name, clock() - started)
     return rounds
+
+
+def rate(step: Callable[[], None], seconds: float) -> float:
+    """Count steps a second."""
+    wait_for_device()
+    started, count = time.perf_counter(), 0
+    while time.perf_counter() - started < seconds:
+        step()
+        count += 1
+        if count % 20 == 0:
+            wait_for_device()  # or what was launched would count as done
+    wait_for_device()
+    return count / (time.perf_counter() - started)
+
+
+def warm(step: Callable[[], None]) -> Callable[[], None]:
+    """Take the first steps, which allocate and tune."""
+    for _ in range(3):
+        step()
+    wait_for_device()
+    return step
