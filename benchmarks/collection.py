@@ -32,12 +32,12 @@ from ale_py import ALEInterface, LoggerMode, roms
 from record import print_table, write_record
 from timing import Rounds, in_turn
 
-from lightning_stdim.datamodules import piece_file, play
-from lightning_stdim.datamodules.collect import PIECE_ROWS, collect
-from lightning_stdim.datamodules.emulator import Emulator
-from lightning_stdim.datamodules.policies import POLICIES
-from lightning_stdim.datamodules.recording import Recorder
-from lightning_stdim.datamodules.seeds import game_seed
+from lightning_stdim.datamodules.collection import segment_file
+from lightning_stdim.datamodules.collection.collect import SEGMENT_ROWS, collect
+from lightning_stdim.datamodules.collection.game import game_seed
+from lightning_stdim.datamodules.collection.recorder import Recorder
+from lightning_stdim.datamodules.emulator.emulator import Emulator
+from lightning_stdim.datamodules.policies.random_play import POLICIES
 
 SLICE = 64
 """Steps."""
@@ -81,12 +81,12 @@ def bare(game: str, steps: int) -> None:
 
 def working(game: str, folder: Path) -> Iterator[None]:
     """Do what a worker does, one step at a time, for ever."""
-    emulator, recorder = Emulator(game), Recorder(PIECE_ROWS)
+    emulator, recorder = Emulator(game), Recorder(SEGMENT_ROWS)
     for number in count():
-        moments = play.moments(emulator, POLICIES["random"], game_seed(0, number))
+        moments = game.moments(emulator, POLICIES["random"], game_seed(0, number))
         for action, reward in moments:
             if recorder.full():
-                piece_file.write(folder / "piece", recorder.take())
+                segment_file.write(folder / "segment", recorder.take())
             recorder.add(emulator, action, reward)
             yield
 
@@ -103,9 +103,9 @@ def in_slices(game: str, steps: int) -> Rounds:
         for loop in loops.values():
             next(loop)  # starts it
         variants = {name: partial(take, loop, SLICE) for name, loop in loops.items()}
-        for _ in range(max(2, steps // PIECE_ROWS)):
+        for _ in range(max(2, steps // SEGMENT_ROWS)):
             slices = in_turn(
-                variants, repeats=PIECE_ROWS // SLICE, warm_up=0, clock=time.process_time
+                variants, repeats=SEGMENT_ROWS // SLICE, warm_up=0, clock=time.process_time
             )
             for name, seconds in slices.values.items():
                 rounds.add(name, sum(seconds))

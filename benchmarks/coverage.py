@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lightning_stdim.benchmark.statistics import bootstrap, mean, paired_difference
+from lightning_stdim.report.statistics.aggregates import bootstrap, mean, paired_difference
 
 WORLDS = 2000
 GAMES = (1, 5, 22)

@@ -28,7 +28,8 @@ from ale_py import ALEInterface, LoggerMode, roms
 from record import print_table, write_record
 from rich.progress import track
 
-from lightning_stdim.datamodules.labels import annotation, games
+from lightning_stdim.datamodules.labels.annotations import annotation
+from lightning_stdim.datamodules.labels.games import games
 
 FRAMES = 20_000
 ENVIRONMENTS, STEPS, SEEDS = 8, 6_250, 5

@@ -20,10 +20,10 @@ from collection import bare
 from record import print_table, write_record
 from timing import in_turn
 
-from lightning_stdim.datamodules.emulator import Emulator
-from lightning_stdim.datamodules.play import pieces
-from lightning_stdim.datamodules.policies import POLICIES
-from lightning_stdim.datamodules.recording import Recorder, frames
+from lightning_stdim.datamodules.collection.game import segments
+from lightning_stdim.datamodules.collection.recorder import Recorder, frames
+from lightning_stdim.datamodules.emulator.emulator import Emulator
+from lightning_stdim.datamodules.policies.random_play import POLICIES
 
 GAME, ENVPOOL_ID = "pong", "Pong-v5"
 ENVIRONMENTS = 8
@@ -32,7 +32,7 @@ ENVIRONMENTS = 8
 def ours(steps: int) -> None:
     emulator, recorder, game = Emulator(GAME), Recorder(1024), 0
     while steps > 0:
-        played = pieces(emulator, POLICIES["random"], game, limit=steps, recorder=recorder)
+        played = segments(emulator, POLICIES["random"], game, limit=steps, recorder=recorder)
         for columns, _ in played:
             steps -= sum(1 for _ in frames(columns, "luma"))
         game += 1

@@ -5,9 +5,9 @@
 A trial starts ``python -m lightning_stdim collect``, kills it at a random moment (the process
 alone, one of its workers, or all of them), starts the same command again, kills that one too, and
 so on; at last it lets the command finish. The file must then be bit for bit the one that an
-uninterrupted command makes, no piece of a game that was complete before a kill may be missing after
-the next, and no process or other file may be left. In further trials several processes ask for the
-same file at once, and one of them is killed.
+uninterrupted command makes, no segment of a game that was complete before a kill may be missing
+after the next, and no process or other file may be left. In further trials several processes ask
+for the same file at once, and one of them is killed.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def pieces(root: Path) -> set[str]:
+def segments(root: Path) -> set[str]:
     return {path.name for path in root.glob("*.partial/*-*.npz.zst")}
 
 
@@ -153,10 +153,10 @@ def interrupted(
             if list(root.glob("*.h5")):
                 counts["kills when the file was there"] += 1
                 break
-            after = pieces(root)
-            counts["kills with pieces on disk"] += bool(after)
-            counts["complete pieces"] += len(after - there)
-            counts["complete pieces lost"] += len(there - after)
+            after = segments(root)
+            counts["kills with segments on disk"] += bool(after)
+            counts["complete segments"] += len(after - there)
+            counts["complete segments lost"] += len(there - after)
             there = after
         judge(command, root, counts)
 
@@ -185,7 +185,7 @@ FAULTS = (
     "files that differ",
     "files left over or missing",
     "commands that did not finish",
-    "complete pieces lost",
+    "complete segments lost",
     "workers that lived on",
 )
 

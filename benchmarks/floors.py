@@ -28,7 +28,7 @@ import numpy as np
 import torch
 import zstandard
 from collection import BARE, WORKER, in_slices
-from lightning import Callback, Trainer
+from pytorch_lightning import Callback, Trainer
 from record import markdown_table, print_table, write_record
 from timing import Rounds, in_turn, wait_for_device
 from torch import Tensor, nn
@@ -37,14 +37,14 @@ from workload import encoder_passes, training_step
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.datamodules.batches import SequenceBatch
-from lightning_stdim.datamodules.chunks import CHECKSUM
-from lightning_stdim.datamodules.collect import collect
+from lightning_stdim.datamodules.collection.collect import collect
+from lightning_stdim.datamodules.store.chunks import CHECKSUM
 from lightning_stdim.encoders import NatureEncoder
 from lightning_stdim.methods import STDIM
 from lightning_stdim.probes.encode import encode
+from lightning_stdim.probes.fused_adam import side_by_side
 from lightning_stdim.probes.heads import LinearHeads
 from lightning_stdim.probes.logistic import Logistic
-from lightning_stdim.probes.side_by_side import side_by_side
 
 GAME = "pong"
 BATCH = 64

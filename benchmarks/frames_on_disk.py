@@ -17,10 +17,10 @@ from record import print_table, write_record
 from timing import Rounds
 
 from lightning_stdim.datamodules import store
-from lightning_stdim.datamodules.collect import collect
-from lightning_stdim.datamodules.frames_on_disk import Frames, FramesOnDisk
+from lightning_stdim.datamodules.collection.collect import collect
+from lightning_stdim.datamodules.frames.on_disk import Frames, FramesOnDisk
+from lightning_stdim.datamodules.frames.stacking import observations
 from lightning_stdim.datamodules.samplers import SequenceSampler
-from lightning_stdim.datamodules.stacking import observations
 
 
 def main() -> None:

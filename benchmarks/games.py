@@ -26,31 +26,19 @@ from record import write_record
 from rich.console import Console
 from rich.markdown import Markdown
 
-from lightning_stdim.benchmark.published import paper
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.datamodules.batches import ProbeData
-from lightning_stdim.datamodules.labels import (
-    ENTROPY_THRESHOLD,
-    annotation,
-    default_label_set,
-    entropy,
-    games,
-    probed_in_paper,
-    ram2label,
-    scored,
-)
+from lightning_stdim.datamodules.labels.annotations import annotation, probed_in_paper, ram2label
+from lightning_stdim.datamodules.labels.entropy_filter import ENTROPY_THRESHOLD, entropy, scored
+from lightning_stdim.datamodules.labels.games import default_label_set, games
 from lightning_stdim.datamodules.probe_data import load_probe_data
-from lightning_stdim.datamodules.splits import (
-    PROBE_FRACTIONS,
-    Int64,
-    frames_of,
-    split_episodes,
-)
+from lightning_stdim.datamodules.splits import PROBE_FRACTIONS, Int64, frames_of, split_episodes
 from lightning_stdim.encoders import resolve_encoder
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.presets import read_preset
 from lightning_stdim.probes import ConvergedSettings, PaperSettings, evaluate_encoder, majority
+from lightning_stdim.report.published import paper
 
 PRESETS = ("smoke", "laptop", "paper")
 STAGES = {"pretrain": {"train": 0.8, "val": 0.2}, "probe": PROBE_FRACTIONS}

@@ -17,14 +17,14 @@ from dataclasses import replace
 from functools import partial
 
 import as_command_line  # noqa: F401
-from lightning import Trainer
+from pytorch_lightning import Trainer
 from record import print_table, write_record, write_table
 from timing import in_turn
 from torch import Tensor
 
 from lightning_stdim import AtariDataModule
 from lightning_stdim.datamodules.batches import Split
-from lightning_stdim.datamodules.collect import collect
+from lightning_stdim.datamodules.collection.collect import collect
 from lightning_stdim.encoders import resolve_encoder
 from lightning_stdim.methods import STDIM
 from lightning_stdim.probes.converged import train_converged
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--out")
     arguments = parser.parse_args()
     game, frames, root = arguments.game, arguments.frames, arguments.root
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     probed = TIMES[-1] * frames
     module = AtariDataModule(game, probe_steps=probed, root=root, stage="probe")
     features = encode_splits(resolve_encoder("random"), module.probe_data(), device="cpu")

@@ -13,7 +13,7 @@ import resource
 import sys
 
 import as_command_line  # noqa: F401
-from lightning import Trainer
+from pytorch_lightning import Trainer
 from record import write_record
 
 from lightning_stdim.datamodules.atari import AtariDataModule

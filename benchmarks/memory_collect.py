@@ -18,7 +18,7 @@ import time
 # Nothing large is imported above: a process's peak counts what its parent was when it began.
 SCRIPT = """
 import json, resource, sys
-from lightning_stdim.datamodules.collect import collect
+from lightning_stdim.datamodules.collection.collect import collect
 game, steps, workers, root = sys.argv[1:]
 collect(game, steps=int(steps), workers=int(workers), root=root, progress=False)
 unit = 1 if sys.platform == "darwin" else 1024

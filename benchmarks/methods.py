@@ -43,7 +43,7 @@ def batch_for(method: SSLMethod, pool: Tensor) -> SequenceBatch:
     anchors = torch.randint(method.sequence_length, len(pool), (method.batch_size,))
     back = torch.arange(1 - method.sequence_length, 1)[:, None]
     frames = pool[(anchors + back).to(pool.device)].unsqueeze(2)
-    others = frames[-1].flip(0) if method.needs_others else None
+    others = frames[-1].flip(0) if method.needs_same_episode_frames else None
     return SequenceBatch(frames, anchors.to(pool.device), others)
 
 
@@ -52,8 +52,8 @@ def measure(method: SSLMethod, pool: Tensor, repeats: int) -> dict[str, Any]:
     method.to(pool.device).train()
     batch = batch_for(method, pool)
     frames = batch.frames.flatten(0, 1)
-    if batch.others is not None:
-        frames = torch.cat([frames, batch.others])
+    if batch.same_episode_frames is not None:
+        frames = torch.cat([frames, batch.same_episode_frames])
     variants = {
         "encoder": encoder_passes(method.encoder, frames),
         "step": training_step(method, lambda: method.loss(batch)["loss"]),

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning import Trainer
+from pytorch_lightning import Trainer
 from record import print_table, write_record, write_table
 from timing import in_turn
 from torch import Tensor, nn
@@ -81,8 +81,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--out")
     arguments = parser.parse_args()
-    warnings.filterwarnings("ignore", module="lightning")
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     steps = arguments.steps
     batch = SequenceBatch(torch.zeros((2, 64, 1, 1, 1), dtype=torch.uint8), torch.arange(64))
     method = Nothing()

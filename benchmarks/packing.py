@@ -33,10 +33,10 @@ from torch import Tensor
 from torch.func import functional_call, grad, stack_module_state, vmap
 from workload import Loss, contiguous, frame_pool, pairs, training_step
 
-from lightning_stdim.benchmark.environment import cores
 from lightning_stdim.benchmark.executors import shares
 from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.methods import STDIM
+from lightning_stdim.utils.hardware import cores
 
 BATCH = 64
 PAPER = 100 * 80_000 // BATCH

@@ -4,8 +4,8 @@ A coordinate in RAM is no pixel. For every pair of variables such as ball_x and 
 them, where the other does not vary) and every scale in SCALES, the foreground of all frames is laid
 over one another so that the object should come to lie on itself, and averaged: the brightest place
 of that average is where it is, and its brightness the share of the frames in which something is
-there. A pair is written to lightning_stdim/datamodules/positions.json only if that share is high
-and far above what labels of other frames give.
+there. A pair is written to lightning_stdim/datamodules/labels/screen_positions.json only if that
+share is high and far above what labels of other frames give.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from lightning_stdim.datamodules import store
-from lightning_stdim.datamodules.collect import collect
-from lightning_stdim.datamodules.labels import annotation, games
+from lightning_stdim.datamodules.collection.collect import collect
+from lightning_stdim.datamodules.labels.annotations import annotation
+from lightning_stdim.datamodules.labels.games import games
 
-OUT = Path("lightning_stdim/datamodules/positions.json")
+OUT = Path("lightning_stdim/datamodules/labels/screen_positions.json")
 SCALES = (1.0, 2.0, 0.5, -1.0, -2.0, 4.0)
 HEIGHT, WIDTH = 210, 160
 REACH = 60  # pixels: how far off a guess may be

@@ -25,17 +25,17 @@ import torch
 from record import write_record
 from torch import nn
 
-from lightning_stdim.benchmark.intervals import estimate
-from lightning_stdim.checkpoints import load_encoder
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.datamodules.batches import ProbeData, Split
 from lightning_stdim.encoders import NatureEncoder, resolve_encoder
+from lightning_stdim.encoders.pretrained import load_encoder
 from lightning_stdim.probes import ConvergedSettings, PaperSettings
 from lightning_stdim.probes.converged import train_converged
 from lightning_stdim.probes.encode import encode
 from lightning_stdim.probes.features import ProbeFeatures
 from lightning_stdim.probes.paper import train_paper
 from lightning_stdim.probes.scores import score_predictions
+from lightning_stdim.report.statistics.student import estimate
 
 PYTORCH_INIT = "random-cnn, PyTorch's initialisation"
 METHODS = ("random-cnn", "st-dim", "supervised")

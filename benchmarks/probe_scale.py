@@ -24,16 +24,16 @@ from record import markdown_table, write_record
 from torch import Tensor
 
 from lightning_stdim import load_encoder
-from lightning_stdim.benchmark.intervals import estimate
-from lightning_stdim.benchmark.published import paper
-from lightning_stdim.benchmark.record import Run, read_record
-from lightning_stdim.benchmark.report.tables import display, in_order
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.probes import PaperSettings
 from lightning_stdim.probes.encode import encode
 from lightning_stdim.probes.features import ProbeFeatures
 from lightning_stdim.probes.paper import train_paper
 from lightning_stdim.probes.scores import score_predictions
+from lightning_stdim.report.names import display, in_order
+from lightning_stdim.report.published import paper
+from lightning_stdim.report.runs_on_disk import Run, read_record
+from lightning_stdim.report.statistics.student import estimate
 
 Change = Callable[[Tensor, Tensor, Tensor], Tensor]
 """From features [n, D], their means [D] and their deviations [D] to features [n, D]."""

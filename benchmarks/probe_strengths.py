@@ -18,12 +18,12 @@ from probe_factors import select
 from record import print_table, write_record, write_table
 
 from lightning_stdim import load_encoder
-from lightning_stdim.benchmark.results import read_results
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.probes import ConvergedSettings
 from lightning_stdim.probes.converged import train_converged
 from lightning_stdim.probes.encode import encode
 from lightning_stdim.probes.scores import score_predictions
+from lightning_stdim.runs.results import read_results
 
 USUAL = ConvergedSettings()
 LEAST = min(USUAL.strengths)

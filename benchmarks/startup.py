@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lightning import Callback
+from pytorch_lightning import Callback
 from record import print_table, write_record
 from timing import in_turn
 
@@ -30,7 +30,7 @@ FLOOR = "python -c 'import torch'"
 COMMANDS = {
     "python -c pass": [sys.executable, "-c", "pass"],
     FLOOR: [sys.executable, "-c", "import torch"],
-    "python -c 'import lightning'": [sys.executable, "-c", "import lightning"],
+    "python -c 'import pytorch_lightning'": [sys.executable, "-c", "import pytorch_lightning"],
     "--help": [*PROGRAM, "--help"],
     "collect --help": [*PROGRAM, "collect", "--help"],
     "probe --help": [*PROGRAM, "probe", "--help"],

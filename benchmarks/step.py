@@ -19,7 +19,7 @@ from timing import in_turn
 from workload import contiguous, encoder_passes, frame_pool, training_step
 
 from lightning_stdim.datamodules.batches import SequenceBatch
-from lightning_stdim.datamodules.take import take
+from lightning_stdim.datamodules.frames.on_disk import gather_frames
 from lightning_stdim.encoders import NatureEncoder
 from lightning_stdim.methods import STDIM
 
@@ -39,7 +39,7 @@ def main() -> None:
     def batch() -> SequenceBatch:
         anchors = torch.randint(1, len(pool), (BATCH,), generator=generator).to(device)
         index = anchors + torch.tensor([[-1], [0]], device=device)
-        return SequenceBatch(take(pool, index).unsqueeze(2), anchors)
+        return SequenceBatch(gather_frames(pool, index).unsqueeze(2), anchors)
 
     channels_last = NatureEncoder().to(device)
     fixed = batch().frames.flatten(0, 1)

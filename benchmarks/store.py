@@ -16,8 +16,8 @@ import time
 
 from record import print_table, write_record
 
-from lightning_stdim.datamodules.collect import collect
-from lightning_stdim.datamodules.store import read
+from lightning_stdim.datamodules.collection.collect import collect
+from lightning_stdim.datamodules.store.hdf5 import read
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ import torch
 from record import print_table, write_record
 from timing import in_turn
 
-from lightning_stdim.ppo import SETTINGS, Precision, build_model
+from lightning_stdim.datamodules.policies.train_ppo import SETTINGS, Precision, build_model
 
 ROLLOUT = SETTINGS["n_envs"] * SETTINGS["n_steps"]
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.methods import SSLMethod
-from lightning_stdim.methods.target import WithTarget
+from lightning_stdim.methods.target import TargetNetworkMethod
 
 
 def frame_pool(count: int) -> Tensor:
@@ -76,7 +76,7 @@ def training_step(method: SSLMethod, loss: Callable[[], Tensor]) -> Callable[[],
         optimizer.zero_grad(set_to_none=True)
         loss().backward()
         optimizer.step()
-        if isinstance(method, WithTarget):
+        if isinstance(method, TargetNetworkMethod):
             method.follow()
 
     return step

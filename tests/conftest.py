@@ -4,6 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.results import make_result
+
+__all__ = ["make_result"]  # a fixture for all folders
+
 STEPS, PROBE_STEPS = 2500, 4500
 
 

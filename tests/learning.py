@@ -8,7 +8,7 @@ import torch
 
 from lightning_stdim import SSLMethod, evaluate_encoder
 from lightning_stdim.datamodules.batches import ProbeData, SequenceBatch
-from lightning_stdim.methods.target import WithTarget
+from lightning_stdim.methods.target import TargetNetworkMethod
 
 
 def play(frames, seed):
@@ -66,7 +66,7 @@ def learn(method: SSLMethod, *, steps: int = 60, batch_size: int = 32) -> tuple[
     for _ in range(steps):
         slots = torch.randperm(2000 // (length + 2))[:batch_size]
         anchors = length - 1 + (length + 2) * slots
-        others = torch.randint(2000, anchors.shape) if method.needs_others else None
+        others = torch.randint(2000, anchors.shape) if method.needs_same_episode_frames else None
         batch = SequenceBatch(
             frames[anchors + back].unsqueeze(2),
             anchors,
@@ -75,6 +75,6 @@ def learn(method: SSLMethod, *, steps: int = 60, batch_size: int = 32) -> tuple[
         optimizer.zero_grad()
         method.loss(batch)["loss"].backward()
         optimizer.step()
-        if isinstance(method, WithTarget):
+        if isinstance(method, TargetNetworkMethod):
             method.follow()
     return before, score(method.encoder)

@@ -9,10 +9,10 @@ import torch
 import yaml
 
 from lightning_stdim import methods
-from lightning_stdim.benchmark.report import tables
 from lightning_stdim.cli import main
 from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.presets import FOLDER, method_names, method_path
+from lightning_stdim.report.tables import comparison
 
 DOCS = Path(__file__).parents[1] / "docs"
 ROW = re.compile(r"^\| `([\w-]+)` \| \[`(\w+)`\]\((methods/[\w-]+\.md)\) \|", re.MULTILINE)
@@ -27,7 +27,7 @@ def configured(name):
 
 def test_the_documentation_lists_what_ships():
     assert set(DOCUMENTED) == set(method_names())
-    assert set(method_names()) < set(tables.METHODS)
+    assert set(method_names()) < set(comparison.METHODS)
     pages = {page for _, page in DOCUMENTED.values()}
     assert pages == {f"methods/{path.name}" for path in (DOCS / "methods").glob("*.md")}
 

@@ -3,8 +3,7 @@
 import torch
 
 from lightning_stdim import STDIM
-
-from .learning import learn
+from tests.learning import learn
 
 
 def test_stdim_beats_the_random_encoder():

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from lightning_stdim.benchmark.results import read_results
+from lightning_stdim.runs.results import read_results
 
 CHECKOUT = Path(__file__).parents[1]
 MOST_LINES = 30

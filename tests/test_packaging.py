@@ -39,10 +39,10 @@ def test_wheel_holds_every_file_of_the_package_and_nothing_else(wheel: zipfile.Z
     assert inside == package
     assert {
         "lightning_stdim/py.typed",
-        "lightning_stdim/benchmark/published_results.json",
-        "lightning_stdim/benchmark/report/templates/report.html",
-        "lightning_stdim/datamodules/positions.json",
-        "lightning_stdim/datamodules/annotations.json",
+        "lightning_stdim/report/published_results.json",
+        "lightning_stdim/report/templates/report.html",
+        "lightning_stdim/datamodules/labels/screen_positions.json",
+        "lightning_stdim/datamodules/labels/annotations.json",
         "lightning_stdim/configs/laptop.yaml",
         "lightning_stdim/configs/paper.yaml",
         "lightning_stdim/configs/smoke.yaml",

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from lightning_stdim.benchmark.arrays import collect
-from lightning_stdim.benchmark.intervals import estimate
-from lightning_stdim.benchmark.record import read_record
-from lightning_stdim.benchmark.results import read_results
-from lightning_stdim.benchmark.statistics import paired_difference
-from lightning_stdim.datamodules.labels import games
+from lightning_stdim.datamodules.labels.games import games
+from lightning_stdim.report.runs_on_disk import read_record
+from lightning_stdim.report.statistics.aggregates import paired_difference
+from lightning_stdim.report.statistics.student import estimate
+from lightning_stdim.report.tables.score_matrix import score_matrix
+from lightning_stdim.runs.results import read_results
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -135,7 +135,7 @@ def test_differences_over_games_are_those_of_the_recorded_runs():
     record = read_record(ROOT / "results/laptop-games")
     trained = [game not in ("freeway", "tennis") for game in record.games]
     names = {"ST-DIM": "st-dim", "Random-CNN": "random-cnn", "Supervised": "supervised"}
-    scores = {protocol: collect(record, protocol) for protocol in ("paper", "converged")}
+    scores = {protocol: score_matrix(record, protocol) for protocol in ("paper", "converged")}
 
     def row(a, b, which, words=""):
         cells = []

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lightning import Trainer
+from pytorch_lightning import Trainer
 
 
 def quiet(**options: Any) -> Trainer:

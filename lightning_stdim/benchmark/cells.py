@@ -49,7 +49,7 @@ ENCODER = "encoder"
 
 
 @dataclass(frozen=True)
-class Cell:
+class RunSpec:
     """One run of the grid.
 
     Attributes:
@@ -66,7 +66,7 @@ class Cell:
     method: str
     seed: int
     options: tuple[Option, ...] = ()
-    source: Cell | None = None
+    source: RunSpec | None = None
 
     def __str__(self) -> str:
         return f"{self.game} {' '.join(filter(None, (self.name, self.variant)))} seed {self.seed}"

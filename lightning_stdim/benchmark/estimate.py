@@ -24,31 +24,33 @@ from typing import Any, cast
 
 import torch
 import yaml
-from lightning import Fabric, LightningModule
+from lightning_fabric import Fabric
+from pytorch_lightning import LightningModule
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
 import lightning_stdim.methods
-from lightning_stdim.benchmark.cells import USUAL, Cell
-from lightning_stdim.benchmark.environment import cores
+from lightning_stdim.benchmark.cells import USUAL, RunSpec
 from lightning_stdim.benchmark.executors import PROGRAM
 from lightning_stdim.benchmark.grid import UNTRAINED
-from lightning_stdim.benchmark.progress import duration
-from lightning_stdim.benchmark.results import is_complete
 from lightning_stdim.datamodules.atari import PROBE_SEED_OFFSET, AtariDataModule
 from lightning_stdim.datamodules.batches import ProbeData, SequenceBatch
-from lightning_stdim.datamodules.collect import collection_name
-from lightning_stdim.datamodules.labels import annotation, default_label_set, probed_in_paper
+from lightning_stdim.datamodules.collection.collect import collection_name
+from lightning_stdim.datamodules.labels.annotations import annotation, probed_in_paper
+from lightning_stdim.datamodules.labels.games import default_label_set
 from lightning_stdim.datamodules.pixels import frame_shape
 from lightning_stdim.errors import ConfigurationError
-from lightning_stdim.imports import import_from
 from lightning_stdim.methods import SSLMethod
 from lightning_stdim.presets import method_names, method_path, read_preset
 from lightning_stdim.probes import ConvergedSettings, PaperSettings
 from lightning_stdim.probes.converged import train_converged
 from lightning_stdim.probes.evaluate import encode_splits
 from lightning_stdim.probes.paper import train_paper
+from lightning_stdim.runs.results import is_complete
+from lightning_stdim.utils.hardware import cores
+from lightning_stdim.utils.log_tail import duration
+from lightning_stdim.utils.user_code import import_from
 
 CALIBRATION_STEPS = 3000
 CALIBRATION_EPOCHS = 3
@@ -83,7 +85,7 @@ class Kind:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CostEstimate:
     """What a benchmark will need.
 
     Attributes:
@@ -127,8 +129,8 @@ class Estimate:
 
 
 def estimate(
-    cells: Sequence[Cell], *, preset: str, root: str | Path, out: str | Path, jobs: int = 1
-) -> Estimate:
+    cells: Sequence[RunSpec], *, preset: str, root: str | Path, out: str | Path, jobs: int = 1
+) -> CostEstimate:
     """Calibrate on this machine, and multiply.
 
     With several jobs the cores are taken to be divided without loss: what one cell takes is what it
@@ -150,8 +152,8 @@ def estimate(
     settings = read_preset(preset)
     waiting = [cell for cell in cells if not is_complete(cell.folder(Path(out)))]
     if not waiting:
-        return Estimate((), 0, 0.0, 0, 0, 0.0)
-    alike: dict[str, list[Cell]] = defaultdict(list)
+        return CostEstimate((), 0, 0.0, 0, 0, 0.0)
+    alike: dict[str, list[RunSpec]] = defaultdict(list)
     for cell in waiting:
         alike[" ".join(filter(None, (cell.name, cell.variant)))].append(cell)
     start_up = _start_up()
@@ -183,7 +185,7 @@ def estimate(
     beside = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     beside *= 1 if sys.platform == "darwin" else 1024
     collecting = steps * play.seconds
-    return Estimate(
+    return CostEstimate(
         kinds=tuple(kinds),
         collections=len(missing),
         collecting=collecting,
@@ -270,7 +272,7 @@ def _probing(
 
 
 def _training(
-    method: LightningModule, cell: Cell, settings: Mapping[str, Any]
+    method: LightningModule, cell: RunSpec, settings: Mapping[str, Any]
 ) -> tuple[float, int]:
     """Time a few steps of a method; give the seconds of a training and the bytes of its run."""
     weights = sum(parameter.nbytes for parameter in method.parameters())
@@ -349,11 +351,11 @@ def _times(method: LightningModule, precision: Any) -> tuple[float, float]:
 def _batch(method: SSLMethod) -> SequenceBatch:
     shape = (method.sequence_length, method.batch_size, method.frame_stack, 210, 160)
     frames = torch.randint(256, shape, dtype=torch.uint8)
-    others = frames[-1].flip(0) if method.needs_others else None
+    others = frames[-1].flip(0) if method.needs_same_episode_frames else None
     return SequenceBatch(frames, torch.arange(method.batch_size), others)
 
 
-def _collections(cells: Sequence[Cell], settings: Mapping[str, Any], root: Path) -> list[int]:
+def _collections(cells: Sequence[RunSpec], settings: Mapping[str, Any], root: Path) -> list[int]:
     """Give the steps of every collection that is not there yet."""
     names = ("policy", "epsilon", "greedy", "pixels", "difficulty", "label_set")
     usual = {name: settings["data"][name] for name in names if name in settings["data"]}

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
-from lightning_stdim.benchmark.cells import Cell
-from lightning_stdim.benchmark.environment import cores
-from lightning_stdim.benchmark.progress import last_words
+from lightning_stdim.benchmark.cells import RunSpec
+from lightning_stdim.utils.hardware import cores
+from lightning_stdim.utils.log_tail import last_words
 
 PROGRAM = (sys.executable, "-m", "lightning_stdim")
 GRACE_SECONDS = 20.0  # for an interrupted run to write its checkpoint
@@ -25,7 +25,7 @@ class Executor(Protocol):
     jobs: int
     """How many runs at a time; at least 1."""
 
-    def start(self, cell: Cell, words: Sequence[str], log: Path) -> None:
+    def start(self, cell: RunSpec, words: Sequence[str], log: Path) -> None:
         """Begin a run.
 
         Args:
@@ -34,10 +34,10 @@ class Executor(Protocol):
             log: the file that what it prints is appended to.
         """
 
-    def finished(self) -> list[tuple[Cell, int]]:
+    def finished(self) -> list[tuple[RunSpec, int]]:
         """Give the runs that have ended since the last call, with their exit statuses."""
 
-    def words(self, cell: Cell) -> str:
+    def words(self, cell: RunSpec) -> str:
         """Give the last line that a run has printed.
 
         Args:
@@ -79,9 +79,9 @@ class LocalExecutor:
         self.program = [*launcher, *program]
         # A launcher's machines have other cores and devices than this one.
         self.shares = [{}] * jobs if launcher else shares(jobs)
-        self.running: dict[Cell, tuple[int, subprocess.Popen[bytes], Path]] = {}
+        self.running: dict[RunSpec, tuple[int, subprocess.Popen[bytes], Path]] = {}
 
-    def start(self, cell: Cell, words: Sequence[str], log: Path) -> None:
+    def start(self, cell: RunSpec, words: Sequence[str], log: Path) -> None:
         """Begin a run.
 
         Args:
@@ -104,7 +104,7 @@ class LocalExecutor:
             )
         self.running[cell] = slot, process, log
 
-    def finished(self) -> list[tuple[Cell, int]]:
+    def finished(self) -> list[tuple[RunSpec, int]]:
         """Give the runs that have ended since the last call, with their exit statuses."""
         polled = {cell: process.poll() for cell, (_, process, _) in self.running.items()}
         ended = [(cell, status) for cell, status in polled.items() if status is not None]
@@ -112,7 +112,7 @@ class LocalExecutor:
             del self.running[cell]
         return ended
 
-    def words(self, cell: Cell) -> str:
+    def words(self, cell: RunSpec) -> str:
         """Give the last line that a run has printed.
 
         Args:

@@ -8,10 +8,10 @@ from itertools import product
 from math import ceil
 from typing import Any
 
-from lightning_stdim.benchmark.cells import NEEDS_FILE, USUAL, Cell, Option, check_method
-from lightning_stdim.datamodules.emulator import Emulator
-from lightning_stdim.datamodules.labels import canonical_game
-from lightning_stdim.datamodules.labels import games as annotated_games
+from lightning_stdim.benchmark.cells import NEEDS_FILE, USUAL, Option, RunSpec, check_method
+from lightning_stdim.datamodules.emulator.emulator import Emulator
+from lightning_stdim.datamodules.labels.games import canonical_game
+from lightning_stdim.datamodules.labels.games import games as annotated_games
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.presets import method_names, read_preset
 
@@ -28,7 +28,7 @@ CLASSES = ("all", "observed")
 
 
 @dataclass(frozen=True)
-class Axes:
+class Sweep:
     """What is varied beside games, methods and seeds; with all at their defaults, nothing.
 
     Args:
@@ -79,7 +79,7 @@ class Axes:
         probes: str,
         classes: str,
         transfer: bool,
-    ) -> Axes:
+    ) -> Sweep:
         """Read what a command line says.
 
         Args:
@@ -121,9 +121,9 @@ def grid(
     methods: Sequence[str],
     seeds: Sequence[int],
     *,
-    axes: Axes | None = None,
+    axes: Sweep | None = None,
     preset: str = "laptop",
-) -> list[Cell]:
+) -> list[RunSpec]:
     """Spell out the cells.
 
     Args:
@@ -149,16 +149,16 @@ def grid(
         raise ConfigurationError(f"seed {min(seeds)} is negative; seeds are 0 or more")
     chosen = [check_method(name) for method in methods for name in _methods(method)]
     played = [canonical_game(name) for game in games for name in _games(game)]
-    axes = axes or Axes()
+    axes = axes or Sweep()
     settings = read_preset(preset)
     conditions = {game: _conditions(game, axes, settings) for game in played}
-    cells: list[Cell] = []
+    cells: list[RunSpec] = []
     for seed in seeds:
         trained = [
-            (Cell(game, method, seed, options), place)
+            (RunSpec(game, method, seed, options), place)
             for game, method in product(played, chosen)
             for place, condition in enumerate(conditions[game])
-            for options in _trainings(_unusual(condition, settings), method, axes, settings)
+            for options in _trainings(non_default(condition, settings), method, axes, settings)
         ]
         cells += (cell for cell, _ in trained)
         for cell, place in trained:
@@ -166,7 +166,7 @@ def grid(
     return list(dict.fromkeys(cells))
 
 
-def _conditions(game: str, axes: Axes, settings: Mapping[str, Any]) -> list[tuple[Option, Option]]:
+def _conditions(game: str, axes: Sweep, settings: Mapping[str, Any]) -> list[tuple[Option, Option]]:
     """Give the ways in which a game's frames are collected: who plays, in which mode."""
     usual = dict(_usual(settings))
     policies = [policy.replace("{game}", game) for policy in axes.policies or (usual["policy"],)]
@@ -178,7 +178,7 @@ def _conditions(game: str, axes: Axes, settings: Mapping[str, Any]) -> list[tupl
 
 
 def _trainings(
-    options: tuple[Option, ...], method: str, axes: Axes, settings: Mapping[str, Any]
+    options: tuple[Option, ...], method: str, axes: Sweep, settings: Mapping[str, Any]
 ) -> Iterator[tuple[Option, ...]]:
     """Give the options of a method's runs that train on one condition's frames."""
     if not axes.pretrain_steps or method in UNTRAINED:
@@ -193,36 +193,36 @@ def _trainings(
 
 
 def _probes(
-    cell: Cell,
+    cell: RunSpec,
     place: int,
     conditions: Mapping[str, Sequence[tuple[Option, Option]]],
-    axes: Axes,
+    axes: Sweep,
     settings: Mapping[str, Any],
-) -> Iterator[Cell]:
+) -> Iterator[RunSpec]:
     """Give the further probes of a trained cell's encoder, on frames of the same kind or others."""
     if cell.method == "majority":  # has none
         return
     own = conditions[cell.game][place]
-    here = _unusual(own, settings)
+    here = non_default(own, settings)
     for probe, classes in product(axes.probes, axes.classes):
         # Raw features would have it measure their scale: docs/probe-protocols.md.
         options = [("hidden", HIDDEN), ("standardize", "true")] if probe == "mlp" else []
         options += [("classes", classes)] if classes != "all" else []
         if options:  # both are choices of the paper protocol: the other would only be done again
             options.append(("protocols", "paper"))
-            yield Cell(cell.game, cell.method, cell.seed, (*here, *options), cell)
+            yield RunSpec(cell.game, cell.method, cell.seed, (*here, *options), cell)
     if cell.method == "random-cnn":  # the seed alone makes its encoder, wherever it is probed
         return
     for other in conditions[cell.game]:
         if other != own:
-            unusual = _unusual(other, settings)
+            unusual = non_default(other, settings)
             told = tuple(option for option in other if option in unusual or option not in own)
-            yield Cell(cell.game, cell.method, cell.seed, told, cell)
+            yield RunSpec(cell.game, cell.method, cell.seed, told, cell)
     if axes.transfer:
         for game, found in conditions.items():
             if game != cell.game:
-                there = _unusual(found[place], settings)
-                yield Cell(game, cell.method, cell.seed, there, cell)
+                there = non_default(found[place], settings)
+                yield RunSpec(game, cell.method, cell.seed, there, cell)
 
 
 def _usual(settings: Mapping[str, Any]) -> tuple[Option, Option]:
@@ -230,7 +230,7 @@ def _usual(settings: Mapping[str, Any]) -> tuple[Option, Option]:
     return ("policy", settings.get("data", {}).get("policy", "random")), ("mode", USUAL)
 
 
-def _unusual(condition: Sequence[Option], settings: Mapping[str, Any]) -> tuple[Option, ...]:
+def non_default(condition: Sequence[Option], settings: Mapping[str, Any]) -> tuple[Option, ...]:
     """Leave out what the preset says."""
     return tuple(option for option in condition if option not in _usual(settings))
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from pathlib import Path
 from statistics import fmean
 from types import TracebackType
 from typing import Literal, Self
@@ -18,7 +16,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from lightning_stdim.benchmark.cells import Cell
+from lightning_stdim.benchmark.cells import RunSpec
+from lightning_stdim.utils.log_tail import duration
 
 State = Literal["waiting", "running", "done", "failed", "was done"]
 STYLES: dict[State, str] = {
@@ -42,14 +41,14 @@ class Progress:
         jobs: how many run at a time.
     """
 
-    def __init__(self, cells: Iterable[Cell], console: Console, *, jobs: int = 1) -> None:
+    def __init__(self, cells: Iterable[RunSpec], console: Console, *, jobs: int = 1) -> None:
         self.console = console
         self.jobs = jobs
-        self.states: dict[Cell, State] = dict.fromkeys(cells, "waiting")
+        self.states: dict[RunSpec, State] = dict.fromkeys(cells, "waiting")
         self.places = {cell: place for place, cell in enumerate(self.states, start=1)}
-        self.words: dict[Cell, str] = {}
-        self.started: dict[Cell, float] = {}
-        self.seconds: dict[Cell, float] = {}
+        self.words: dict[RunSpec, str] = {}
+        self.started: dict[RunSpec, float] = {}
+        self.seconds: dict[RunSpec, float] = {}
         self.live = Live(console=console, get_renderable=self._view, refresh_per_second=2)
 
     def __enter__(self) -> Self:
@@ -66,7 +65,7 @@ class Progress:
         if self.console.is_terminal:
             self.live.stop()
 
-    def say(self, cell: Cell, words: str) -> None:
+    def say(self, cell: RunSpec, words: str) -> None:
         """Replace what a running cell is said to be doing; shown on a terminal only.
 
         Args:
@@ -76,7 +75,7 @@ class Progress:
         self.words[cell] = words
 
     def change(
-        self, cell: Cell, state: State, words: str = "", *, seconds: float | None = None
+        self, cell: RunSpec, state: State, words: str = "", *, seconds: float | None = None
     ) -> None:
         """Record that a cell has changed its state.
 
@@ -177,44 +176,6 @@ class Progress:
         return table
 
 
-def _kind(cell: Cell) -> tuple[str, bool]:
+def _kind(cell: RunSpec) -> tuple[str, bool]:
     """Tell apart what takes different times: methods, and training from only probing."""
     return cell.method, cell.source is None
-
-
-def duration(seconds: float) -> str:
-    """Write a duration as one would say it.
-
-    Args:
-        seconds: not negative.
-
-    Returns:
-        Such as ``"40 s"``, ``"12 min"``, ``"3 h 20 min"`` or ``"2 days 4 h"``.
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 100:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes} min"
-    return f"{hours // 24} days {hours % 24} h"
-
-
-def last_words(log: Path) -> str:
-    """Read the last line that a process has written, as a terminal would show it.
-
-    Args:
-        log: the file that its output goes to.
-
-    Returns:
-        The line without control sequences; empty if there is none.
-    """
-    with log.open("rb") as file:
-        file.seek(0, 2)
-        file.seek(max(0, file.tell() - 4096))
-        tail = file.read().decode(errors="replace")
-    # Progress bars draw over their line: a carriage return ends one state of it.
-    lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", tail))
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")

@@ -26,7 +26,7 @@ from typing import IO, Any
 
 import yaml
 
-from lightning_stdim.benchmark.cells import Cell
+from lightning_stdim.benchmark.cells import RunSpec
 from lightning_stdim.benchmark.executors import GRACE_SECONDS, PROGRAM
 from lightning_stdim.errors import ConfigurationError
 
@@ -91,9 +91,9 @@ class RayExecutor:
         self.task = ray.remote(_run).options(
             num_cpus=cpus, num_gpus=gpus, max_retries=retries, retry_exceptions=False
         )
-        self.running: dict[Any, tuple[Cell, Path, Path]] = {}
+        self.running: dict[Any, tuple[RunSpec, Path, Path]] = {}
 
-    def start(self, cell: Cell, words: Sequence[str], log: Path) -> None:
+    def start(self, cell: RunSpec, words: Sequence[str], log: Path) -> None:
         """Hand a run to the cluster.
 
         Args:
@@ -104,7 +104,7 @@ class RayExecutor:
         order, out = Order.of(self.program, words), Path(words[list(words).index(OUT) + 1])
         self.running[self.task.remote(order)] = cell, out, log
 
-    def finished(self) -> list[tuple[Cell, int]]:
+    def finished(self) -> list[tuple[RunSpec, int]]:
         """Give the runs that have ended since the last call, with their exit statuses.
 
         Their directories are in place by then.
@@ -114,7 +114,7 @@ class RayExecutor:
         done, _ = self.ray.wait(list(self.running), num_returns=len(self.running), timeout=0)
         return [self._take(task) for task in done]
 
-    def _take(self, task: Any) -> tuple[Cell, int]:
+    def _take(self, task: Any) -> tuple[RunSpec, int]:
         cell, out, log = self.running.pop(task)
         log.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -133,7 +133,7 @@ class RayExecutor:
             incoming.rename(out)
         return cell, status
 
-    def words(self, cell: Cell) -> str:
+    def words(self, cell: RunSpec) -> str:
         """Give the last line that a run has printed: what it prints comes back with it.
 
         Args:

@@ -15,13 +15,14 @@ from typing import IO, Any, Literal
 
 from rich.console import Console
 
-from lightning_stdim.benchmark.cells import Cell, clear_unfinished
+from lightning_stdim.benchmark.cells import RunSpec, clear_unfinished
 from lightning_stdim.benchmark.executors import Executor, LocalExecutor
-from lightning_stdim.benchmark.progress import Progress, last_words
-from lightning_stdim.benchmark.results import Results, is_complete, read_results
+from lightning_stdim.benchmark.progress import Progress
 from lightning_stdim.errors import ConfigurationError, StoreError
-from lightning_stdim.files import atomically
 from lightning_stdim.presets import preset_path, read_preset
+from lightning_stdim.runs.results import Results, is_complete, read_results
+from lightning_stdim.utils.files import atomically
+from lightning_stdim.utils.log_tail import last_words
 
 RECORD = "benchmark.json"
 POLL_SECONDS = 0.1
@@ -29,7 +30,7 @@ ERROR_LINES = 30
 
 
 def run_cells(
-    cells: Sequence[Cell],
+    cells: Sequence[RunSpec],
     *,
     preset: str = "laptop",
     out: str | Path = "runs/laptop",
@@ -68,14 +69,14 @@ def run_cells(
     if jobs < 1:
         raise ConfigurationError(f"jobs is {jobs}; at least one run at a time is needed")
     preset_path(preset)  # a wrong name should not wait for the first run
-    running: set[Cell] = set()
-    failed: list[Cell] = []
+    running: set[RunSpec] = set()
+    failed: list[RunSpec] = []
     with (
         _claim(out, preset) as lock,
         _terminated_as_interrupted(),
         Progress(cells, console, jobs=jobs) as progress,
     ):
-        waiting: list[Cell] = []
+        waiting: list[RunSpec] = []
         for cell in cells:
             if is_complete(cell.folder(out)):
                 _done(cell, out, progress, "was done")
@@ -128,7 +129,7 @@ def _terminated_as_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _next(waiting: Sequence[Cell], running: Collection[Cell]) -> Cell | None:
+def _next(waiting: Sequence[RunSpec], running: Collection[RunSpec]) -> RunSpec | None:
     """Find the first cell whose encoder, if it is another cell's, is not still to come."""
     for cell in waiting:
         if cell.source is None or not (cell.source in running or cell.source in waiting):
@@ -193,7 +194,7 @@ def _records(preset: str) -> tuple[dict[str, Any], dict[str, Any]]:
     )
 
 
-def _finish(cell: Cell, status: int, out: Path, progress: Progress) -> bool:
+def _finish(cell: RunSpec, status: int, out: Path, progress: Progress) -> bool:
     try:
         if status == 0 and is_complete(cell.folder(out)):
             _error(cell, out).unlink(missing_ok=True)
@@ -206,7 +207,7 @@ def _finish(cell: Cell, status: int, out: Path, progress: Progress) -> bool:
     return False
 
 
-def _fail(cell: Cell, reason: str, out: Path, progress: Progress) -> None:
+def _fail(cell: RunSpec, reason: str, out: Path, progress: Progress) -> None:
     log = _log(cell, out)
     tail = log.read_text(errors="replace").splitlines()[-ERROR_LINES:] if log.exists() else []
     error = _error(cell, out)
@@ -216,16 +217,16 @@ def _fail(cell: Cell, reason: str, out: Path, progress: Progress) -> None:
     progress.change(cell, "failed", (last_words(log) if tail else "") or reason)
 
 
-def _done(cell: Cell, out: Path, progress: Progress, state: Literal["done", "was done"]) -> None:
+def _done(cell: RunSpec, out: Path, progress: Progress, state: Literal["done", "was done"]) -> None:
     results = read_results(cell.folder(out))
     progress.change(cell, state, _headline(results), seconds=results["budget"].get("seconds"))
 
 
-def _log(cell: Cell, out: Path) -> Path:
+def _log(cell: RunSpec, out: Path) -> Path:
     return cell.folder(out).with_suffix(".log")
 
 
-def _error(cell: Cell, out: Path) -> Path:
+def _error(cell: RunSpec, out: Path) -> Path:
     return cell.folder(out).with_suffix(".error.txt")
 
 

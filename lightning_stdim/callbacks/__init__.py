@@ -4,24 +4,29 @@ if __name__ != "lightning_stdim.callbacks":
     # The checkout's top-level link would make a second copy of every class.
     raise ImportError("import lightning_stdim.callbacks: the top-level callbacks is only a link")
 
+from importlib import import_module
+from typing import Any
+
 from lightning_stdim.callbacks.compile_loss import CompileLoss
-from lightning_stdim.callbacks.epoch_lines import EpochLines
-from lightning_stdim.callbacks.finite_loss import FiniteLoss
-from lightning_stdim.callbacks.online_probe import OnlineProbe
-from lightning_stdim.callbacks.per_variable_early_stopping import PerVariableEarlyStopping
-from lightning_stdim.callbacks.per_variable_plateau import PerVariableReduceLROnPlateau
+from lightning_stdim.callbacks.epoch_lines import PrintEpochSummary
 from lightning_stdim.callbacks.reconstructions import Reconstructions
 from lightning_stdim.callbacks.representation_health import RepresentationHealth
-from lightning_stdim.callbacks.stop_early import StopEarly
+from lightning_stdim.callbacks.stopping import RaiseOnNonFiniteLoss, ResumableEarlyStopping
+from lightning_stdim.callbacks.units import PerVariableEarlyStopping, PerVariableReduceLROnPlateau
 
 __all__ = [
     "CompileLoss",
-    "EpochLines",
-    "FiniteLoss",
-    "OnlineProbe",
     "PerVariableEarlyStopping",
     "PerVariableReduceLROnPlateau",
+    "PrintEpochSummary",
+    "RaiseOnNonFiniteLoss",
     "Reconstructions",
     "RepresentationHealth",
-    "StopEarly",
+    "ResumableEarlyStopping",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "OnlineProbe":  # where it was before it moved to the probes, which it uses
+        return import_module("lightning_stdim.probes.online").OnlineProbe
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
-from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_warn
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.utilities import rank_zero_warn
 
 from lightning_stdim.errors import ConfigurationError
 

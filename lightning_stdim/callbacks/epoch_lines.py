@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-from lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 
 
-class EpochLines(Callback):
+class PrintEpochSummary(Callback):
     """Print a line on every epoch: for logs, in which a progress bar leaves nothing."""
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

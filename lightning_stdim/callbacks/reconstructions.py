@@ -8,14 +8,14 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 import torch.nn.functional as F
-from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 
 from lightning_stdim.callbacks.units import scored_epoch
 from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.errors import ConfigurationError
-from lightning_stdim.files import atomically
+from lightning_stdim.utils.files import atomically
 
 GAP = 2
 """White pixels between frames."""
@@ -29,7 +29,7 @@ class Reconstructs(Protocol):
         """Make frames, without chance.
 
         Args:
-            batch: some samples of those that the method's loss takes, without ``others``.
+            batch: samples as the method's loss takes them, without ``same_episode_frames``.
 
         Returns:
             The frames that were to be made and those that were, float [B, C, H, W] each, values 0

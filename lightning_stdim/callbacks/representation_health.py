@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_warn
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
 from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.errors import ConfigurationError
-from lightning_stdim.modes import evaluating
+from lightning_stdim.utils.eval_mode import evaluating
 
 DEAD = 1e-6
 """A unit whose deviation is at most so much of its largest value is constant but for rounding."""

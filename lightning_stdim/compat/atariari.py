@@ -24,10 +24,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lightning_stdim.datamodules import store
-from lightning_stdim.datamodules import wrapper as gymnasium_wrapper
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.datamodules.batches import ProbeData, Split
-from lightning_stdim.datamodules.labels import CATEGORIES, LabelSet, annotation, games
+from lightning_stdim.datamodules.emulator import gymnasium_wrapper as gymnasium_wrapper
+from lightning_stdim.datamodules.labels.annotations import CATEGORIES, annotation
+from lightning_stdim.datamodules.labels.games import LabelSet, games
 from lightning_stdim.datamodules.splits import split_episodes
 from lightning_stdim.encoders import NatureEncoder
 from lightning_stdim.errors import ConfigurationError, EncoderError

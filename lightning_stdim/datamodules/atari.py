@@ -10,35 +10,31 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from lightning import LightningDataModule
-from lightning.pytorch.utilities import rank_zero_info
+from pytorch_lightning import LightningDataModule
+from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.batches import ProbeBatch, ProbeData, SequenceBatch
-from lightning_stdim.datamodules.collect import collect
-from lightning_stdim.datamodules.frames_on_disk import Frames, FramesOnDisk
-from lightning_stdim.datamodules.labels import (
-    LabelSet,
-    annotation,
-    canonical_game,
-    default_label_set,
-)
-from lightning_stdim.datamodules.loading import fits, load_frames
+from lightning_stdim.datamodules.collection.collect import collect
+from lightning_stdim.datamodules.frames.loading import fits, load_frames
+from lightning_stdim.datamodules.frames.on_disk import Frames, FramesOnDisk
+from lightning_stdim.datamodules.frames.shared import share_frames
+from lightning_stdim.datamodules.frames.stacking import observations
+from lightning_stdim.datamodules.labels.annotations import annotation
+from lightning_stdim.datamodules.labels.games import LabelSet, canonical_game, default_label_set
 from lightning_stdim.datamodules.pixels import Pixels, frame_shape
-from lightning_stdim.datamodules.policies import PolicySettings
+from lightning_stdim.datamodules.policies.settings import PolicySettings
 from lightning_stdim.datamodules.probe_data import load_probe_data
 from lightning_stdim.datamodules.samplers import (
     FrameSampler,
-    Positions,
+    IndexDataset,
     Sampling,
     SequenceSampler,
-    other_frames,
+    same_episode_frames,
 )
-from lightning_stdim.datamodules.shared_frames import share_frames
 from lightning_stdim.datamodules.splits import Int64, SplitOrder, frames_of, split_episodes
-from lightning_stdim.datamodules.stacking import observations
 from lightning_stdim.errors import ConfigurationError
 
 PROBE_SEED_OFFSET = 1_000_000
@@ -71,9 +67,9 @@ class AtariDataModule(LightningDataModule):
     (:class:`ProbeBatch`) from a second collection of ``probe_steps`` frames, split 70/10/20 by
     episode, without test frames that duplicate another split's.
 
-    What the batches are like is what the LightningModule asks for by its attributes ``data_stage``,
-    ``sequence_length`` (2), ``batch_size`` (64), ``frame_stack`` (1) and ``needs_others`` (False);
-    the first three can be given here instead. Its ``pixels``, if it has any, must be those of the
+    The LightningModule's attributes ``data_stage``, ``sequence_length`` (default 2), ``batch_size``
+    (64), ``frame_stack`` (1) and ``needs_same_episode_frames`` (False) determine the batches; the
+    first three can be given here instead. Its ``pixels``, if it has any, must be those of the
     frames.
 
     Frames lie on the GPU that trains if they fit there, else in memory. What fits neither stays
@@ -469,7 +465,7 @@ class AtariDataModule(LightningDataModule):
     def _load_positions(self, sampler: FrameSampler | SequenceSampler) -> DataLoader[Tensor]:
         """Load positions, to where a GPU in use can fetch them by itself."""
         return DataLoader(
-            Positions(sampler.total_size),
+            IndexDataset(sampler.total_size),
             batch_size=None,
             sampler=sampler,
             pin_memory=self._device.type == "cuda",
@@ -502,8 +498,10 @@ class AtariDataModule(LightningDataModule):
             times = start[episode] + (times - start[episode]) % length[episode]
         sequences = observations(frames, times, start, size).to(device)  # [T, B, C, 210, 160]
         others = None
-        if self._asked("needs_others", False):
-            chosen = other_frames(index, start[episode], length[episode], self._chance(index))
+        if self._asked("needs_same_episode_frames", False):
+            chosen = same_episode_frames(
+                index, start[episode], length[episode], self._chance(index)
+            )
             others = observations(frames, chosen, start, size).to(device)
         return SequenceBatch(sequences, index.to(device), others)
 

@@ -18,8 +18,8 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from lightning_stdim.datamodules.frames_on_disk import Frames
-from lightning_stdim.datamodules.labels import MAX_LABEL
+from lightning_stdim.datamodules.frames.on_disk import Frames
+from lightning_stdim.datamodules.labels.annotations import MAX_LABEL
 from lightning_stdim.errors import ConfigurationError
 
 Split = Literal["train", "val", "test"]
@@ -34,13 +34,13 @@ class SequenceBatch(NamedTuple):
             channels of a frame, 1 or in colour 3, times the number of successive frames per
             observation that the encoder takes, the newest last.
         anchors: int64 [B], the last frames' positions in the collection.
-        others: uint8 [B, C, 210, 160], for each anchor another observation of its episode, drawn
-            uniformly; None for methods that do not ask for it.
+        same_episode_frames: uint8 [B, C, 210, 160], for each anchor another observation of its
+            episode, drawn uniformly; None for methods that do not ask for it.
     """
 
     frames: Tensor
     anchors: Tensor
-    others: Tensor | None = None
+    same_episode_frames: Tensor | None = None
 
     def pair(self) -> Tensor:
         """Give the frames of a batch of pairs.

@@ -10,14 +10,11 @@ import torch
 
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.batches import ProbeData
-from lightning_stdim.datamodules.frames_on_disk import Frames
-from lightning_stdim.datamodules.labels import (
-    LabelSet,
-    annotation,
-    default_label_set,
-    scored,
-)
-from lightning_stdim.datamodules.loading import load_frames
+from lightning_stdim.datamodules.frames.loading import load_frames
+from lightning_stdim.datamodules.frames.on_disk import Frames
+from lightning_stdim.datamodules.labels.annotations import annotation
+from lightning_stdim.datamodules.labels.entropy_filter import scored
+from lightning_stdim.datamodules.labels.games import LabelSet, default_label_set
 from lightning_stdim.datamodules.splits import (
     PROBE_FRACTIONS,
     SplitOrder,

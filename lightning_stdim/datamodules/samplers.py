@@ -18,7 +18,7 @@ Int64 = npt.NDArray[np.int64]
 Sampling = Literal["frames", "episodes"]
 
 
-class Positions(Dataset[Tensor]):
+class IndexDataset(Dataset[Tensor]):
     """A dataset of frame positions; the data module gathers the frames on the device.
 
     Args:
@@ -97,7 +97,7 @@ class SequenceSampler(DistributedSampler[Tensor]):
         self.anchors = [np.arange(first + skip, first + n) for first, n in episodes if n > skip]
         count = sum(map(len, self.anchors))
         super().__init__(
-            Positions(count), num_replicas=num_replicas, rank=rank, shuffle=shuffle, seed=seed
+            IndexDataset(count), num_replicas=num_replicas, rank=rank, shuffle=shuffle, seed=seed
         )
         self.count = count
         self.gap = sequence_length + 1  # smallest difference between two anchors of a batch
@@ -168,7 +168,7 @@ class SequenceSampler(DistributedSampler[Tensor]):
         )
 
 
-def other_frames(anchors: Tensor, start: Tensor, length: Tensor, chance: Tensor) -> Tensor:
+def same_episode_frames(anchors: Tensor, start: Tensor, length: Tensor, chance: Tensor) -> Tensor:
     """Choose for each anchor another frame of its episode, uniformly.
 
     Args:
@@ -212,7 +212,7 @@ class FrameSampler(DistributedSampler[Tensor]):
     ) -> None:
         _check_shares(batch_size, num_replicas)
         super().__init__(
-            Positions(len(positions)),
+            IndexDataset(len(positions)),
             num_replicas=num_replicas,
             rank=rank,
             shuffle=shuffle,

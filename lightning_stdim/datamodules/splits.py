@@ -14,7 +14,7 @@ import numpy.typing as npt
 from lightning_stdim.errors import ConfigurationError
 
 if TYPE_CHECKING:  # PyTorch is not needed here
-    from lightning_stdim.datamodules.frames_on_disk import Frames
+    from lightning_stdim.datamodules.frames.on_disk import Frames
 
 Int64 = npt.NDArray[np.int64]
 SplitOrder = Literal["shuffled", "time"]

@@ -5,21 +5,17 @@ themselves, so that whoever holds the frames can keep them as bytes until they a
 """
 
 from lightning_stdim.encoders.agent import AgentEncoder
+from lightning_stdim.encoders.atlas import UnionEncoder
 from lightning_stdim.encoders.base import (
     LocalGlobalEncoder,
     feature_dim_of,
     frame_stack,
     require_local_map,
 )
-from lightning_stdim.encoders.build import (
-    DEFAULT_ENCODER,
-    build_encoder,
-    resolve_encoder,
-    with_channels,
-)
+from lightning_stdim.encoders.build import DEFAULT_ENCODER, build_encoder, with_channels
 from lightning_stdim.encoders.impala import ImpalaEncoder
 from lightning_stdim.encoders.nature import NatureEncoder
-from lightning_stdim.encoders.union import UnionEncoder
+from lightning_stdim.encoders.pretrained import resolve_encoder
 
 __all__ = [
     "DEFAULT_ENCODER",

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lightning_stdim.datamodules.agents import VIEW, read_actor
-from lightning_stdim.encoders.area import AreaResize
+from lightning_stdim.datamodules.policies.agent import VIEW, read_actor
+from lightning_stdim.encoders.area_resize import AreaResize
 from lightning_stdim.encoders.base import FRAME_HEIGHT, FRAME_WIDTH, LocalGlobalEncoder
 
 
@@ -24,8 +24,9 @@ class AgentEncoder(LocalGlobalEncoder):
     sees zeros.
 
     Args:
-        path: the agent's file (:func:`~lightning_stdim.datamodules.agents.read_actor`). Without
-            one the weights are random, for a checkpoint's to take their place.
+        path: the agent's file
+            (:func:`~lightning_stdim.datamodules.policies.agent.read_actor`). Without one the
+            weights are random, for a checkpoint's to take their place.
         feature_dim: number D of features, where no file tells.
 
     Raises:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lightning_stdim.encoders.area import AreaResize
+from lightning_stdim.encoders.area_resize import AreaResize
 from lightning_stdim.errors import ConfigurationError, EncoderError
-from lightning_stdim.modes import evaluating
+from lightning_stdim.utils.eval_mode import evaluating
 
 FRAME_HEIGHT, FRAME_WIDTH = 210, 160
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from inspect import signature
-from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from lightning_stdim.datamodules.pixels import CHANNELS, Pixels, frame_shape
-from lightning_stdim.encoders.nature import NatureEncoder
 from lightning_stdim.errors import ConfigurationError, EncoderError
-from lightning_stdim.imports import import_from, what_failed
+from lightning_stdim.utils.user_code import import_from
 
 DEFAULT_ENCODER = "lightning_stdim.encoders.NatureEncoder"
 
@@ -69,45 +66,3 @@ def _encoder_class(path: str) -> type[nn.Module]:
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
         raise EncoderError(f"encoder {path!r} is not a subclass of torch.nn.Module")
     return found
-
-
-def resolve_encoder(name: str, *, seed: int = 0, pixels: Pixels = "luma") -> nn.Module:
-    """Make an encoder from what a command line can say.
-
-    Args:
-        name: ``"random"``: a :class:`NatureEncoder` at its initialisation; the path of a
-            checkpoint, or of a run's folder ``encoder``; or ``"module:callable"``, a class or
-            function without arguments that returns an ``nn.Module``. The current folder is searched
-            first.
-        seed: of the initialisation.
-        pixels: of the frames that ``"random"`` is to take.
-
-    Returns:
-        The encoder.
-
-    Raises:
-        ConfigurationError: if the name is none of these.
-        EncoderError: if the callable fails or returns something else, or the checkpoint holds no
-            encoder.
-        StoreError: if the checkpoint is missing or damaged.
-    """
-    torch.manual_seed(seed)
-    if name == "random":
-        return NatureEncoder(in_channels=CHANNELS[pixels])
-    if Path(name).exists() or name.endswith(".ckpt"):
-        from lightning_stdim.checkpoints import load_encoder
-
-        return load_encoder(name)
-    if ":" not in name:
-        raise ConfigurationError(
-            f"encoder {name!r} is neither 'random', 'majority', an existing checkpoint nor "
-            "module:callable"
-        )
-    make = import_from(name)
-    try:
-        module = make()
-    except Exception as error:  # whatever a user's code may raise
-        raise EncoderError(f"{name} failed: {what_failed(error)}") from error
-    if not isinstance(module, nn.Module):
-        raise EncoderError(f"{name} returned {type(module).__name__}, not a torch.nn.Module")
-    return module

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lightning_stdim.precision import in_float32
+from lightning_stdim.utils.precision import full_precision
 
 
 class BlockConv2d(nn.Conv2d):
@@ -64,7 +64,7 @@ class Float32Linear(nn.Linear):
     are 0.25 apart, so that it would hardly tell two vectors from each other.
     """
 
-    @in_float32
+    @full_precision
     def forward(self, input: Tensor) -> Tensor:
         """Map float [N, inputs] to float [N, outputs]."""
         return super().forward(input)

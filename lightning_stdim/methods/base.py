@@ -6,15 +6,15 @@ from abc import abstractmethod
 from typing import Any, ClassVar, Literal
 
 import torch
-from lightning import Callback, LightningModule
+from pytorch_lightning import Callback, LightningModule
 from torch import Tensor
 
-from lightning_stdim.callbacks import FiniteLoss, StopEarly
+from lightning_stdim.callbacks import RaiseOnNonFiniteLoss, ResumableEarlyStopping
 from lightning_stdim.datamodules.batches import ProbeBatch, SequenceBatch
 from lightning_stdim.datamodules.pixels import CHANNELS, Pixels
 from lightning_stdim.encoders import DEFAULT_ENCODER, build_encoder, frame_stack, with_channels
-from lightning_stdim.methods.epoch_means import EpochMeans
-from lightning_stdim.methods.optimisation import check_optimisation
+from lightning_stdim.utils.epoch_means import EpochMeans
+from lightning_stdim.utils.optimisation import check_optimisation
 
 
 class SSLMethod(LightningModule):
@@ -45,7 +45,7 @@ class SSLMethod(LightningModule):
     """Observations per sample, T: what the data module is asked for, as are the next two."""
     batch_size: int = 64
     """Samples of the global batch."""
-    needs_others: bool = False
+    needs_same_episode_frames: bool = False
     """Whether batches hold another observation of each anchor's episode."""
     monitor: ClassVar[str | None] = "val/loss"
     """Its minimum decides on best checkpoint and early stopping; None: train to the last epoch."""
@@ -112,8 +112,8 @@ class SSLMethod(LightningModule):
 
     def configure_callbacks(self) -> list[Callback]:
         """Stop early, as the protocol does, unless there is nothing to go by."""
-        stop = [StopEarly(self.monitor, self.patience)] if self.monitor else []
-        return [FiniteLoss(), *stop]
+        stop = [ResumableEarlyStopping(self.monitor, self.patience)] if self.monitor else []
+        return [RaiseOnNonFiniteLoss(), *stop]
 
     def configure_optimizers(self) -> torch.optim.Optimizer | None:
         """Make Adam over all parameters that require a gradient; none if there are none."""

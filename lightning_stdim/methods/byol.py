@@ -6,11 +6,11 @@ from torch import Tensor
 
 from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.methods.sequences import encode_sequences
-from lightning_stdim.methods.target import WithTarget
+from lightning_stdim.methods.target import TargetNetworkMethod
 from lightning_stdim.objectives import cosine_loss, gather_rows
 
 
-class BYOL(WithTarget):
+class BYOL(TargetNetworkMethod):
     """Bootstrap Your Own Latent between consecutive frames.
 
     The two frames are the two views: from each one, projector and predictor predict the direction

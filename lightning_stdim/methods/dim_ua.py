@@ -13,8 +13,8 @@ from lightning_stdim.methods.base import SSLMethod
 from lightning_stdim.objectives import (
     GlobalLocalInfoNCE,
     LocalLocalInfoNCE,
+    flatten_positions,
     gather_rows,
-    positions,
 )
 
 
@@ -82,9 +82,9 @@ class DIMUA(SSLMethod):
         past, present = local.chunk(2)
         charts, weights = charts.chunk(2)[1], membership.chunk(2)[1].unsqueeze(2)
         vector = charts.mean(1) if self.training else (weights * charts).sum(1)  # [B, D]
-        candidates = gather_rows(positions(past))
+        candidates = gather_rows(flatten_positions(past))
         global_local = self.global_local(vector, candidates)
-        local_local = self.local_local(positions(present), candidates)
+        local_local = self.local_local(flatten_positions(present), candidates)
         # The mean over both frames of all samples is the paper's half of the sum of two means.
         unbalance = (membership - 1 / membership.shape[1]).square().sum(1).mean()
         return {

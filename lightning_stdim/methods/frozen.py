@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from lightning import Callback
+from pytorch_lightning import Callback
 from torch import Tensor
 
 from lightning_stdim.datamodules.batches import SequenceBatch

@@ -11,7 +11,7 @@ from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.encoders import LocalGlobalEncoder, require_local_map
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.methods.base import SSLMethod
-from lightning_stdim.objectives import BilinearJSD, gather_rows, own_targets, positions
+from lightning_stdim.objectives import BilinearJSD, flatten_positions, gather_rows, own_targets
 
 
 class JSDSTDIM(SSLMethod):
@@ -40,7 +40,7 @@ class JSDSTDIM(SSLMethod):
 
     def __init__(self, *, negatives: Literal["episode", "batch"] = "episode", **base: Any) -> None:
         super().__init__(**base)
-        self.needs_others = negatives == "episode"
+        self.needs_same_episode_frames = negatives == "episode"
         self.encoder = require_local_map(self.encoder, "JSD-ST-DIM")
         channels = self.encoder.local_channels
         self.global_local = BilinearJSD(self.encoder.feature_dim, channels)
@@ -60,20 +60,20 @@ class JSDSTDIM(SSLMethod):
             ConfigurationError: the batch holds other sequences than pairs, or lacks the negatives.
         """
         frames = batch.pair().flatten(0, 1)
-        if self.needs_others:
-            if batch.others is None:
+        if self.needs_same_episode_frames:
+            if batch.same_episode_frames is None:
                 raise ConfigurationError(
                     'JSD-ST-DIM needs batches with other observations: use negatives="batch", or a '
-                    "data module that heeds needs_others"
+                    "data module that heeds needs_same_episode_frames"
                 )
-            frames = torch.cat([frames, batch.others])
+            frames = torch.cat([frames, batch.same_episode_frames])
         local = self.encoder.local_map(frames)
         past, present, *others = torch.split(local, len(batch.anchors))
         vector = self.encoder.global_layers(present)
-        positive = positions(past)  # [B, M, C]
-        negative = positions(others[0]) if others else _next(positive)
+        positive = flatten_positions(past)  # [B, M, C]
+        negative = flatten_positions(others[0]) if others else _next(positive)
         global_local = self.global_local(vector.unsqueeze(1), positive, negative)
-        local_local = self.local_local(positions(present), positive, negative)
+        local_local = self.local_local(flatten_positions(present), positive, negative)
         return {
             "loss": global_local + local_local,
             "global_local": global_local,

@@ -11,11 +11,11 @@ from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.encoders import feature_dim_of
 from lightning_stdim.encoders.layers import Float32Linear
 from lightning_stdim.errors import ConfigurationError
-from lightning_stdim.methods.target import WithTarget
+from lightning_stdim.methods.target import TargetNetworkMethod
 from lightning_stdim.objectives import cosine_loss, gather_rows
 
 
-class LatentPrediction(WithTarget):
+class LatentPrediction(TargetNetworkMethod):
     """Prediction of the next latents from one frame, by applying a transition again and again.
 
     The online encoder sees the first frame of a sequence. A transition model, a residual network
@@ -30,7 +30,7 @@ class LatentPrediction(WithTarget):
 
     Args:
         steps: K, how many steps ahead are predicted, at least 1; sequences have K + 1 frames.
-        **base: the other arguments of :class:`WithTarget` and :class:`SSLMethod`.
+        **base: the other arguments of :class:`TargetNetworkMethod` and :class:`SSLMethod`.
 
     Raises:
         ConfigurationError: a value is out of its range.

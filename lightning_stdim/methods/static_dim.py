@@ -13,8 +13,8 @@ from lightning_stdim.methods.base import SSLMethod
 from lightning_stdim.objectives import (
     GlobalLocalInfoNCE,
     GlobalPositionInfoNCE,
+    flatten_positions,
     gather_rows,
-    positions,
 )
 
 NEGATIVES = ("batch", "positions")
@@ -67,7 +67,7 @@ class StaticDIM(SSLMethod):
             ``"loss"``, float [], in nats.
         """
         local, vector = self.encoder.feature_maps(batch.frames[-1])
-        features = positions(local)
+        features = flatten_positions(local)
         if self.negatives == "batch":
             features = gather_rows(features)
         return {"loss": self.global_local(vector, features)}

@@ -13,8 +13,8 @@ from lightning_stdim.methods.base import SSLMethod
 from lightning_stdim.objectives import (
     GlobalLocalInfoNCE,
     LocalLocalInfoNCE,
+    flatten_positions,
     gather_rows,
-    positions,
 )
 
 
@@ -77,11 +77,11 @@ class STDIM(SSLMethod):
         """
         # Both frames in one pass up to the local map; only the present one needs the rest.
         past, present = self.encoder.local_map(batch.pair().flatten(0, 1)).chunk(2)
-        candidates = gather_rows(positions(past))  # [N, M, C]
+        candidates = gather_rows(flatten_positions(past))  # [N, M, C]
         terms: dict[str, Tensor] = {}
         if self.terms != "local-local":
             vector = self.encoder.global_layers(present)
             terms["global_local"] = self.global_local(vector, candidates)
         if self.terms != "global-local":
-            terms["local_local"] = self.local_local(positions(present), candidates)
+            terms["local_local"] = self.local_local(flatten_positions(present), candidates)
         return {"loss": torch.stack(list(terms.values())).sum(), **terms}

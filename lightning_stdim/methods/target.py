@@ -17,7 +17,7 @@ from lightning_stdim.methods.sequences import encode_sequences
 from lightning_stdim.objectives import gather_rows
 
 
-class WithTarget(SSLMethod):
+class TargetNetworkMethod(SSLMethod):
     """A method that predicts what a slow copy of its own encoder and projector makes of frames.
 
     The copy, the *target*, is an exponential moving average of the online weights, updated once

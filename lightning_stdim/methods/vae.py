@@ -14,7 +14,7 @@ from lightning_stdim.encoders import LocalGlobalEncoder, require_local_map
 from lightning_stdim.encoders.layers import Float32Linear
 from lightning_stdim.errors import ConfigurationError, EncoderError
 from lightning_stdim.methods.base import SSLMethod
-from lightning_stdim.objectives import gaussian_kl, own_noise
+from lightning_stdim.objectives import gaussian_kl, rank_noise
 
 
 class VAE(SSLMethod):
@@ -85,7 +85,7 @@ class VAE(SSLMethod):
         frames = self.encoder.scaled(batch.frames[0])
         hidden = self.encoder.global_layers[:-1](self.encoder.local_layers(frames))
         mean, log_variance = self.encoder.global_layers[-1](hidden), self.log_variance(hidden)
-        drawn = mean + (log_variance / 2).exp() * own_noise(mean, self.generator)
+        drawn = mean + (log_variance / 2).exp() * rank_noise(mean, self.generator)
         error = F.mse_loss(self.decoder(drawn), frames, reduction="sum") / len(frames)
         kl = gaussian_kl(mean, log_variance)
         return {"loss": error + kl, "reconstruction": error, "kl": kl}

@@ -67,7 +67,7 @@ def own_targets(batch: int, device: torch.device) -> Tensor:
     return torch.arange(first, first + batch, device=device)
 
 
-def own_noise(rows: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def rank_noise(rows: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Draw standard normal noise for this rank's rows.
 
     Args:

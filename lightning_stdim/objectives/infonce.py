@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_stdim.objectives.gather import own_targets
-from lightning_stdim.precision import in_float32
+from lightning_stdim.utils.precision import full_precision
 
 
-def positions(local: Tensor) -> Tensor:
+def flatten_positions(local: Tensor) -> Tensor:
     """List a local map's positions.
 
     Args:
@@ -53,14 +53,14 @@ class GlobalLocalInfoNCE(nn.Module):
         super().__init__()
         self.predict = nn.Linear(global_dim, local_dim)
 
-    @in_float32
+    @full_precision
     def forward(self, vector: Tensor, local: Tensor) -> Tensor:
         """Compute the loss.
 
         Args:
             vector: float [B, D], the global vectors of frames t.
             local: float [N, M, C], the other frames' local features, gathered over ranks (see
-                :func:`positions` and :func:`gather_rows`).
+                :func:`flatten_positions` and :func:`gather_rows`).
 
         Returns:
             float [], in nats, at least 0.
@@ -91,7 +91,7 @@ class GlobalPositionInfoNCE(nn.Module):
         super().__init__()
         self.predict = nn.Linear(global_dim, positions * local_dim)
 
-    @in_float32
+    @full_precision
     def forward(self, vector: Tensor, local: Tensor) -> Tensor:
         """Compute the loss.
 
@@ -125,7 +125,7 @@ class LocalLocalInfoNCE(nn.Module):
         super().__init__()
         self.predict = nn.Linear(local_dim, local_dim)
 
-    @in_float32
+    @full_precision
     def forward(self, present: Tensor, past: Tensor) -> Tensor:
         """Compute the loss.
 
@@ -156,7 +156,7 @@ class GlobalGlobalInfoNCE(nn.Module):
         super().__init__()
         self.predict = nn.Linear(global_dim, global_dim)
 
-    @in_float32
+    @full_precision
     def forward(self, present: Tensor, past: Tensor) -> Tensor:
         """Compute the loss.
 
@@ -171,7 +171,7 @@ class GlobalGlobalInfoNCE(nn.Module):
         return _mean_cross_entropy(logits.unsqueeze(0), len(present))
 
 
-@in_float32
+@full_precision
 def future_infonce(
     predictions: Tensor, candidates: Tensor, steps: Sequence[int]
 ) -> tuple[Tensor, Tensor]:

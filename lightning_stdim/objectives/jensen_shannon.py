@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_stdim.precision import in_float32
+from lightning_stdim.utils.precision import full_precision
 
 
 class BilinearJSD(nn.Module):
@@ -26,7 +26,7 @@ class BilinearJSD(nn.Module):
         self.weigh = nn.Linear(anchor_dim, local_dim, bias=False)
         self.bias = nn.Parameter(torch.zeros(()))
 
-    @in_float32
+    @full_precision
     def forward(self, anchors: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         """Compute the loss.
 

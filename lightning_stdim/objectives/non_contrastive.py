@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightning_stdim.precision import in_float32
+from lightning_stdim.utils.precision import full_precision
 
 
-@in_float32
+@full_precision
 def variance_hinge(rows: Tensor) -> Tensor:
     """Penalise dimensions whose standard deviation over the batch is less than 1.
 
@@ -26,7 +26,7 @@ def variance_hinge(rows: Tensor) -> Tensor:
     return F.relu(1 - deviation).mean()
 
 
-@in_float32
+@full_precision
 def covariance_penalty(rows: Tensor) -> Tensor:
     """Penalise covariance between dimensions over the batch.
 
@@ -45,7 +45,7 @@ def covariance_penalty(rows: Tensor) -> Tensor:
     return covariance.fill_diagonal_(0).square().sum() / rows.shape[1]
 
 
-@in_float32
+@full_precision
 def cosine_loss(predictions: Tensor, targets: Tensor) -> Tensor:
     """Squared distance between the directions of predictions and targets.
 
@@ -60,3 +60,21 @@ def cosine_loss(predictions: Tensor, targets: Tensor) -> Tensor:
         float [], 0 (the same directions) to 4 (opposite ones).
     """
     return 2 - 2 * F.cosine_similarity(predictions, targets, dim=-1).mean()
+
+
+@full_precision
+def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of diagonal Gaussians from the standard normal distribution.
+
+    Per sample 1/2 sum_d (mean_d^2 + variance_d - 1 - log variance_d); the mean over samples.
+    Source: Kingma & Welling 2014 (arXiv 1312.6114), appendix B.
+
+    Args:
+        mean: float [B, D].
+        log_variance: float [B, D].
+
+    Returns:
+        float [], in nats, at least 0.
+    """
+    terms = mean.square() + log_variance.exp() - 1 - log_variance
+    return terms.sum(1).mean() / 2

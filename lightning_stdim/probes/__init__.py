@@ -4,11 +4,13 @@ from lightning_stdim.probes.converged import ConvergedSettings
 from lightning_stdim.probes.evaluate import check_protocols, evaluate_encoder
 from lightning_stdim.probes.majority import majority
 from lightning_stdim.probes.metrics import PerVariableScores
+from lightning_stdim.probes.online import OnlineProbe
 from lightning_stdim.probes.paper import PaperSettings
 from lightning_stdim.probes.supervised import Supervised
 
 __all__ = [
     "ConvergedSettings",
+    "OnlineProbe",
     "PaperSettings",
     "PerVariableScores",
     "Supervised",

@@ -13,7 +13,7 @@ from lightning_stdim.datamodules.batches import Split
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.probes.features import ProbeFeatures
 from lightning_stdim.probes.logistic import Logistic, Optimum, minimise
-from lightning_stdim.progress import progress_bar
+from lightning_stdim.utils.progress_bar import progress_bar
 
 EXTRAPOLATION = 0.7
 """How far the last change of strength is continued to start the next; saves a fifth of the work."""
@@ -124,7 +124,7 @@ def _principal(data: ProbeFeatures, dtype: torch.dtype) -> dict[Split, Tensor]:
     The rotation changes nothing about the problem, but makes its second moment diagonal; the axes
     of the largest variance come last. Features that do not vary are left out.
     """
-    mean, deviation = data.moments()
+    mean, deviation = data.mean_and_std()
     alive = deviation.isfinite()
     mean, deviation = mean[alive], deviation[alive]
     centred = {split: values[:, alive].double() - mean for split, values in data.features.items()}
@@ -187,7 +187,10 @@ class _Search:
         """Reach the optimum at the chosen strength, and describe it in plain data."""
         tolerance = self.settings.tolerance
         optimum = self._minimise(self.chosen_weights, self.chosen, tolerance)
-        if optimum.gap > tolerance * optimum.value and self.weights.dtype == torch.float32:
+        if (
+            optimum.suboptimality > tolerance * optimum.value
+            and self.weights.dtype == torch.float32
+        ):
             # Rounding ended the search: of features that hardly vary but in a few directions.
             self.features = {split: values.double() for split, values in self.features.items()}
             self.problem = replace(self.problem, features=self.features["train"])
@@ -198,7 +201,7 @@ class _Search:
             "val_accuracy": accuracy,
             "val_log_loss": log_loss if log_loss < float("inf") else None,
             "objective": optimum.value,
-            "relative_gap": optimum.gap / optimum.value if optimum.value else 0.0,
+            "relative_gap": optimum.suboptimality / optimum.value if optimum.value else 0.0,
             "evaluations": self.evaluations,
             "weakest_tried": self.tried == len(self.settings.strengths),
         }

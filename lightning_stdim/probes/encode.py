@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lightning_stdim.datamodules.frames_on_disk import Frames
+from lightning_stdim.datamodules.frames.on_disk import Frames
+from lightning_stdim.datamodules.frames.stacking import observations
 from lightning_stdim.datamodules.pixels import CHANNELS
-from lightning_stdim.datamodules.stacking import observations
 from lightning_stdim.encoders import frame_stack
 from lightning_stdim.errors import ConfigurationError, EncoderError, LightningStdimError
-from lightning_stdim.modes import evaluating
-from lightning_stdim.progress import progress_bar
+from lightning_stdim.utils.eval_mode import evaluating
+from lightning_stdim.utils.progress_bar import progress_bar
 
 
 def encode(

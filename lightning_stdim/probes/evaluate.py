@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from lightning_stdim.datamodules.batches import ProbeData, Split
 from lightning_stdim.errors import ConfigurationError
-from lightning_stdim.probes.controls import shuffled_labels
 from lightning_stdim.probes.converged import ConvergedSettings, train_converged
 from lightning_stdim.probes.encode import encode
 from lightning_stdim.probes.features import ProbeFeatures
 from lightning_stdim.probes.majority import majority
 from lightning_stdim.probes.paper import PaperSettings, train_paper
-from lightning_stdim.probes.scores import Scores, report, score_predictions
+from lightning_stdim.probes.scores import MetricTable, results_dict, score_predictions
+from lightning_stdim.probes.shuffled_labels import shuffled_labels
 
 ProbeProtocol = Literal["paper", "converged"]
 
@@ -106,9 +106,9 @@ def evaluate_encoder(
     paper = paper or PaperSettings()
     converged = converged or ConvergedSettings()
     settings: dict[str, Any] = {"seed": seed}
-    scores: dict[str, Scores] = {}
+    scores: dict[str, MetricTable] = {}
     found: dict[str, Tensor] = {}
-    control: dict[str, Scores] = majority(data)["protocols"] if controls else {}
+    control: dict[str, MetricTable] = majority(data)["protocols"] if controls else {}
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)  # for encoders that sample even in evaluation mode
         features = encode_splits(
@@ -141,7 +141,7 @@ def evaluate_encoder(
                 )
     if predictions is not None:
         predictions |= {protocol: labels.cpu() for protocol, labels in found.items()}
-    return report(data, scores, settings) | ({"controls": control} if controls else {})
+    return results_dict(data, scores, settings) | ({"controls": control} if controls else {})
 
 
 def encode_splits(

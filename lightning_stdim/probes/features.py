@@ -28,7 +28,7 @@ class ProbeFeatures:
     labels: dict[Split, Tensor]
     episodes: dict[Split, Tensor] | None = None
 
-    def moments(self) -> tuple[Tensor, Tensor]:
+    def mean_and_std(self) -> tuple[Tensor, Tensor]:
         """Compute mean and deviation of the features on the training split.
 
         A feature that varies by no more than float32's own resolution (such as that of a unit that
@@ -45,7 +45,7 @@ class ProbeFeatures:
 
     def standardized(self) -> ProbeFeatures:
         """Shift and scale the features to mean 0 and deviation 1 on the training split."""
-        mean, deviation = self.moments()
+        mean, deviation = self.mean_and_std()
         features = {
             split: ((values - mean) / deviation).float() for split, values in self.features.items()
         }

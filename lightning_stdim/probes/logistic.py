@@ -170,15 +170,15 @@ class Optimum(NamedTuple):
     Attributes:
         weights: float [J, K].
         value: the objective.
-        gap: the estimated distance of the objective to its minimum, which can be far too small
-            where there is next to no regularisation; infinite if rounding ended the search within
-            its first steps.
+        suboptimality: estimated distance of the objective to its minimum, which can be far too
+            small where there is next to no regularisation; infinite if rounding ended the search
+            within its first steps.
         evaluations: of the objective.
     """
 
     weights: Tensor
     value: float
-    gap: float
+    suboptimality: float
     evaluations: int
 
 
@@ -214,8 +214,8 @@ def minimise(
         # The classes' blocks alone underestimate the distance, by far where neighbouring classes
         # share the frames in question. What the last few steps brought does not.
         recent = values[0] - point.value if len(values) > WINDOW else float("inf")
-        gap = max(0.5 * _dot(point.gradient, scaled), recent)
-        if gap <= tolerance * point.value or evaluations >= max_evaluations:
+        suboptimality = max(0.5 * _dot(point.gradient, scaled), recent)
+        if suboptimality <= tolerance * point.value or evaluations >= max_evaluations:
             break
         direction = _direction(point.gradient, scaled, history)
         slope = _dot(point.gradient, direction)
@@ -229,7 +229,7 @@ def minimise(
             excess = trial.value - point.value - step * slope
             step *= min(0.5, max(0.1, -slope * step / (2 * excess)))
             if step < 1e-4:
-                return Optimum(point.weights, point.value, gap, evaluations)
+                return Optimum(point.weights, point.value, suboptimality, evaluations)
         change, difference = trial.weights - point.weights, trial.gradient - point.gradient
         curvature = _dot(change, difference)
         if curvature > 0:  # always, but for rounding
@@ -240,7 +240,7 @@ def minimise(
             for k, pair in enumerate(history):
                 history[k] = pair._replace(scaled=inverse @ pair.difference)
         scaled = inverse @ point.gradient
-    return Optimum(point.weights, point.value, gap, evaluations)
+    return Optimum(point.weights, point.value, suboptimality, evaluations)
 
 
 class _Pair(NamedTuple):

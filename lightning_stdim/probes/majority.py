@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lightning_stdim.datamodules.batches import ProbeData
-from lightning_stdim.probes.scores import report, score_predictions
+from lightning_stdim.probes.scores import results_dict, score_predictions
 
 
 def majority(data: ProbeData) -> dict[str, Any]:
@@ -25,4 +25,4 @@ def majority(data: ProbeData) -> dict[str, Any]:
     most_frequent = train.new_tensor([column.bincount().argmax() for column in train.unbind(1)])
     scores = score_predictions(most_frequent.expand_as(test), test, data)
     settings = {"prediction": dict(zip(data.variables, most_frequent.tolist(), strict=True))}
-    return report(data, {"majority": scores}, {"majority": settings})
+    return results_dict(data, {"majority": scores}, {"majority": settings})

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from lightning_stdim.callbacks import PerVariableEarlyStopping, PerVariableReduceLROnPlateau
 from lightning_stdim.datamodules.batches import Split
 from lightning_stdim.errors import ConfigurationError, TrainingError
 from lightning_stdim.probes.features import ProbeFeatures
+from lightning_stdim.probes.fused_adam import side_by_side
 from lightning_stdim.probes.heads import NUM_CLASSES, LinearHeads, MLPHeads
-from lightning_stdim.probes.side_by_side import side_by_side
-from lightning_stdim.progress import progress_bar
+from lightning_stdim.utils.progress_bar import progress_bar
 
 
 @dataclass(frozen=True)
@@ -340,7 +340,7 @@ class _Epochs(Callback):
 @contextmanager
 def _quiet_lightning() -> Iterator[None]:
     """Keep the inner trainer's remarks on hardware and loaders from a user who has an outer one."""
-    logger = logging.getLogger("lightning.pytorch")
+    logger = logging.getLogger("pytorch_lightning")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:

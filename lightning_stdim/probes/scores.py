@@ -9,10 +9,11 @@ from typing import Any
 from torch import Tensor
 
 from lightning_stdim.datamodules.batches import ProbeData
-from lightning_stdim.datamodules.labels import CATEGORIES, entropy
+from lightning_stdim.datamodules.labels.annotations import CATEGORIES
+from lightning_stdim.datamodules.labels.entropy_filter import entropy
 from lightning_stdim.probes.metrics import PerVariableScores
 
-Scores = dict[str, dict[str, Any]]
+MetricTable = dict[str, dict[str, Any]]
 """For every metric what :func:`aggregate` returns."""
 
 
@@ -55,7 +56,7 @@ def aggregate(
     }
 
 
-def score_tables(scores: PerVariableScores, data: ProbeData) -> Scores:
+def score_tables(scores: PerVariableScores, data: ProbeData) -> MetricTable:
     """Aggregate all metrics of one protocol.
 
     Args:
@@ -90,7 +91,7 @@ def label_entropies(data: ProbeData) -> dict[str, float]:
     return {name: entropy(labels) for name, labels in zip(data.variables, columns, strict=True)}
 
 
-def score_predictions(predictions: Tensor, labels: Tensor, data: ProbeData) -> Scores:
+def score_predictions(predictions: Tensor, labels: Tensor, data: ProbeData) -> MetricTable:
     """Score the predictions of the test split.
 
     Args:
@@ -107,8 +108,8 @@ def score_predictions(predictions: Tensor, labels: Tensor, data: ProbeData) -> S
     return score_tables(scores, data)
 
 
-def report(
-    data: ProbeData, protocols: dict[str, Scores], settings: dict[str, Any]
+def results_dict(
+    data: ProbeData, protocols: dict[str, MetricTable], settings: dict[str, Any]
 ) -> dict[str, Any]:
     """Put the scores of one encoder on one game together.
 

@@ -7,25 +7,25 @@ from copy import deepcopy
 from typing import Any, ClassVar, Literal
 
 import torch
-from lightning import Callback, LightningModule
+from pytorch_lightning import Callback, LightningModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_stdim.callbacks import (
-    FiniteLoss,
     PerVariableEarlyStopping,
     PerVariableReduceLROnPlateau,
+    RaiseOnNonFiniteLoss,
 )
 from lightning_stdim.datamodules.batches import ProbeBatch, ProbeData, Split
 from lightning_stdim.datamodules.pixels import CHANNELS, Pixels
 from lightning_stdim.encoders import DEFAULT_ENCODER, build_encoder, frame_stack, with_channels
 from lightning_stdim.errors import ConfigurationError, EncoderError
-from lightning_stdim.methods.epoch_means import EpochMeans
-from lightning_stdim.methods.optimisation import check_optimisation
 from lightning_stdim.probes.encode import encode
 from lightning_stdim.probes.heads import LinearHeads
 from lightning_stdim.probes.metrics import PerVariableScores
-from lightning_stdim.probes.scores import Scores, report, score_tables
+from lightning_stdim.probes.scores import MetricTable, results_dict, score_tables
+from lightning_stdim.utils.epoch_means import EpochMeans
+from lightning_stdim.utils.optimisation import check_optimisation
 
 
 class Supervised(LightningModule):
@@ -96,7 +96,7 @@ class Supervised(LightningModule):
         self.units: Mapping[str, nn.Module] = {}
         self.unit_scores: dict[str, float] = {}
         self._data: ProbeData | None = None
-        self._test_scores: Scores | None = None
+        self._test_scores: MetricTable | None = None
         self._means = EpochMeans()
 
     def setup(self, stage: str) -> None:
@@ -169,7 +169,7 @@ class Supervised(LightningModule):
     def configure_callbacks(self) -> list[Callback]:
         """Make early stopping and learning-rate schedule, unless the trainer has its own."""
         own = [
-            FiniteLoss(),
+            RaiseOnNonFiniteLoss(),
             PerVariableReduceLROnPlateau(),
             PerVariableEarlyStopping(patience=self.patience),
         ]
@@ -287,4 +287,4 @@ class Supervised(LightningModule):
             if isinstance(callback, PerVariableEarlyStopping):
                 settings["best_epoch"] = {k: e + 1 for k, e in callback.best_epoch.items()}
                 settings["stopped_epoch"] = {k: e + 1 for k, e in callback.stopped_epoch.items()}
-        return report(self._data, {"supervised": self._test_scores}, {"supervised": settings})
+        return results_dict(self._data, {"supervised": self._test_scores}, {"supervised": settings})

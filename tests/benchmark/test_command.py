@@ -6,8 +6,8 @@ from pathlib import Path
 
 import yaml
 
-from lightning_stdim.benchmark.results import read_results
 from lightning_stdim.cli import main
+from lightning_stdim.runs.results import read_results
 
 
 def test_options_may_stand_in_a_file(small, tmp_path: Path, monkeypatch) -> None:

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from lightning_stdim.benchmark.cells import Cell
-from lightning_stdim.benchmark.grid import Axes, grid
-from lightning_stdim.benchmark.report.tables import METHODS
+from lightning_stdim.benchmark.cells import RunSpec
+from lightning_stdim.benchmark.grid import Sweep, grid
 from lightning_stdim.errors import ConfigurationError
+from lightning_stdim.report.names import METHODS
 
 
 def test_every_seed_completes_a_table_before_the_next() -> None:
     cells = grid(["Pong", "ALE/Boxing-v5"], ["majority", "st-dim"], [0, 1])
     assert cells == [
-        Cell(game, method, seed)
+        RunSpec(game, method, seed)
         for seed in (0, 1)
         for game in ("pong", "boxing")
         for method in ("majority", "st-dim")
@@ -29,16 +29,16 @@ def test_all() -> None:
     assert {cell.method for cell in cells} == set(METHODS) - {"pretrained-agent"}
     assert len(cells) == len(set(cells)) == 22 * (len(METHODS) - 1)
     # What is named twice is there once.
-    assert grid(["pong", "all"], ["st-dim", "st-dim"], [0])[0] == Cell("pong", "st-dim", 0)
+    assert grid(["pong", "all"], ["st-dim", "st-dim"], [0])[0] == RunSpec("pong", "st-dim", 0)
     assert len(grid(["pong", "all"], ["st-dim", "st-dim"], [0])) == 22
 
 
-def names(cells: list[Cell]) -> list[str]:
+def names(cells: list[RunSpec]) -> list[str]:
     return [str(cell) for cell in cells]
 
 
 def test_fewer_frames_take_more_epochs() -> None:
-    axes = Axes(pretrain_steps=(1000, 3000))
+    axes = Sweep(pretrain_steps=(1000, 3000))
     cells = grid(["pong"], ["majority", "st-dim"], [0], axes=axes, preset="laptop")
     assert names(cells) == [
         "pong majority seed 0",
@@ -56,7 +56,7 @@ def test_fewer_frames_take_more_epochs() -> None:
 
 
 def test_every_encoder_is_probed_on_the_other_policys_frames() -> None:
-    axes = Axes(policies=("random", "agents/{game}-ppo/policy.zip"))
+    axes = Sweep(policies=("random", "agents/{game}-ppo/policy.zip"))
     cells = grid(["pong"], ["majority", "st-dim"], [3], axes=axes)
     assert names(cells) == [
         "pong majority seed 3",
@@ -78,7 +78,7 @@ def test_every_encoder_is_probed_on_the_other_policys_frames() -> None:
 
 
 def test_other_probes_take_the_same_encoder() -> None:
-    axes = Axes(probes=("linear", "mlp"), classes=("all", "observed"))
+    axes = Sweep(probes=("linear", "mlp"), classes=("all", "observed"))
     cells = grid(["pong"], ["majority", "st-dim"], [0], axes=axes)
     assert names(cells)[2:] == [
         "pong st-dim probe.classes=observed seed 0",
@@ -93,18 +93,18 @@ def test_other_probes_take_the_same_encoder() -> None:
 
 def test_nothing_is_run_twice() -> None:
     """A random encoder is the same whatever it would have been trained on."""
-    axes = Axes(modes=("0", "1"), probes=("linear", "mlp"), transfer=True)
+    axes = Sweep(modes=("0", "1"), probes=("linear", "mlp"), transfer=True)
     cells = grid(["pong"], ["random-cnn"], [0], axes=axes)
     assert [cell.variant for cell in cells] == [
         *("mode=0", "mode=1"),
         *(f"mode={mode},probe.mode={mode},probe.hidden=256" for mode in (0, 1)),
     ]
-    cells = grid(["pong"], ["st-dim"], [0], axes=Axes(pretrain_steps=(1000, 16_000)))
+    cells = grid(["pong"], ["st-dim"], [0], axes=Sweep(pretrain_steps=(1000, 16_000)))
     assert [cell.variant for cell in cells] == ["steps=1000", ""]
 
 
 def test_transfer_goes_from_every_game_to_every_other() -> None:
-    cells = grid(["pong", "boxing"], ["st-dim"], [0], axes=Axes(transfer=True))
+    cells = grid(["pong", "boxing"], ["st-dim"], [0], axes=Sweep(transfer=True))
     assert names(cells) == [
         "pong st-dim seed 0",
         "boxing st-dim seed 0",
@@ -117,7 +117,7 @@ def test_transfer_goes_from_every_game_to_every_other() -> None:
 
 
 def test_every_encoder_is_probed_in_the_other_modes() -> None:
-    axes = Axes(modes=("default", "12"))
+    axes = Sweep(modes=("default", "12"))
     cells = grid(["breakout"], ["majority", "st-dim"], [0], axes=axes)
     assert names(cells) == [
         "breakout majority seed 0",
@@ -137,7 +137,7 @@ def test_every_encoder_is_probed_in_the_other_modes() -> None:
 
 
 def test_axes_together_are_a_product() -> None:
-    axes = Axes(policies=("random", "ppo.zip"), modes=("default", "12"), classes=("observed",))
+    axes = Sweep(policies=("random", "ppo.zip"), modes=("default", "12"), classes=("observed",))
     cells = grid(["breakout"], ["st-dim"], [0], axes=axes)
     trained = [cell for cell in cells if cell.source is None]
     assert [cell.variant for cell in trained] == [
@@ -155,7 +155,7 @@ def test_axes_together_are_a_product() -> None:
 
 
 def test_transfer_keeps_to_the_frames_of_its_kind() -> None:
-    axes = Axes(policies=("random", "{game}.zip"), transfer=True)
+    axes = Sweep(policies=("random", "{game}.zip"), transfer=True)
     cells = grid(["pong", "boxing"], ["st-dim"], [0], axes=axes)
     transferred = [cell for cell in cells if cell.source and cell.source.game != cell.game]
     assert names(transferred) == [
@@ -180,13 +180,13 @@ def test_wrong_axes(axes: dict[str, str], message: str) -> None:
     usual = {"pretrain_steps": "", "policies": "", "modes": ""}
     usual |= {"probes": "linear", "classes": "all"}
     with pytest.raises(ConfigurationError, match=message):
-        Axes.parse(**{**usual, **axes}, transfer=False)
-    assert Axes.parse(**usual, transfer=False) == Axes()
+        Sweep.parse(**{**usual, **axes}, transfer=False)
+    assert Sweep.parse(**usual, transfer=False) == Sweep()
 
 
 def test_a_mode_that_a_game_has_not_is_told_before_the_start() -> None:
     with pytest.raises(ConfigurationError, match="pong has no mode 12: choose from 0, 1"):
-        grid(["breakout", "pong"], ["st-dim"], [0], axes=Axes(modes=("12",)))
+        grid(["breakout", "pong"], ["st-dim"], [0], axes=Sweep(modes=("12",)))
 
 
 def test_an_agent_needs_its_file() -> None:

@@ -9,8 +9,9 @@ import pytest
 from rich.console import Console
 
 from lightning_stdim.benchmark import progress
-from lightning_stdim.benchmark.cells import Cell
-from lightning_stdim.benchmark.progress import Progress, duration
+from lightning_stdim.benchmark.cells import RunSpec
+from lightning_stdim.benchmark.progress import Progress
+from lightning_stdim.utils.log_tail import duration
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def shown(cells, *, jobs: int, terminal: bool = False) -> Progress:
 
 
 def test_time_left_is_what_the_method_took_before(clock) -> None:
-    quick, slow = ([Cell("pong", name, seed) for seed in range(3)] for name in ("vae", "cpc"))
+    quick, slow = ([RunSpec("pong", name, seed) for seed in range(3)] for name in ("vae", "cpc"))
     grid = shown([*quick, *slow], jobs=1)
     assert grid.seconds_left() is None
     grid.change(quick[0], "was done", seconds=10.0)
@@ -45,7 +46,7 @@ def test_time_left_is_what_the_method_took_before(clock) -> None:
 
 
 def test_side_by_side_it_takes_as_long_as_the_longest(clock) -> None:
-    cells = [Cell("pong", "vae", seed) for seed in range(4)]
+    cells = [RunSpec("pong", "vae", seed) for seed in range(4)]
     grid = shown(cells, jobs=2)
     grid.change(cells[0], "was done", seconds=10.0)
     assert grid.seconds_left() == pytest.approx(15)
@@ -58,7 +59,7 @@ def test_side_by_side_it_takes_as_long_as_the_longest(clock) -> None:
 
 def test_a_large_grid_fits_on_a_screen(clock) -> None:
     games, methods = [f"game{k}" for k in range(22)], [f"method{k}" for k in range(17)]
-    cells = [Cell(*cell, 0) for cell in itertools.product(games, methods)]
+    cells = [RunSpec(*cell, 0) for cell in itertools.product(games, methods)]
     grid = shown(cells, jobs=2, terminal=True)
     for cell in cells[:40]:
         grid.change(cell, "running")

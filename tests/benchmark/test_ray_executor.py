@@ -19,11 +19,11 @@ import yaml
 from ray.cluster_utils import Cluster
 from rich.console import Console
 
-from lightning_stdim.benchmark.cells import Cell
+from lightning_stdim.benchmark.cells import RunSpec
 from lightning_stdim.benchmark.ray_executor import RayExecutor
-from lightning_stdim.benchmark.results import read_results
 from lightning_stdim.benchmark.runner import run_cells
 from lightning_stdim.errors import ConfigurationError
+from lightning_stdim.runs.results import read_results
 
 # Writes down where it ran and what it was given; the method "slow" waits to be told to go on.
 FAKE = """
@@ -83,7 +83,7 @@ def cluster(tmp_path: Path, make_result, monkeypatch) -> Iterator[Cluster]:
 
 
 def run(
-    cells: list[Cell], cluster: Cluster, tmp_path: Path, made=RayExecutor, **options
+    cells: list[RunSpec], cluster: Cluster, tmp_path: Path, made=RayExecutor, **options
 ) -> tuple[int, str]:
     console = Console(file=io.StringIO(), width=200)
     program = (sys.executable, str(tmp_path / "fake.py"))
@@ -97,13 +97,13 @@ def run(
 def test_a_grid_survives_the_death_of_a_node(cluster: Cluster, tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     nodes = [cluster.add_node(num_cpus=2, object_store_memory=80 * 2**20) for _ in range(2)]
-    source = Cell("pong", "st-dim", 0)
+    source = RunSpec("pong", "st-dim", 0)
     cells = [
-        Cell("pong", "vae", 0),
+        RunSpec("pong", "vae", 0),
         source,
-        Cell("pong", "cpc", 0),
-        Cell("pong", "majority", 1),
-        Cell("pong", "st-dim", 0, (("hidden", "256"),), source),
+        RunSpec("pong", "cpc", 0),
+        RunSpec("pong", "majority", 1),
+        RunSpec("pong", "st-dim", 0, (("hidden", "256"),), source),
     ]
 
     def kill() -> None:
@@ -153,7 +153,7 @@ def test_an_interrupted_run_comes_back_and_goes_on(cluster: Cluster, tmp_path: P
         "data": {"policy": str(tmp_path / "agent.zip"), "game": "pong"},
     }
     Path("my-agent.yaml").write_text(yaml.safe_dump(settings))
-    cells = [Cell("pong", "vae", 0), Cell("pong", "my-agent.yaml", 0)]
+    cells = [RunSpec("pong", "vae", 0), RunSpec("pong", "my-agent.yaml", 0)]
     status, said = run(cells, cluster, tmp_path, made=Interrupted)
     assert status == 130, said
     vae, agent = (cell.folder(Path("runs/mine")) for cell in cells)

@@ -18,13 +18,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from lightning_stdim.benchmark.cells import Cell
+from lightning_stdim.benchmark.cells import RunSpec
 from lightning_stdim.benchmark.executors import LocalExecutor
 from lightning_stdim.benchmark.grid import grid as cells_of
-from lightning_stdim.benchmark.progress import last_words
-from lightning_stdim.benchmark.results import is_complete, read_results
 from lightning_stdim.benchmark.runner import run_cells
 from lightning_stdim.errors import ConfigurationError, StoreError
+from lightning_stdim.runs.results import is_complete, read_results
+from lightning_stdim.utils.log_tail import last_words
 
 # Notes its arguments, then does what the environment says for its method: see FAKE_* below.
 FAKE = """
@@ -141,7 +141,7 @@ def grid(tmp_path: Path, make_result, monkeypatch) -> Grid:
 
 def test_every_cell_runs_once(grid: Grid) -> None:
     assert grid.run(games=["Pong", "boxing"], seeds=[0, 1], root="frames") == 0
-    cells = [Cell(g, m, s) for g in ("pong", "boxing") for m in METHODS for s in (0, 1)]
+    cells = [RunSpec(g, m, s) for g in ("pong", "boxing") for m in METHODS for s in (0, 1)]
     for cell in cells:
         folder = cell.folder(grid.out)
         assert folder == grid.out / cell.game / cell.method / f"seed{cell.seed}"
@@ -226,9 +226,9 @@ def test_a_launcher_goes_in_front(grid: Grid, tmp_path: Path) -> None:
 
 def test_a_probe_of_an_encoder_waits_for_it(grid: Grid, monkeypatch) -> None:
     monkeypatch.setenv("FAKE_FAILS", "st-dim")
-    source = Cell("pong", "st-dim", 0)
-    probe = Cell("pong", "st-dim", 0, (("hidden", "256"),), source)
-    other = Cell("pong", "random-cnn", 0)
+    source = RunSpec("pong", "st-dim", 0)
+    probe = RunSpec("pong", "st-dim", 0, (("hidden", "256"),), source)
+    other = RunSpec("pong", "random-cnn", 0)
     cells = [source, probe, other]
     assert grid.run_cells(cells, jobs=2) == 1
     assert len(grid.calls) == 2  # not the probe

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from lightning import Callback, LightningDataModule, Trainer
+from pytorch_lightning import Callback, LightningDataModule, Trainer
 from torch._dynamo import register_backend
 from torch.utils.data import DataLoader
 

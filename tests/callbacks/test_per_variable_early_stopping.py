@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from lightning import LightningModule
-from lightning.pytorch.demos.boring_classes import BoringModel
+from pytorch_lightning import LightningModule
+from pytorch_lightning.demos.boring_classes import BoringModel
 
 from lightning_stdim.callbacks import PerVariableEarlyStopping
 from lightning_stdim.errors import ConfigurationError

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 

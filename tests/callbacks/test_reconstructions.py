@@ -4,8 +4,8 @@ import json
 
 import pytest
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
 from matplotlib.image import imread
+from pytorch_lightning.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lightning_stdim.callbacks import Reconstructions

@@ -6,8 +6,8 @@ import warnings
 
 import pytest
 import torch
-from lightning import LightningDataModule, Trainer
-from lightning.pytorch.loggers import CSVLogger
+from pytorch_lightning import LightningDataModule, Trainer
+from pytorch_lightning.loggers import CSVLogger
 from torch import nn
 from torch.utils.data import DataLoader
 

@@ -34,7 +34,9 @@ from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.errors import ConfigurationError, EncoderError
 from lightning_stdim.probes import PaperSettings
 
-FACTS = json.loads(files("lightning_stdim.datamodules").joinpath("annotations.json").read_text())
+FACTS = json.loads(
+    files("lightning_stdim.datamodules.labels").joinpath("annotations.json").read_text()
+)
 ENV = "BreakoutNoFrameskip-v4"  # short episodes
 STEPS = 700
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from lightning_stdim.datamodules.labels import annotation, ram2label
-from lightning_stdim.datamodules.store import Collection
+from lightning_stdim.datamodules.labels.annotations import annotation, ram2label
+from lightning_stdim.datamodules.store.collection import Collection
 
 
 def make(

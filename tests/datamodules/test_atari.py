@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from lightning import LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.atari import AtariDataModule
@@ -45,7 +45,7 @@ def test_sequences_are_consecutive_frames_of_one_episode(small, length):
 class Asking(LightningModule):
     """Asks for everything that can be asked for, and keeps what it gets."""
 
-    sequence_length, batch_size, frame_stack, needs_others = 3, 4, 2, True
+    sequence_length, batch_size, frame_stack, needs_same_episode_frames = 3, 4, 2, True
     automatic_optimization = False
 
     def __init__(self):
@@ -81,7 +81,7 @@ def test_the_data_are_what_the_module_asks_for(small):
                 oldest = np.maximum(newest - 1, starts[episode[anchors]])
                 for channel, times in enumerate((oldest, newest)):
                     assert np.array_equal(batch.frames[k, :, channel], collection.frames[times])
-            for anchor, other in zip(anchors, batch.others.numpy(), strict=True):
+            for anchor, other in zip(anchors, batch.same_episode_frames.numpy(), strict=True):
                 own = slice(
                     starts[episode[anchor]], starts[episode[anchor]] + lengths[episode[anchor]]
                 )

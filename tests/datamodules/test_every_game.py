@@ -7,8 +7,9 @@ import pytest
 from scipy.stats import entropy as scipy_entropy
 
 from lightning_stdim.datamodules import store
-from lightning_stdim.datamodules.collect import collect
-from lightning_stdim.datamodules.labels import annotation, default_label_set, games
+from lightning_stdim.datamodules.collection.collect import collect
+from lightning_stdim.datamodules.labels.annotations import annotation
+from lightning_stdim.datamodules.labels.games import default_label_set, games
 from lightning_stdim.datamodules.probe_data import load_probe_data
 
 STEPS, PIECES = 360, 6

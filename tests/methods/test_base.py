@@ -5,8 +5,9 @@ from copy import deepcopy
 
 import pytest
 import torch
-from lightning import Callback, Fabric
-from lightning.fabric.loggers import CSVLogger
+from lightning_fabric import Fabric
+from lightning_fabric.loggers import CSVLogger
+from pytorch_lightning import Callback
 from torch import nn
 from torch.utils.data import DataLoader
 

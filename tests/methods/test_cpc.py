@@ -6,16 +6,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lightning.pytorch.loggers import CSVLogger
+from pytorch_lightning.loggers import CSVLogger
 
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.methods import CPC
 from lightning_stdim.objectives import future_infonce
+from tests.learning import learn
 from tests.trainers import quiet
-
-from ..learning import learn
 
 
 def slow_infonce(predictions, candidates, steps):

@@ -78,9 +78,9 @@ def test_methods_use_the_frames_that_they_should():
 
     for negatives in ("episode", "batch"):
         jsd = JSDSTDIM(negatives=negatives)
-        assert jsd.needs_others == (negatives == "episode")
+        assert jsd.needs_same_episode_frames == (negatives == "episode")
         (before, _), (local, vector), (other, _) = map(
-            jsd.encoder.feature_maps, (past, present, batch.others)
+            jsd.encoder.feature_maps, (past, present, batch.same_episode_frames)
         )
         before, local, other = (x.flatten(2).transpose(1, 2) for x in (before, local, other))
         if negatives == "batch":

@@ -3,12 +3,11 @@
 import pytest
 import torch
 
-from lightning_stdim.checkpoints import load_encoder
 from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.encoders import NatureEncoder, UnionEncoder
+from lightning_stdim.encoders.pretrained import load_encoder, save_pretrained
 from lightning_stdim.errors import ConfigurationError, EncoderError
 from lightning_stdim.methods import DIMUA
-from lightning_stdim.pretrained import save_pretrained
 from tests.learning import learn
 
 

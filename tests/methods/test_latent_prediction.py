@@ -6,9 +6,8 @@ import torch
 from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.methods import LatentPrediction
-
-from ..learning import learn
-from .test_byol import slow_distance
+from tests.learning import learn
+from tests.methods.test_byol import slow_distance
 
 
 def test_every_step_predicts_the_target_s_view_of_the_frame_that_came():

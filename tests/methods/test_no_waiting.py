@@ -10,15 +10,15 @@ from functools import partial
 
 import pytest
 import torch
-from lightning import Trainer
+from pytorch_lightning import Trainer
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from lightning_stdim.datamodules.batches import ProbeBatch, SequenceBatch
-from lightning_stdim.datamodules.samplers import other_frames
-from lightning_stdim.datamodules.stacking import observations
+from lightning_stdim.datamodules.frames.stacking import observations
+from lightning_stdim.datamodules.samplers import same_episode_frames
 from lightning_stdim.probes import Supervised
 from lightning_stdim.probes.heads import LinearHeads, MLPHeads
 from tests.methods.test_distributed import METHODS
@@ -134,6 +134,6 @@ def test_gathering_a_batch(stack):
     chance = torch.empty(BATCH, dtype=torch.float64, device="meta")
     with nothing_from_the_host():
         seen = observations(frames, times, start, stack)
-        others = other_frames(anchors, start, length, chance)
+        others = same_episode_frames(anchors, start, length, chance)
     assert seen.shape == (2, BATCH, stack, 210, 160)
     assert others.shape == (BATCH,)

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_stdim.checkpoints import load_encoder
 from lightning_stdim.cli import main
 from lightning_stdim.encoders import AgentEncoder
+from lightning_stdim.encoders.pretrained import load_encoder
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.methods import PretrainedAgent
 from lightning_stdim.presets import method_path, preset_path

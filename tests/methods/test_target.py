@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from lightning import Callback, seed_everything
+from pytorch_lightning import Callback, seed_everything
 from torch import nn
 from torch.utils.data import DataLoader
 

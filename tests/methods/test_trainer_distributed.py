@@ -6,13 +6,13 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from lightning import Callback, seed_everything
+from pytorch_lightning import Callback, seed_everything
 
 from lightning_stdim.callbacks import RepresentationHealth
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.methods import STDIM
-from lightning_stdim.methods.epoch_means import WeightedMean
 from lightning_stdim.probes import majority
+from lightning_stdim.utils.epoch_means import WeightedMean
 from tests.trainers import quiet
 
 WORLD, BATCHES = 2, 3

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from lightning import seed_everything
+from pytorch_lightning import seed_everything
 from torch import distributions, nn
 
 from lightning_stdim.datamodules.atari import AtariDataModule

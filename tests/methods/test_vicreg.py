@@ -9,8 +9,7 @@ from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.methods import VICReg
 from lightning_stdim.objectives import covariance_penalty, variance_hinge
-
-from ..learning import learn
+from tests.learning import learn
 
 
 def slow_variance(rows):

@@ -9,12 +9,7 @@ from scipy.stats import entropy
 from torch import Tensor, nn
 
 from lightning_stdim.errors import ConfigurationError, EncoderError
-from lightning_stdim.probes import (
-    ConvergedSettings,
-    PaperSettings,
-    evaluate_encoder,
-    majority,
-)
+from lightning_stdim.probes import ConvergedSettings, PaperSettings, evaluate_encoder, majority
 from lightning_stdim.probes.encode import encode
 from lightning_stdim.probes.evaluate import encode_splits
 from tests.probes.games import WIDTH, Shift, game

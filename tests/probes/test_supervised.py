@@ -4,7 +4,13 @@ from typing import Any
 
 import pytest
 import torch
-from lightning import Callback, LightningDataModule, LightningModule, Trainer, seed_everything
+from pytorch_lightning import (
+    Callback,
+    LightningDataModule,
+    LightningModule,
+    Trainer,
+    seed_everything,
+)
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader

@@ -1,0 +1,119 @@
+"""The command line: which command, and how errors look.
+
+Only what the chosen command needs is imported: ``--help`` and ``collect`` never import PyTorch.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from argparse import ArgumentError
+from collections.abc import Sequence
+from importlib import import_module
+
+from lightning_stdim.errors import LightningStdimError
+from lightning_stdim.torch_environment import set_environment
+
+PROGRAM = "python -m lightning_stdim"
+
+MODEL_COMMANDS = {
+    "fit": "pretrain (or train supervised), then probe; ST-DIM on Pong without further arguments",
+    "validate": "the validation loss of a checkpoint",
+    "test": "a checkpoint's loss on unseen episodes, and its probe scores",
+    "predict": "a checkpoint's feature vectors of the probe frames",
+}
+PLAIN_COMMANDS = {
+    "collect": "play a game and store frames, RAM and labels in one HDF5 file",
+    "describe": "what is in files of collected frames: amounts, returns, duplicates, labels",
+    "export": "write a file of collected frames for Minari, NumPy or Parquet",
+    "probe": "score an encoder: a checkpoint, 'random', 'majority' or module:callable",
+    "benchmark": "games x methods x seeds, and the report",
+    "report": "tables, plots and a page of a benchmark's directory, beside what was published",
+    "train-policy": "train a PPO agent that collect can have play (needs the extra 'agents')",
+}
+MODULES = {
+    "collect": "collections",
+    "describe": "collections",
+    "export": "collections",
+    "probe": "probe",
+    "benchmark": "benchmark",
+    "report": "benchmark",
+    "train-policy": "train_policy",
+}
+"""Where each plain command is: a function of its name."""
+
+_WORDING = (
+    (r'^Parser key "(.+?)": ', r"--\1: "),
+    (r"<class '(?:\w+\.)*(\w+)'>", r"\1"),
+    (r"(- )?Does not validate against .+? Errors: ", ""),
+    (r" - Expected a NoneType", ""),
+    (r" Given value type: .+ Given value: NestedArg.+", ""),
+    (r" Given value type: .+ Given value: ", ". Got value: "),
+    (r"Expected a typing\.Literal\[(.+?)\]", r"expected one of \1"),
+    (r"Expected a ", "expected "),
+    (r": - ", ": "),
+)
+"""What jsonargparse says in Python's terms, and the same shorter."""
+
+
+def usage() -> str:
+    """Describe the arguments.
+
+    Returns:
+        The text of ``--help``.
+    """
+    lines = [f"usage: {PROGRAM} COMMAND [options]   (COMMAND --help for its options)", ""]
+    lines += [f"  {name:12} {what}" for name, what in {**MODEL_COMMANDS, **PLAIN_COMMANDS}.items()]
+    return "\n".join(lines)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        args: the command and its options; ``sys.argv[1:]`` by default.
+
+    Returns:
+        The exit status: 0; 1 when a benchmark's cell failed; 2 after a message that says what is
+        wrong; 130 when interrupted.
+    """
+    set_environment()
+    argv = list(sys.argv[1:] if args is None else args)
+    if not argv or argv[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if argv else 2
+    command = argv[0]
+    try:
+        if command in MODEL_COMMANDS:
+            from lightning_stdim.cli.fit import run as run_model_command
+
+            return run_model_command(argv)
+        if command in MODULES:
+            from lightning_stdim.cli.arguments import run
+
+            module = import_module(f"{__name__}.{MODULES[command]}")
+            return run(getattr(module, command.replace("-", "_")), argv, program=PROGRAM)
+    except ArgumentError as error:
+        print(f"error: {_reason(error)}; see `{PROGRAM} {command} --help`", file=sys.stderr)
+        return 2
+    except LightningStdimError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as interrupt:
+        print(str(interrupt) or "interrupted", file=sys.stderr)
+        return 130
+    import difflib
+
+    known = [*MODEL_COMMANDS, *PLAIN_COMMANDS]
+    near = difflib.get_close_matches(command, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"the commands are {', '.join(known)}"
+    print(f"error: unknown command {command!r}; {hint}", file=sys.stderr)
+    return 2
+
+
+def _reason(error: ArgumentError) -> str:
+    """Bring what is wrong with an option on one line."""
+    reason = " ".join(str(error).split())
+    for theirs, ours in _WORDING:
+        reason = re.sub(theirs, ours, reason)
+    return reason

@@ -1,0 +1,72 @@
+"""Commands as functions: their signatures and docstrings are their options and ``--help``."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from inspect import Parameter, signature
+
+import docstring_parser
+from jsonargparse import ArgumentParser
+
+BOOLEANS = ("true", "false", "yes", "no")
+
+Command = Callable[..., int]
+"""Takes options by keyword and returns an exit status. One with a parameter ``command_line`` is
+given the words that it was called with, to record them."""
+
+
+def run(command: Command, argv: Sequence[str], *, program: str) -> int:
+    """Parse a command line and run the command.
+
+    Args:
+        command: what to run. A required parameter that is not keyword-only is a positional
+            argument; one of type ``list[str]`` takes one value or more.
+        argv: the command's name and its options.
+        program: what stands before them on a command line.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        ArgumentError: an option is unknown or has a wrong value.
+    """
+    parameters = signature(command).parameters
+    parser = _parser(command, f"{program} {argv[0]}")
+    arguments = parser.parse_args(_with_values(argv[1:], command))
+    given = parser.instantiate_classes(arguments).as_dict()
+    given = {name: value for name, value in given.items() if name in parameters}
+    if "command_line" in parameters:
+        given["command_line"] = f"{program} {shlex.join(argv)}"
+    return command(**given)
+
+
+def _parser(command: Command, prog: str) -> ArgumentParser:
+    said = docstring_parser.parse(command.__doc__ or "")
+    text = "\n\n".join(filter(None, (said.short_description, said.long_description)))
+    parser = ArgumentParser(prog=prog, description=text, exit_on_error=False)
+    parser.add_argument("--config", action="config", help="YAML file with values for the options")
+    several = [p.name for p in signature(command).parameters.values() if _takes_several(p)]
+    helps = {param.arg_name: param.description for param in said.params}
+    for parameter in several:
+        parser.add_argument(parameter, nargs="+", type=str, help=helps[parameter])
+    parser.add_function_arguments(
+        command, as_group=False, as_positional=True, skip={*several, "command_line"}
+    )
+    return parser
+
+
+def _takes_several(parameter: Parameter) -> bool:
+    # Annotations are strings here: `from __future__ import annotations`.
+    return parameter.annotation == "list[str]" and parameter.default is Parameter.empty
+
+
+def _with_values(options: Sequence[str], command: Command) -> list[str]:
+    """Write ``--estimate`` as ``--estimate true``, which is what jsonargparse wants."""
+    parameters = signature(command).parameters.values()
+    switches = {f"--{p.name}" for p in parameters if isinstance(p.default, bool)}
+    words = []
+    for word, following in zip(options, [*options[1:], ""], strict=True):
+        alone = word in switches and following.lower() not in BOOLEANS
+        words += [word, "true"] if alone else [word]
+    return words

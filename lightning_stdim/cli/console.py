@@ -1,0 +1,130 @@
+"""Probe scores, and what collections hold, on the terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from lightning_stdim.datamodules.tools.describe import Description, Variable
+
+COLUMN = 25
+"""Characters that a collection's column takes in :func:`print_descriptions`."""
+
+
+def print_scores(scores: Mapping[str, Any], console: Console | None = None) -> None:
+    """Print what ``evaluate_encoder`` returns: F1 and accuracy of every protocol, what was dropped.
+
+    Args:
+        scores: the plain data of one evaluation.
+        console: where to print; standard output by default.
+    """
+    console = console or Console()
+    protocols = scores["protocols"]
+    table = Table(title=f"{scores['game']}, label set {scores['label_set']}: test scores")
+    table.add_column("")
+    for name in protocols:
+        table.add_column(f"{name}\nF1", justify="right")
+        table.add_column(f"{name}\naccuracy", justify="right")
+    columns = [protocols[name][metric] for name in protocols for metric in ("f1", "accuracy")]
+
+    def row(label: str, values: list[float | None]) -> None:
+        table.add_row(label, *("–" if value is None else f"{value:.3f}" for value in values))
+
+    for category in columns[0]["categories"]:
+        row(category, [column["categories"][category] for column in columns])
+    table.add_section()
+    row("mean over categories", [column["mean_over_categories"] for column in columns])
+    row("mean over variables", [column["mean_over_variables"] for column in columns])
+    row("mean weighted by entropy", [column["mean_weighted_by_entropy"] for column in columns])
+    table.add_section()
+    for variable in columns[0]["variables"]:
+        row(variable, [column["variables"][variable] for column in columns])
+    console.print(table)
+    for variable, reason in scores["dropped"].items():
+        console.print(f"not scored: {variable} ({reason})", style="dim")
+
+
+def print_descriptions(
+    names: Sequence[str], descriptions: Sequence[Description], console: Console | None = None
+) -> None:
+    """Print what collections hold, side by side; in several tables where there is no room.
+
+    Args:
+        names: of the collections.
+        descriptions: as many.
+        console: where to print; standard output by default.
+    """
+    console = console or Console()
+    pairs = list(zip(names, descriptions, strict=True))
+    variables = {variable.name: None for part in descriptions for variable in part.variables}
+    label = max(len("test frames seen before"), *map(len, variables))
+    room = max(1, (console.width - label - 3) // (COLUMN + 2))  # the rest is space between columns
+    for k in range(0, len(pairs), room):
+        console.print(_side_by_side(pairs[k : k + room], label), markup=False)
+    console.print(
+        "test frames seen before: they also occur in the training or validation split (70/10/20 by "
+        "episode, seed 0). returns: mean (least to greatest) over complete games. nats: entropy "
+        "of the labels. top: share of the most frequent value. scored: if it passes the entropy "
+        "filter here (here), did so in the paper with frames of such an agent (paper), or both.",
+        style="dim",
+    )
+
+
+def _side_by_side(pairs: Sequence[tuple[str, Description]], label: int) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1))
+    table.add_column(no_wrap=True, min_width=label)
+    for name, _ in pairs:
+        table.add_column(textwrap.fill(name, COLUMN), justify="right", no_wrap=True)
+    facts = [_facts(part) for _, part in pairs]
+    for row in facts[0]:
+        table.add_row(row, *(fact[row] for fact in facts))
+    table.add_section()
+    head = f"{'nats':>5}{'values':>7}{'top':>6} {'scored':<6}"
+    table.add_row("variable", *[head] * len(pairs), style="bold")
+    columns = [{variable.name: variable for variable in part.variables} for _, part in pairs]
+    for name in {name: None for column in columns for name in column}:
+        found = [column.get(name) for column in columns]
+        table.add_row(name, *("" if v is None else _variation(v) for v in found))
+    return table
+
+
+def _facts(part: Description) -> dict[str, str]:
+    length, returns = part.episode_length, part.returns
+    return {
+        "game": part.game,
+        "policy": textwrap.fill(part.policy, COLUMN),
+        "policy's SHA-256": (part.policy_sha256 or "–")[:8],
+        "epsilon": "–" if part.epsilon is None else f"{part.epsilon:g}",
+        "greedy": {None: "–", True: "yes", False: "no"}[part.greedy],
+        "seed": str(part.seed),
+        "label set": part.label_set,
+        "pixels": part.pixels,
+        "mode": "default" if part.mode is None else str(part.mode),
+        "difficulty": "default" if part.difficulty is None else str(part.difficulty),
+        "frames": str(part.frames),
+        "unique frames": f"{part.unique_frames} ({part.unique_share:.1%})",
+        "test frames seen before": (
+            "–" if part.test_duplicates is None else f"{part.test_duplicates:.1%}"
+        ),
+        "games": str(part.games),
+        "complete games": str(part.complete_games),
+        "returns": (
+            "–"
+            if returns is None
+            else f"{returns['mean']:.4g} ({returns['min']:g} to {returns['max']:g})"
+        ),
+        "episodes": str(part.episodes),
+        "median length": f"{length['median']:g} ({length['min']:g} to {length['max']:g})",
+    }
+
+
+def _variation(variable: Variable) -> str:
+    here, paper = variable.scored, variable.probed_in_paper
+    who = "both" if here and paper else "here" if here else "paper" if paper else "–"
+    return f"{variable.entropy:5.2f}{variable.values:7}{variable.top_share:6.0%} {who:<6}"

@@ -1,0 +1,116 @@
+"""The processes that play: both ends of the pipe.
+
+The emulator holds Python's global lock, so games are played in processes. They are started as
+commands of their own rather than by :mod:`multiprocessing`: that would import the user's main
+module (often with torch in it) in each of them, and needs a guard in scripts. Orders and reports
+are lines of JSON. A worker ends with its standard input, so none outlives the process that
+started it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import numpy as np
+
+from lightning_stdim.errors import ConfigurationError, LightningStdimError, StoreError
+from lightning_stdim.utils.user_code import what_failed
+
+if TYPE_CHECKING:
+    from lightning_stdim.datamodules.columns import Columns
+    from lightning_stdim.datamodules.pixels import Pixels
+
+
+def _play(
+    reports: TextIO,
+    games: queue.SimpleQueue[dict[str, int]],
+    *,
+    game: str,
+    policy: dict[str, Any],
+    pixels: Pixels,
+    mode: int | None,
+    difficulty: int | None,
+    seed: int,
+    folder: str,
+    size: int,
+) -> None:
+    """Play ordered games and write their segments, for ever."""
+    # ale-py brings its games into Gymnasium where that can be imported: of no use here, and slow.
+    sys.modules["gymnasium"] = None  # type: ignore[assignment]
+    from lightning_stdim.datamodules.collection import segment_file
+    from lightning_stdim.datamodules.collection.game import game_seed, segments
+    from lightning_stdim.datamodules.collection.recorder import Recorder
+    from lightning_stdim.datamodules.collection.unfinished import segment_name
+    from lightning_stdim.datamodules.emulator.emulator import Emulator
+    from lightning_stdim.datamodules.policies.settings import PolicySettings
+
+    del sys.modules["gymnasium"]  # a policy may want it
+    make_policy = PolicySettings(**policy).load()
+    emulator = Emulator(game, pixels, mode=mode, difficulty=difficulty)
+    recorder = Recorder(size)
+    print(json.dumps({"settings": emulator.settings}), file=reports, flush=True)
+    while True:
+        job = games.get()
+        number = job["game"]
+        played = segments(
+            emulator,
+            make_policy,
+            game_seed(seed, number),
+            limit=job["limit"],
+            recorder=recorder,
+        )
+        start = 0
+        for columns, ended in played:
+            rows = len(columns["actions"])
+            path = Path(folder) / segment_name(number, start, rows, ended)
+            if path.exists():  # an interrupted game is played again
+                _check_same(columns, segment_file.read(path), path, policy)
+            else:
+                segment_file.write(path, columns)
+            message = {"game": number, "start": start, "rows": rows, "ended": ended}
+            print(json.dumps(message), file=reports, flush=True)
+            start += rows
+
+
+def _check_same(played: Columns, kept: Columns, path: Path, policy: dict[str, Any]) -> None:
+    """Refuse to put a game together from two that went different ways."""
+    if not all(np.array_equal(played[name], kept[name]) for name in played):
+        raise ConfigurationError(
+            f"a game went another way when it was played again: policy {policy['policy']!r} does "
+            "not always do the same with the same frames and generator, or a library that it uses "
+            f"has changed. Delete {path.parent} to start afresh"
+        )
+
+
+def main() -> None:
+    """Be a worker."""
+    # Whatever a library prints must not get among the reports.
+    reports = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    games: queue.SimpleQueue[dict[str, int]] = queue.SimpleQueue()
+
+    def listen() -> None:
+        for line in sys.stdin:
+            games.put(json.loads(line))
+        os._exit(0)  # the parent is gone, or wants no more
+
+    threading.Thread(target=listen, daemon=True).start()
+    try:
+        _play(reports, games, **json.loads(sys.argv[1]))
+    except LightningStdimError as error:
+        failure = error
+    except Exception as error:
+        failure = StoreError(f"a worker process failed: {what_failed(error)}")
+    report = {"error": type(failure).__name__, "reason": str(failure)}
+    print(json.dumps(report), file=reports, flush=True)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

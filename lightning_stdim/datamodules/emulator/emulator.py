@@ -1,0 +1,254 @@
+"""One Atari 2600 game with the protocol's wrappers, written out over ale-py's ``ALEInterface``.
+
+The semantics are those of ``{Game}NoFrameskip-v4`` in the reference implementation's stack of
+wrappers (the one of OpenAI Baselines), innermost first:
+
+* no sticky actions, the minimal action set, 108 000 emulator frames a game at most;
+* ``NoopReset``: a new game begins with 1 to 30 single-frame no-ops;
+* ``MaxAndSkip``: an action is repeated for four emulator frames (fewer if the game ends there), and
+  the observation is the pixel-wise maximum of the last two screens;
+* ``EpisodicLife``: a lost life ends an episode, the next one goes on in the same game after one
+  NOOP step; a game over ends the game;
+* ``FireReset``, where the game has FIRE: an episode begins with the actions 1 (FIRE) and 2, each
+  for one step. The observation that an episode begins with is the one after them.
+
+Two slips of those wrappers are not kept. When a game ends within a step, the maximum is over the
+last two screens of the game, not over leftovers of the step before; and when a life is lost while
+an episode is being started, its first observation is the current one, not one from before the loss.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import ale_py
+import numpy as np
+from ale_py import ALEInterface, LoggerMode, roms
+from numpy.typing import NDArray
+
+from lightning_stdim.datamodules.emulator.palette import PALETTE, maximum
+from lightning_stdim.datamodules.labels.games import canonical_game
+from lightning_stdim.datamodules.pixels import Pixels
+from lightning_stdim.errors import ConfigurationError
+
+FRAME_SKIP = 4
+MAX_NOOPS = 30
+MAX_GAME_FRAMES = 108_000
+NOOP = 0
+
+Screens = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+
+class Emulator:
+    """A game, one step at a time; the attributes hold the state after the last call.
+
+    Frame, RAM and lives always belong to one and the same emulator state, also when an episode
+    begins.
+
+    Attributes:
+        game: canonical name.
+        settings: what the recorded frames depend on, as plain data (version, ROM, wrappers).
+        n_actions: size of the minimal action set; action 0 is NOOP.
+        pixels: of `frame`.
+        screens: two of uint8 [210, 160], palette indices of the last two screens, in either order;
+            overwritten by the next call, unless :meth:`show_in` named another place for it.
+        ram: uint8 [128]; overwritten by the next call.
+        lives: lives left, 0 in games without lives.
+        terminated: a life was lost or the game is over.
+        truncated: the game reached its frame limit.
+
+    Args:
+        game: any spelling that :func:`~lightning_stdim.datamodules.labels.canonical_game` knows.
+        pixels: of `frame`.
+        mode: number of the game's mode; by default the one that the emulator starts with.
+        difficulty: the same of its difficulty.
+
+    Raises:
+        ConfigurationError: the game is unknown or has no such mode or difficulty, or the installed
+            ale-py shows it in colours that this package's palette does not have.
+    """
+
+    def __init__(
+        self,
+        game: str,
+        pixels: Pixels = "luma",
+        *,
+        mode: int | None = None,
+        difficulty: int | None = None,
+    ) -> None:
+        self.game = canonical_game(game)
+        rom = next(r for r in roms.get_all_rom_ids() if r.replace("_", "") == self.game)
+        path = roms.get_rom_path(rom)
+        assert path is not None  # it is one of the ROMs that ale-py listed
+        ALEInterface.setLoggerMode(LoggerMode.Error)  # before it prints its banner
+        self._ale = ale = ALEInterface()
+        ale.setFloat("repeat_action_probability", 0.0)
+        ale.setInt("max_num_frames_per_episode", MAX_GAME_FRAMES)
+        ale.setInt("random_seed", 0)  # nothing draws from it without sticky actions
+        ale.loadROM(path)
+        variation = {"mode": mode, "difficulty": difficulty}
+        self._set_variation(mode, difficulty)
+        # A game's first state depends on what the machine did before (seen in Seaquest, Tennis and
+        # others) unless the machine is set back first. Loading the ROM again does so too, but
+        # takes 100 ms: longer than a game of Breakout.
+        self._switched_on = ale.cloneSystemState()
+
+        self._actions = ale.getMinimalActionSet()
+        self.n_actions = len(self._actions)
+        names = [action.name for action in self._actions]
+        self._start_actions = (1, 2) if "FIRE" in names else ()
+        self.settings: dict[str, Any] = {
+            "ale_py": ale_py.__version__,
+            "rom_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "actions": " ".join(names),
+            "repeat_action_probability": 0.0,
+            "max_noops": MAX_NOOPS,
+            "frame_skip": FRAME_SKIP,
+            "life_loss_ends_episode": True,
+            "start_actions": " ".join(names[action] for action in self._start_actions),
+            "max_game_frames": MAX_GAME_FRAMES,
+        }
+        self.settings |= {name: value for name, value in variation.items() if value is not None}
+        if pixels == "luma":  # as files had it before there were others
+            how = "luma of the RGB maximum of the last two screens (OpenCV RGB2GRAY)"
+            self.settings["greyscale"] = how
+        else:
+            self.settings["pixels"] = pixels
+
+        self.pixels: Pixels = pixels
+        self.screens: Screens = (np.zeros((210, 160), np.uint8), np.zeros((210, 160), np.uint8))
+        self.show_in(self.screens)
+        self.ram: NDArray[np.uint8] = np.zeros(128, np.uint8)
+        self.lives = 0
+        self.terminated = self.truncated = True
+        self._check_palette()
+
+    @property
+    def frame(self) -> NDArray[np.uint8]:
+        """The observation: [210, 160], luma of the maximum of the screens, or that, [3, 210, 160].
+
+        Made anew every time: collecting does it later, for many steps at once.
+        """
+        return maximum(*self.screens, self.pixels)
+
+    @property
+    def luma(self) -> NDArray[np.uint8]:
+        """The luma in either case, uint8 [210, 160]: what policies see.
+
+        So a game does not depend on what is recorded of it.
+        """
+        return maximum(*self.screens, "luma")
+
+    def show_in(self, place: Screens) -> None:
+        """Have the screens shown somewhere else from the next call on.
+
+        So whoever keeps them need not copy them.
+
+        Args:
+            place: two of uint8 [210, 160], which become `screens` then.
+        """
+        self._place = place
+        # Where the screens of a step go: in turn, so that the last two of the game are always
+        # there, also if it ends within a step.
+        self._turn = place * (FRAME_SKIP // 2)
+
+    def new_game(self, *, noops: int) -> None:
+        """Start a game, which depends on nothing but `noops` and the actions that follow.
+
+        Args:
+            noops: number of emulator frames with NOOP before the first episode.
+        """
+        ale = self._ale
+        ale.restoreSystemState(self._switched_on)
+        ale.reset_game()
+        for _ in range(noops):
+            ale.act(self._actions[NOOP])
+            if ale.game_over():
+                ale.reset_game()
+        self.screens = self._place
+        for screen in self._turn:  # one single screen is the first observation
+            ale.getScreen(screen)
+        self._see(first=True)
+        self._start_episode()
+
+    def next_episode(self) -> bool:
+        """Go on after an episode's end.
+
+        Returns:
+            Whether there is a next episode in this game: no after a game over or the frame limit.
+        """
+        if self._ale.game_over():
+            return False
+        self._repeat(NOOP)
+        self._see(first=True)
+        self._start_episode()
+        return not self._ale.game_over()
+
+    def step(self, action: int) -> float:
+        """Repeat an action for four emulator frames.
+
+        Args:
+            action: index into the minimal action set.
+
+        Returns:
+            The sum of the rewards, not clipped.
+        """
+        reward = self._repeat(action)
+        self._see(first=False)
+        return reward
+
+    def _start_episode(self) -> None:
+        for action in self._start_actions:
+            self._repeat(action)
+            self._see(first=False)
+            if self._ale.game_over():
+                return
+            if self.terminated:  # a life is lost already: start again
+                self._repeat(NOOP)
+                self._see(first=True)
+
+    def _repeat(self, action: int) -> float:
+        ale, act, before = self._ale, self._actions[action], self.screens[1]
+        self.screens = self._place
+        reward = 0
+        for acted, screen in enumerate(self._turn, start=1):
+            reward += ale.act(act)
+            ale.getScreen(screen)
+            if ale.game_over():
+                if acted == 1:
+                    self.screens[1][...] = before  # the game's last but one
+                break
+        return float(reward)
+
+    def _see(self, *, first: bool) -> None:
+        ale = self._ale
+        ale.getRAM(self.ram)
+        lives = ale.lives()
+        # Some games show 0 lives for a while before the game is over: that is not yet an end.
+        lost = not first and 0 < lives < self.lives
+        self.lives = lives
+        self.terminated = lost or ale.game_over(with_truncation=False)
+        self.truncated = ale.game_truncated()
+
+    def _set_variation(self, mode: int | None, difficulty: int | None) -> None:
+        ale = self._ale
+        for name, value, there, set_to in (
+            ("mode", mode, ale.getAvailableModes(), ale.setMode),
+            ("difficulty", difficulty, ale.getAvailableDifficulties(), ale.setDifficulty),
+        ):
+            if value is None:
+                continue
+            if value not in there:
+                raise ConfigurationError(
+                    f"{self.game} has no {name} {value}: choose from {', '.join(map(str, there))}"
+                )
+            set_to(value)
+
+    def _check_palette(self) -> None:
+        self._ale.reset_game()
+        if not np.array_equal(self._ale.getScreenRGB(), PALETTE[self._ale.getScreen()]):
+            raise ConfigurationError(
+                f"ale-py {ale_py.__version__} shows {self.game} in other colours than ale-py 0.12 "
+                "does, and the frames would be wrong: install that version"
+            )

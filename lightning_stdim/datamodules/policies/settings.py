@@ -1,0 +1,215 @@
+"""Who plays while frames are collected.
+
+A policy is built once per game from that game's random generator, so that what it does depends on
+the game's seed alone. The file keeps frames of 210x160; agents see the usual 84x84x4 of the same
+emulator (:mod:`~lightning_stdim.datamodules.policies.agent`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightning_stdim.datamodules.policies.random_play import POLICIES
+from lightning_stdim.datamodules.policies.types import MakePolicy, Observe, Policy
+from lightning_stdim.errors import ConfigurationError, StoreError
+from lightning_stdim.utils.user_code import import_from, source_file, what_failed
+
+CHECKPOINTS = (".zip", ".safetensors", ".pth", ".pt")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicySettings:
+    """Which policy plays, as plain data.
+
+    Args:
+        policy: a key of :data:`POLICIES`; the file of an agent
+            (:func:`~lightning_stdim.datamodules.policies.agent.load_agent`); or
+            ``"module:callable"``. The latter is called at the beginning of every game with the size
+            n of the minimal action set and the game's ``numpy.random.Generator``, and returns a
+            callable that takes uint8 [4, 84, 84] (the last four frames, oldest first; zeros before
+            an episode's first) and returns an index, 0 to n - 1. What is random in it must come
+            from that generator.
+        epsilon: probability that an action is replaced by one that is uniform over all n, NOOP
+            included. The protocol's PPO agent has 0.2.
+        greedy: the agent's most probable action instead of one drawn from its distribution.
+
+    Raises:
+        ConfigurationError: a value is wrong or the policy is not found.
+        StoreError: the agent's file cannot be read.
+    """
+
+    policy: str = "random"
+    epsilon: float = 0.0
+    greedy: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.policy, str):
+            raise ConfigurationError(
+                f"policy is {self.policy!r}: give a name, an agent's file or 'module:callable'"
+            )
+        if not 0 <= self.epsilon <= 1:
+            raise ConfigurationError(f"epsilon={self.epsilon} must lie in 0..1")
+        if self.greedy and not self.is_agent:
+            raise ConfigurationError(f"greedy is for an agent's file; policy is {self.policy!r}")
+        if (file := self._file()) is not None and not file.is_file():
+            raise StoreError(f"there is no policy {file}")
+
+    @property
+    def is_agent(self) -> bool:
+        """Whether the policy is the file of an agent."""
+        return self.policy.endswith(CHECKPOINTS)
+
+    def _file(self) -> Path | None:
+        """Find the file that says what the policy does."""
+        if self.policy in POLICIES:
+            return None
+        if self.is_agent:
+            return Path(self.policy)
+        module, colon, _ = self.policy.partition(":")
+        if not colon:
+            raise ConfigurationError(
+                f"policy {self.policy!r} is unknown: choose one of {', '.join(POLICIES)}, an "
+                f"agent's file ({', '.join(CHECKPOINTS)}) or module:callable"
+            )
+        return source_file(module)
+
+    def attributes(self) -> dict[str, Any]:
+        """Describe the policy for the collection's file.
+
+        Returns:
+            ``policy``, ``policy_sha256`` (of the agent's or the module's file, "" where there is
+            none), ``epsilon`` and ``greedy``; for an agent also the version of ``torch``, whose
+            rounding can decide an action.
+
+        Raises:
+            StoreError: the file cannot be read.
+        """
+        name = Path(self.policy).name if self.is_agent else self.policy
+        return {
+            "policy": name,
+            "policy_sha256": self._sha256(),
+            "epsilon": float(self.epsilon),
+            "greedy": self.greedy,
+            **({"torch": version("torch")} if self.is_agent else {}),
+        }
+
+    def _sha256(self) -> str:
+        if (file := self._file()) is None:
+            return ""
+        try:
+            return hashlib.sha256(file.read_bytes()).hexdigest()
+        except OSError as error:
+            raise StoreError(f"policy {file} cannot be read: {error.strerror}") from error
+
+    def label(self) -> str:
+        """Name the policy within a file's name, so that different policies never share one.
+
+        Returns:
+            Letters, digits, ``.``, ``_`` and ``-``.
+        """
+        name = self.policy
+        if digest := self._sha256():
+            stem = Path(name).stem if self.is_agent else name
+            name = f"{re.sub(r'[^A-Za-z0-9_.]+', '-', stem)}-{digest[:8]}"
+        mixing = f"-eps{float(self.epsilon)!r}" if self.epsilon else ""
+        return name + mixing + ("-greedy" if self.greedy else "")
+
+    def options(self) -> str:
+        """Write the policy as options of the command line.
+
+        Returns:
+            What to append to ``collect``; "" for the random policy. An agent's file is without its
+            folder, so that a collection does not depend on where its agent was.
+        """
+        name = Path(self.policy).name if self.is_agent else self.policy
+        options = [] if self.policy == "random" else ["--policy", name]
+        options += ["--epsilon", repr(float(self.epsilon))] if self.epsilon else []
+        options += ["--greedy", "true"] if self.greedy else []
+        return "".join(f" {shlex.quote(option)}" for option in options)
+
+    def load(self) -> MakePolicy:
+        """Load the policy, once per process.
+
+        Returns:
+            What makes a policy for each game.
+
+        Raises:
+            ConfigurationError: the callable is not found, or what it needs is not installed.
+            EncoderError: the file holds no agent of a known kind.
+            StoreError: the file is damaged.
+        """
+        if self.policy in POLICIES:
+            make = POLICIES[self.policy]
+        else:
+            from lightning_stdim.datamodules.policies import agent
+
+            if self.is_agent:
+                make = agent.load_agent(Path(self.policy), greedy=self.greedy)
+            else:
+                make = agent.with_agent_preprocessing(_user_policy(self.policy))
+        return _mixed(make, self.epsilon) if self.epsilon else make
+
+
+def _mixed(make: MakePolicy, epsilon: float) -> MakePolicy:
+    def made(n_actions: int, rng: np.random.Generator) -> Policy:
+        policy = make(n_actions, rng)
+
+        def act(look: Observe, first: bool) -> int:
+            action = policy(look, first)  # in any case: it has to see every frame
+            return int(rng.integers(n_actions)) if rng.random() < epsilon else action
+
+        return act
+
+    return made
+
+
+def _user_policy(name: str) -> Callable[..., Any]:
+    found = import_from(name)
+    if not callable(found):
+        raise ConfigurationError(f"policy {name!r} is a {type(found).__name__}, not a callable")
+    return checked(name, found)
+
+
+def checked(name: str, make: Callable[..., Any]) -> Callable[..., Any]:
+    """Hold a user's policy to its contract.
+
+    Args:
+        name: what to call it in an error.
+        make: see :class:`PolicySettings`.
+
+    Returns:
+        The same, with a clear error for what is not an action, or where it fails.
+    """
+
+    def made(n_actions: int, rng: np.random.Generator) -> Callable[[NDArray[np.uint8]], int]:
+        try:
+            policy = make(n_actions, rng)
+        except Exception as error:
+            raise ConfigurationError(f"policy {name!r} failed: {what_failed(error)}") from error
+
+        def act(view: NDArray[np.uint8]) -> int:
+            try:
+                action = policy(view)
+                number = int(action)
+            except Exception as error:
+                raise ConfigurationError(f"policy {name!r} failed: {what_failed(error)}") from error
+            if number != action or not 0 <= number < n_actions:
+                raise ConfigurationError(
+                    f"policy {name!r} returned {action!r}: an action is an integer in "
+                    f"0..{n_actions - 1}"
+                )
+            return number
+
+        return act
+
+    return made

@@ -1,0 +1,1 @@
+"""What collections hold, shown and exported."""

@@ -1,0 +1,152 @@
+"""A collection in the formats of other programs, with every value as it is in the store.
+
+=========== =======================================================================================
+``npz``     NumPy: the fields of :class:`~lightning_stdim.datamodules.store.Collection`;
+            ``attributes`` is JSON. It loads with ``allow_pickle=False``.
+``parquet`` A row a step, without frames: ``step``, ``episode``, ``episode_seed``, ``action``,
+            ``reward``, ``lives``, ``terminated``, ``truncated``, a column a variable, and ``ram``
+            as 128 bytes. The schema's metadata has ``attributes`` and ``variables`` as JSON.
+``minari``  A Minari dataset (a folder): episodes as in the file, an episode of n rows being n
+            observations and the n - 1 steps between them. ``infos`` has ``ram``, ``labels`` and
+            ``lives`` for every observation. The metadata's ``collection`` has the attributes and
+            ``variables`` the names of the labels; an episode's ``seed`` is its game's. The
+            dataset's id is the file's name and ``-v0``.
+=========== =======================================================================================
+
+Row t of the store holds the action that led to its state. So step t of a Minari episode is the
+action, reward and flags of row t + 1, and an episode's first row gives its observation alone: its
+action and reward are 0 and no step. Its flags are lost, which only matters where it is the whole
+episode: that has no step then.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Literal
+
+import h5py
+import numpy as np
+
+from lightning_stdim.datamodules import store
+from lightning_stdim.errors import ConfigurationError
+from lightning_stdim.utils.files import atomically
+
+Format = Literal["minari", "npz", "parquet"]
+
+ROW_COLUMNS = {
+    "actions": "action",
+    "rewards": "reward",
+    "lives": "lives",
+    "terminated": "terminated",
+    "truncated": "truncated",
+}
+"""The store's datasets with one number a row, and their columns in Parquet."""
+
+
+def export(path: Path, *, format: Format, out: Path) -> None:
+    """Write a collection in another format, atomically.
+
+    Args:
+        path: the file of collected frames.
+        format: see above. Memory holds all frames for ``"npz"``, an episode's for ``"minari"``.
+        out: the file, or for ``"minari"`` the folder, to make. Minari's ``load_dataset`` finds it
+            under the folder's name, which should end like an id's (``-v0``), in the folder that
+            ``MINARI_DATASETS_PATH`` names.
+
+    Raises:
+        ConfigurationError: `out` is there already, or the format's library is not installed.
+        StoreError: the collection cannot be read or `out` not written.
+    """
+    if out.exists():
+        raise ConfigurationError(f"{out} is there already: choose another --out")
+    write = {"minari": _minari, "npz": _npz, "parquet": _parquet}[format]
+    with atomically(out) as temporary:
+        write(path, temporary)
+
+
+def _npz(path: Path, out: Path) -> None:
+    collection = store.read(path)
+    arrays = {**vars(collection), "attributes": json.dumps(collection.attributes)}
+    with out.open("wb") as file:  # given a name, NumPy would add a suffix to it
+        np.savez_compressed(file, **arrays)
+
+
+def _parquet(path: Path, out: Path) -> None:
+    pa, parquet = _library("pyarrow"), _library("pyarrow.parquet")
+    collection = store.read(path, with_frames=False)
+    n, length = len(collection), collection.episode_length
+    ram = pa.py_buffer(np.ascontiguousarray(collection.ram))
+    columns = {
+        "step": np.arange(n),
+        "episode": np.repeat(np.arange(len(length)), length),
+        "episode_seed": np.repeat(collection.episode_seed, length),
+        **{column: getattr(collection, name) for name, column in ROW_COLUMNS.items()},
+        **dict(zip(collection.variables, collection.labels.T, strict=True)),
+        "ram": pa.FixedSizeBinaryArray.from_buffers(pa.binary(128), n, [None, ram]),
+    }
+    metadata = {"attributes": collection.attributes, "variables": collection.variables}
+    table = pa.table(columns, metadata={key: json.dumps(part) for key, part in metadata.items()})
+    parquet.write_table(table, out, compression="zstd")
+
+
+def _minari(path: Path, out: Path) -> None:
+    minari, spaces = _library("minari"), _library("gymnasium.spaces")
+    storages = _library("minari.dataset.minari_storage")
+    collection = store.read(path, with_frames=False)
+    attributes, length = collection.attributes, collection.episode_length
+    data = (out / "data").resolve()  # Minari joins a relative one with itself
+    data.mkdir(parents=True)
+    storage = storages.MinariStorage.new(
+        data,
+        observation_space=spaces.Box(0, 255, collection.frames.shape[1:], np.uint8),
+        action_space=spaces.Discrete(len(attributes["actions"].split())),
+        data_format="hdf5",
+        jpeg_encoding=False,
+    )
+    # Minari's own writer does not compress, and cannot write an episode without a step.
+    with h5py.File(data / "main_data.hdf5", "w") as file:
+        for episode, start in enumerate(collection.episode_start):
+            stop = start + length[episode]
+            frames = store.read_frames(path, np.arange(start, stop))
+            states, steps = collection[start:stop], collection[start + 1 : stop]
+            group = file.create_group(f"episode_{episode}")
+            group.attrs["id"] = episode
+            group.attrs["seed"] = collection.episode_seed[episode]
+            group.attrs["total_steps"] = len(steps)
+            group["actions"] = steps.actions.astype(np.int64)  # what Discrete samples
+            group["rewards"] = steps.rewards
+            group["terminations"] = steps.terminated
+            group["truncations"] = steps.truncated
+            group["infos/lives"] = states.lives
+            for name, rows in (
+                ("observations", frames),
+                ("infos/ram", states.ram),
+                ("infos/labels", collection.labels[start:stop]),
+            ):
+                chunks = (min(len(rows), store.CHUNK_FRAMES), *rows.shape[1:])
+                group.create_dataset(name, data=rows, chunks=chunks, compression="gzip")
+    storage.update_metadata(
+        {
+            "dataset_id": re.sub(r"[^-\w]+", "-", path.stem) + "-v0",
+            "minari_version": minari.__version__,
+            "algorithm_name": attributes["policy"],
+            "total_episodes": len(length),
+            "total_steps": int(length.sum()) - len(length),
+            "dataset_size": storage.get_size(),
+            "collection": attributes,
+            "variables": collection.variables,
+        }
+    )
+
+
+def _library(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise ConfigurationError(
+            f"this format needs {name.split('.')[0]}: `pip install lightning-stdim[export]`"
+        ) from None

@@ -1,0 +1,1 @@
+"""What the report says: its summary, a section per game, the published tables."""

@@ -1,0 +1,195 @@
+"""The published tables laid out again, with our numbers beside those of paper and report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from statistics import fmean
+
+from lightning_stdim.report import published
+from lightning_stdim.report.names import CATEGORY_LABELS, Group, display, game_title
+from lightning_stdim.report.statistics.student import stratified_estimate
+from lightning_stdim.report.tables.comparison import MOST_METHODS, Column, ScoreCell, Table
+from lightning_stdim.report.tables.printable import (
+    Block,
+    Line,
+    Protocol,
+    Sheet,
+    SignedCell,
+    methods_of,
+    protocol_of,
+    transposed,
+)
+
+Find = Callable[[Group, str, str], ScoreCell | None]
+"""From who made the numbers, the method and the protocol to a score."""
+
+COMPLETE = "A mean over games is given where none is missing."
+
+
+def table_2(games: Mapping[str, Table], protocol: Protocol) -> Sheet:
+    """Lay out games x methods, as the paper's Table 2 (and 8, of the ablations).
+
+    Args:
+        games: for each game its comparison of one metric.
+        protocol: whose scores are ours. Published numbers stand beside the ``paper`` protocol's.
+
+    Returns:
+        The sheet; with a mean over games if there are several. Many methods are rows, not columns,
+        where there are fewer games.
+    """
+    methods = methods_of(games.values())
+    groups = _groups(games.values(), protocol)
+    rows = {game_title(game): _mean_over_categories(table) for game, table in games.items()}
+    if len(games) > 1:
+        rows["Mean over games"] = mean_over_games(games)
+    blocks = [Block(name, _lines(find, methods, groups, protocol)) for name, find in rows.items()]
+    title = f"F1 by game, mean over categories, {protocol} protocol"
+    return _by_method(title, methods, blocks, games)
+
+
+def mean_over_games(games: Mapping[str, Table]) -> Find:
+    """Average the mean over categories over games.
+
+    Args:
+        games: for each game its comparison of one metric.
+
+    Returns:
+        A function from who made the numbers, the method and the protocol to the mean; to None
+        where a game is missing. Ours has a Student interval if every game has several runs.
+    """
+    return _mean_of([_mean_over_categories(table) for table in games.values()])
+
+
+def _mean_over_categories(table: Table) -> Find:
+    return _finder(table, "mean", "mean_over_categories")
+
+
+def _by_method(
+    title: str, methods: Sequence[str], blocks: Sequence[Block], games: Collection[str]
+) -> Sheet:
+    """Have what is fewer, methods or games or categories, in columns, if there are many methods."""
+    notes = (COMPLETE,) if len(games) > 1 else ()
+    sheet = Sheet(title, tuple(map(display, methods)), tuple(blocks), notes)
+    wide = len(sheet.columns) > max(MOST_METHODS, len(sheet.blocks))
+    return transposed(sheet) if wide else sheet
+
+
+def table_3(games: Mapping[str, Table], protocol: Protocol) -> Sheet:
+    """Lay out categories x methods, means over games, as the paper's Table 3.
+
+    Args:
+        games: for each game its comparison of F1.
+        protocol: as for :func:`table_2`.
+
+    Returns:
+        The sheet. The published numbers that ours are compared with are means over our games of
+        the printed scores of the variables; what the paper prints, over its 22 games, follows.
+    """
+    methods = methods_of(games.values())
+    groups = _groups(games.values(), protocol)
+    blocks = []
+    for category, label in CATEGORY_LABELS.items():
+        finders = [
+            _finder(table, "category", category)
+            for table in games.values()
+            if any(row.name == category for row in table.rows)
+        ]
+        if not finders:
+            continue
+        lines = _lines(_mean_of(finders), methods, groups, protocol)
+        if "paper" in groups:
+            printed = tuple(published.paper_category(category, name) for name in methods)
+            cells = tuple(None if value is None else ScoreCell(value) for value in printed)
+            lines += (Line("paper, 22 games", cells),)
+        blocks.append(Block(label, lines))
+    title = f"F1 by category{', mean over games' * (len(games) > 1)}, {protocol} protocol"
+    return _by_method(title, methods, blocks, games)
+
+
+def report_table(table: Table) -> Sheet | None:
+    """Lay out categories x methods for one game, as the reproducibility report's tables.
+
+    Args:
+        table: the comparison of one metric.
+
+    Returns:
+        The sheet; None if the report has no numbers for the game.
+    """
+    methods = [column.method for column in table.columns if column.group == "report"]
+    if not methods:
+        return None
+    blocks = []
+    for row in table.rows:
+        if row.kind == "category" or row.name == "mean_over_categories":
+            find = _finder(table, row.kind, row.name)
+            lines = _lines(find, methods, ("report", "paper"), "paper")
+            converged = tuple(find("ours", name, "converged") for name in methods)
+            blocks.append(Block(row.label, (*lines, Line("ours, converged", converged))))
+    what = {"f1": "F1", "accuracy": "Accuracy"}[table.metric]
+    return Sheet(
+        title=f"{what} on {game_title(table.game)} by category",
+        columns=tuple(map(display, methods)),
+        blocks=tuple(blocks),
+    )
+
+
+def _lines(
+    find: Find, methods: Sequence[str], groups: Sequence[Group], protocol: Protocol
+) -> tuple[Line, ...]:
+    """Write ours, then for every group its numbers and the difference."""
+    ours = tuple(find("ours", name, protocol_of(name, protocol)) for name in methods)
+    lines = [Line("ours", ours)]
+    for group in groups:
+        theirs = tuple(find(group, name, "") for name in methods)
+        if any(theirs):
+            lines.append(Line(group, theirs))
+            lines.append(Line(f"ours − {group}", tuple(map(_difference, ours, theirs))))
+    return tuple(lines) if len(lines) > 1 else (Line("", ours),)
+
+
+def _groups(tables: Iterable[Table], protocol: Protocol) -> tuple[Group, ...]:
+    """Name who else has numbers that are comparable: none beside the converged protocol."""
+    there = {column.group for table in tables for column in table.columns}
+    return ("paper",) if protocol == "paper" and "paper" in there else ()
+
+
+def _finder(table: Table, kind: str, name: str) -> Find:
+    """Look scores up in one row of a table; of several label sets in the first."""
+    cells = next(
+        (
+            cells
+            for row, cells in zip(table.rows, table.cells, strict=True)
+            if (row.kind, row.name) == (kind, name)
+        ),
+        (None,) * len(table.columns),
+    )
+    row: dict[tuple[str, str, str], ScoreCell | None] = {}
+    for column, cell in zip(table.columns, cells, strict=True):
+        row.setdefault(_key(column), cell)
+    return lambda group, method, protocol: row.get((group, method, protocol))
+
+
+def _key(column: Column) -> tuple[str, str, str]:
+    return column.group, column.name, column.protocol
+
+
+def _mean_of(finders: Sequence[Find]) -> Find:
+    """Average over games; nothing where a game is missing."""
+
+    def find(group: Group, method: str, protocol: str) -> ScoreCell | None:
+        cells = [find(group, method, protocol) for find in finders]
+        known = [cell for cell in cells if cell is not None]
+        if len(known) < len(cells):
+            return None
+        if len(known) == 1:
+            return known[0]
+        if group != "ours":
+            return ScoreCell(fmean(cell.value for cell in known), derived=True)
+        mean = stratified_estimate([cell.values for cell in known])
+        return ScoreCell(mean.mean, mean.half_width, mean.runs)
+
+    return find
+
+
+def _difference(ours: ScoreCell | None, theirs: ScoreCell | None) -> SignedCell | None:
+    return SignedCell(ours.value - theirs.value) if ours and theirs else None

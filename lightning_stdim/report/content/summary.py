@@ -1,0 +1,161 @@
+"""What the numbers say, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from lightning_stdim.report.content.paper_tables import mean_over_games
+from lightning_stdim.report.content.rankings import by_mean, by_protocol, over_games
+from lightning_stdim.report.names import display, game_title, in_order
+from lightning_stdim.report.runs_on_disk import Record
+from lightning_stdim.report.statistics import aggregates
+from lightning_stdim.report.statistics.aggregates import ScoreMatrix
+from lightning_stdim.report.tables.comparison import Table
+from lightning_stdim.report.tables.printable import Sheet, protocol_of
+from lightning_stdim.report.tables.score_matrix import cell, common, ranked, score_matrix
+
+COLLAPSED = 2.0
+"""An effective rank that ``RepresentationHealth`` warns of."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The page's first part.
+
+    Attributes:
+        paragraphs: what the numbers say, in words.
+        verdicts: the leading method against each other one, a sentence each.
+        aggregates: tables over several games; none for one game.
+        protocols: every method under both protocols, and what to note about it.
+        means: every method averaged in every way, and what to note about it.
+    """
+
+    paragraphs: tuple[str, ...]
+    verdicts: tuple[str, ...]
+    aggregates: tuple[Sheet, ...]
+    protocols: tuple[Sheet, str]
+    means: tuple[Sheet, str]
+
+
+def summarise(record: Record, games: Mapping[str, Table]) -> Summary:
+    """Sum up a benchmark.
+
+    Runs that were probed on other frames than most, such as those of another mode, are of other
+    tasks and are left to the games' own tables.
+
+    Args:
+        record: finished runs.
+        games: for each game its comparison of F1.
+
+    Returns:
+        Words and tables.
+    """
+    whole, record = record, record.on_the_same_frames()
+    converged, paper = (score_matrix(record, protocol) for protocol in ("converged", "paper"))
+    titles = [game_title(game) for game in record.games]
+    seeds = sorted({run["seed"] for run in record.results})
+    presets = sorted({run["preset"] or "none" for run in record.results})
+    where = titles[0] if len(titles) == 1 else f"{len(titles)} games"
+    opening = (
+        f"{len(converged)} methods on {where}; preset {', '.join(presets)}; "
+        f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}. Scores are F1 weighted by "
+        "class support, means over categories as in the paper's tables."
+    )
+    probed = {
+        run.name
+        for run in record.runs
+        if protocol_of(run.name, "converged") in run.results["scores"]["protocols"]
+    }
+    left_out = in_order(probed - converged.keys())
+    paragraphs = [opening, _leader(converged, "converged"), _leader(paper, "paper")]
+    paragraphs.append(_incomplete(converged))
+    if left_out:
+        names = "; ".join(display(name) for name in left_out)
+        paragraphs.append(f"Not compared over games, since not every game has a run: {names}.")
+    elsewhere = in_order({run.name for run in whole.runs} - {run.name for run in record.runs})
+    if elsewhere:
+        names = "; ".join(display(name) for name in elsewhere)
+        paragraphs.append(f"Probed on other frames, so compared only in the tables below: {names}.")
+    paragraphs.append(_collapsed(whole))
+    find = mean_over_games(games)
+    published = {name: score for name in converged if (score := find("paper", name, ""))}
+    return Summary(
+        paragraphs=tuple(filter(None, paragraphs)),
+        verdicts=tuple(_verdicts(converged)),
+        aggregates=tuple(
+            sheet
+            for sheet in (*over_games(converged, "converged"), *over_games(paper, "paper"))
+            if sheet.blocks and len(titles) > 1
+        ),
+        protocols=by_protocol(paper, converged, published),
+        means=by_mean(record),
+    )
+
+
+def _leader(scores: Mapping[str, ScoreMatrix], protocol: str) -> str:
+    """Say which method leads, and against which ones the seeds that were run do not show it."""
+    best, *others = ranked(scores) or [""]
+    if not others:
+        return ""
+    differences = {name: _difference(scores, best, name) for name in others}
+    compared = {name: d for name, d in differences.items() if d is not None}
+    open_ones = [name for name, d in compared.items() if not d.resolved]
+    mean = cell(scores[best])
+    interval = "" if mean.half_width is None else f" ± {mean.half_width:.2f}"
+    text = f"Under the {protocol} protocol {display(best)} leads with {mean.value:.2f}{interval}."
+    if not compared or not any(d.known for d in compared.values()):
+        return f"{text} With a single seed nothing can be said about whether that is chance."
+    if not open_ones:
+        return f"{text} The runs resolve its lead over every other method."
+    names = "; ".join(display(name) for name in open_ones)
+    many = f"{len(open_ones)} of the {len(compared)} others"
+    return f"{text} The runs do not resolve its lead over {many}: {names}."
+
+
+def _incomplete(scores: Mapping[str, ScoreMatrix]) -> str:
+    """Say that means are over different runs, where they are."""
+    there = [np.isfinite(values) for values in scores.values()]
+    if not there or all(np.array_equal(one, there[0]) for one in there):
+        return ""
+    return (
+        "Some methods have runs of seeds that others lack: their means are over different frames. "
+        "Differences, which are within a seed, compare them."
+    )
+
+
+def _collapsed(record: Record) -> str:
+    """Say which encoders ended with features that no longer tell frames apart."""
+    found = []
+    for run in record.runs:
+        ranks = run.curves().get("effective_rank", {}).get("health", [])
+        if ranks and ranks[-1][1] < COLLAPSED:
+            where = f"{game_title(run.results['game'])}, seed {run.results['seed']}"
+            found.append(f"{display(run.name)} ({where})")
+    if not found:
+        return ""
+    return (
+        "Collapsed in training, to features of an effective rank under "
+        f"{COLLAPSED:.0f}, so that the scores are of a training that failed: {'; '.join(found)}."
+    )
+
+
+def _verdicts(scores: Mapping[str, ScoreMatrix]) -> list[str]:
+    best, *others = ranked(scores) or [""]
+    found = {name: _difference(scores, best, name) for name in others}
+    return [
+        aggregates.verdict(display(best), display(name), difference) + "."
+        for name, difference in found.items()
+        if difference is not None
+    ]
+
+
+def _difference(
+    scores: Mapping[str, ScoreMatrix], a: str, b: str
+) -> aggregates.PairedDifference | None:
+    """Compare two methods; None where a game has no seed that both have."""
+    if not common(scores[a], scores[b]):
+        return None
+    return aggregates.paired_difference(scores[a], scores[b])

@@ -1,0 +1,1 @@
+"""Tables as data: what stands in which cell, before anything draws them."""

@@ -1,0 +1,305 @@
+"""The comparison table of one game: our methods beside the report's and the paper's numbers.
+
+This module decides what stands where; ``render`` and ``picture`` only draw it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any, Literal
+
+from lightning_stdim.datamodules.labels.annotations import CATEGORIES
+from lightning_stdim.errors import ConfigurationError
+from lightning_stdim.report import published
+from lightning_stdim.report.names import (
+    ALWAYS,
+    CATEGORY_LABELS,
+    METHODS,
+    METRICS,
+    PROTOCOLS,
+    Group,
+    display,
+    name_of,
+    sort_key,
+)
+from lightning_stdim.report.statistics.student import estimate
+from lightning_stdim.report.tables.notes import (
+    PUBLISHED_LABELS,
+    budget_of,
+    label_set_of,
+    notes_of,
+    published_budget,
+)
+from lightning_stdim.runs.results import Metric, MetricScores, Results
+
+MOST_METHODS = 6
+"""So many methods of ours, under two protocols and beside published numbers, fit on a page."""
+
+
+@dataclass(frozen=True)
+class ScoreCell:
+    """One number of the table.
+
+    Attributes:
+        value: the score, a mean over runs.
+        half_width: half the width of its 95 % interval; None for a single run.
+        runs: how many runs the mean is over; None for a published number.
+        derived: True if no published table prints it and it was worked out from one.
+        values: every run's score; empty for a published number.
+    """
+
+    value: float
+    half_width: float | None = None
+    runs: int | None = None
+    derived: bool = False
+    values: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one line of the table is about.
+
+    Attributes:
+        kind: a category, a mean or a variable.
+        name: as in the results file.
+        label: as printed.
+    """
+
+    kind: Literal["category", "mean", "variable"]
+    name: str
+    label: str
+
+    @property
+    def part(self) -> str:
+        """The key of MetricScores under which this row's score stands."""
+        parts = {"category": "categories", "variable": "variables"}
+        return parts.get(self.kind, self.name)
+
+    def pick(self, scores: MetricScores) -> float | None:
+        """Pick this row's score.
+
+        Args:
+            scores: one metric under one protocol.
+
+        Returns:
+            The score, or None if there is none.
+        """
+        found: Any = scores.get(self.part)
+        score: float | None = found if self.kind == "mean" else found.get(self.name)
+        return score
+
+
+@dataclass(frozen=True)
+class Column:
+    """One method under one protocol, or one published method.
+
+    Attributes:
+        group: who made the numbers: this package, the report or the paper.
+        method: such as ``"st-dim"``.
+        protocol: such as ``"converged"``; empty for published numbers.
+        labels: the label set and its version, such as ``"paper 1"``.
+        budget: text by BUDGET_ROWS, what the numbers cost; an entry not known is absent.
+        variant: in what our runs differ from their preset; may be empty.
+    """
+
+    group: Group
+    method: str
+    protocol: str = ""
+    labels: str = PUBLISHED_LABELS
+    budget: dict[str, str] = field(default_factory=dict)
+    variant: str = ""
+
+    @property
+    def title(self) -> str:
+        """The method's display name, and the variant."""
+        return display(self.name)
+
+    @property
+    def name(self) -> str:
+        """The method and the variant, as :func:`name_of`."""
+        return name_of(self.method, self.variant)
+
+    @property
+    def subtitle(self) -> str:
+        """The protocol's display name; may be empty."""
+        return PROTOCOLS.get(self.protocol, self.protocol)
+
+
+@dataclass(frozen=True)
+class Table:
+    """The comparison of one metric on one game.
+
+    Attributes:
+        game: canonical name.
+        metric: ``"f1"`` or ``"accuracy"``.
+        rows: categories, means, variables, in this order.
+        columns: ours, the report's, the paper's, in this order.
+        cells: a tuple of cells for every row, one for every column; None where there is no number.
+        notes: what a reader must know beside the numbers, a sentence or two each.
+        part: which one of a table's parts, such as ``"part 1 of 2"``; empty for a whole one.
+    """
+
+    game: str
+    metric: Metric
+    rows: tuple[Row, ...]
+    columns: tuple[Column, ...]
+    cells: tuple[tuple[ScoreCell | None, ...], ...]
+    notes: tuple[str, ...]
+    part: str = ""
+
+    @property
+    def title(self) -> str:
+        """The caption in one line."""
+        return ", ".join(filter(None, (f"{self.game}: {METRICS[self.metric]}", self.part)))
+
+    def parts(self) -> list[Table]:
+        """Break a table that is too wide for a page.
+
+        Returns:
+            Parts with all rows, of about equal width, in each some methods' columns, and beside
+            every variant of a method its published ones; the table alone if it has at most
+            MOST_METHODS methods.
+        """
+        ours = [column for column in self.columns if column.group == "ours"]
+        names = list(dict.fromkeys(column.name for column in [*ours, *self.columns]))
+        count = -(-len(names) // MOST_METHODS)
+        if count == 1:
+            return [self]
+        ends = [len(names) * k // count for k in range(count + 1)]
+        parts = []
+        for k, (first, end) in enumerate(pairwise(ends)):
+            here = names[first:end]
+            methods = {column.method for column in ours if column.name in here}
+            chosen = [
+                i
+                for i, column in enumerate(self.columns)
+                if column.name in here or (column.group != "ours" and column.method in methods)
+            ]
+            parts.append(
+                replace(
+                    self,
+                    columns=tuple(self.columns[i] for i in chosen),
+                    cells=tuple(tuple(cells[i] for i in chosen) for cells in self.cells),
+                    part=f"part {k + 1} of {count}",
+                )
+            )
+        return parts
+
+
+def compare(
+    results: Sequence[Results], *, game: str, metric: Metric, mixed_label_sets: bool = False
+) -> Table:
+    """Lay out our results beside the published ones.
+
+    Another label set, or another version of one, is another task. So results of different ones
+    are refused, and the published numbers, which are for the paper's, are shown only beside results
+    for the paper's; unless a mixture is asked for. Then every label set has columns of its own,
+    and the table says which is whose.
+
+    Args:
+        results: runs of any games, methods and seeds.
+        game: canonical name of the game to compare on.
+        metric: ``"f1"`` or ``"accuracy"``.
+        mixed_label_sets: compare across label sets all the same.
+
+    Returns:
+        The table.
+
+    Raises:
+        ValueError: there are no results for the game.
+        ConfigurationError: they are for different label sets, and a mixture was not asked for.
+    """
+    runs = [result for result in results if result["game"] == game]
+    if not runs:
+        raise ValueError(f"no results for {game}")
+    label_sets = sorted({label_set_of(run) for run in runs})
+    if len(label_sets) > 1 and not mixed_label_sets:
+        raise ConfigurationError(
+            f"the results for {game} are for different label sets ({', '.join(label_sets)}), which "
+            "are different tasks: keep them in different directories, or compare them all the same "
+            "with --mixed_label_sets"
+        )
+    comparable = mixed_label_sets or label_sets == [PUBLISHED_LABELS]
+
+    sources = list(_ours(runs, metric))
+    if comparable:
+        sources += _published(game, metric, {*ALWAYS, *(run["method"] for run in runs)})
+    rows = _rows([scores for source in sources for scores in source.scores])
+    return Table(
+        game=game,
+        metric=metric,
+        rows=rows,
+        columns=tuple(source.column for source in sources),
+        cells=tuple(tuple(source.cell(row) for source in sources) for row in rows),
+        notes=notes_of(runs, comparable=comparable),
+    )
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A column and the scores, one for every run, that fill it."""
+
+    column: Column
+    scores: list[MetricScores]
+    derived: frozenset[str] = frozenset()
+
+    def cell(self, row: Row) -> ScoreCell | None:
+        known = [value for scores in self.scores if (value := row.pick(scores)) is not None]
+        if not known:
+            return None
+        if self.column.group != "ours":
+            return ScoreCell(known[0], derived=row.part in self.derived)
+        mean = estimate(known)
+        return ScoreCell(mean.mean, mean.half_width, mean.runs, values=tuple(known))
+
+
+def _ours(runs: Sequence[Results], metric: Metric) -> Iterator[_Source]:
+    rank = sort_key(METHODS)
+    kinds: dict[tuple[str, str, str], list[Results]] = defaultdict(list)
+    for run in runs:
+        kinds[run["method"], run.get("variant", ""), label_set_of(run)].append(run)
+    for kind in sorted(kinds, key=lambda kind: (rank(kind[0]), *kind[1:])):
+        method, variant, labels = kind
+        of_kind = kinds[kind]
+        protocols = {name for run in of_kind for name in run["scores"]["protocols"]}
+        for protocol in sorted(protocols, key=sort_key(PROTOCOLS)):
+            having = [run for run in of_kind if protocol in run["scores"]["protocols"]]
+            budget = budget_of([run["budget"] for run in having])
+            column = Column("ours", method, protocol, labels, budget, variant)
+            yield _Source(column, [run["scores"]["protocols"][protocol][metric] for run in having])
+
+
+def _published(game: str, metric: Metric, methods: Collection[str]) -> Iterator[_Source]:
+    groups: list[tuple[Group, Callable[..., published.Published | None]]] = [
+        ("report", published.report),
+        ("paper", published.paper),
+    ]
+    for group, look_up in groups:
+        for method in filter(methods.__contains__, METHODS):
+            # Also a column without numbers, so that a game's tables have the same ones.
+            found = {name: look_up(game, method, metric=name) for name in METRICS}
+            if any(found.values()):
+                column = Column(group, method, budget=published_budget(group, method))
+                own = found[metric]
+                yield _Source(column, [own.scores], own.derived) if own else _Source(column, [])
+
+
+def _rows(scores: Sequence[MetricScores]) -> tuple[Row, ...]:
+    """Take every category and variable for which somebody has a number."""
+
+    def named(part: Literal["categories", "variables"]) -> list[str]:
+        present = (item for one in scores for item in one[part].items())
+        return list(dict.fromkeys(name for name, value in present if value is not None))
+
+    weighted = Row("mean", "mean_weighted_by_entropy", "Mean weighted by entropy")
+    categories = sorted(named("categories"), key=sort_key(CATEGORIES))
+    return (
+        *(Row("category", name, CATEGORY_LABELS.get(name, name)) for name in categories),
+        Row("mean", "mean_over_categories", "Mean over categories"),
+        Row("mean", "mean_over_variables", "Mean over variables"),
+        *([weighted] if any(weighted.pick(one) is not None for one in scores) else []),
+        *(Row("variable", name, name) for name in named("variables")),
+    )

@@ -1,0 +1,166 @@
+"""What a comparison says beside its numbers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from statistics import fmean
+
+from lightning_stdim.report.names import Group
+from lightning_stdim.report.runs_on_disk import frames_of
+from lightning_stdim.runs.results import Budget, Results
+
+BUDGET_ROWS = ("pretraining frames", "probe frames", "epochs", "time", "runs")
+
+PUBLISHED_LABELS = "paper 1"
+"""Label set and version that the published numbers are for."""
+
+
+def label_set_of(run: Results) -> str:
+    """Name a run's label set with its version."""
+    return f"{run['scores']['label_set']} {run['scores'].get('label_set_version', 1)}"
+
+
+def _dropped(runs: Sequence[Results], where: str) -> Iterator[str]:
+    """Say which variables of one label set were not scored, and why."""
+    seeds = {run["seed"] for run in runs}
+    dropped: dict[str, dict[int, str]] = defaultdict(dict)
+    for run in runs:
+        for name, why in run["scores"]["dropped"].items():
+            dropped[name][run["seed"]] = why
+    for name, reasons in sorted(dropped.items()):
+        why = reasons[min(reasons)]
+        if len(reasons) == len(seeds):
+            yield f"Not scored{where}: {name} ({why})."
+        else:  # its frames vary enough with the other seeds
+            without = ", ".join(map(str, sorted(reasons)))
+            yield (
+                f"Not scored with seed {without}{where}: {name} ({why}); its row is over the "
+                "other seeds."
+            )
+
+
+def notes_of(runs: Sequence[Results], *, comparable: bool) -> tuple[str, ...]:
+    """Write the notes below a comparison.
+
+    Args:
+        runs: of one game, at least one.
+        comparable: whether published numbers stand beside them.
+
+    Returns:
+        A sentence or two each.
+    """
+    seeds = sorted({run["seed"] for run in runs})
+    presets = sorted({run["preset"] or "none" for run in runs})
+    count = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+    notes = [f"Ours: preset {', '.join(presets)}; {count}."]
+    if len(seeds) > 1:
+        notes.append("± is half the width of the 95 % Student t interval of the mean over seeds.")
+    else:
+        notes.append("A single seed: no interval can be given.")
+    notes.append(
+        "Probes: paper is the published optimiser on raw features; converged is the regularised "
+        "convex problem on standardised features, solved to its optimum; end to end is the "
+        "supervised network's own heads."
+    )
+    sets = sorted({label_set_of(run) for run in runs})
+    kinds = sorted({(label_set_of(run), frames_of(run)) for run in runs})
+    for labels, frames in kinds:
+        of_kind = [run for run in runs if (label_set_of(run), frames_of(run)) == (labels, frames)]
+        where = [f"label set {labels}"] * (len(sets) > 1) + [frames] * bool(frames)
+        notes += _dropped(of_kind, f" ({', '.join(where)})" if where else "")
+    if comparable:
+        notes.append(
+            "Published: random agent, the game's default mode; neither gives a spread. In italics: "
+            "means of the paper's per-variable numbers, which it does not print itself."
+        )
+        if sets != [PUBLISHED_LABELS]:
+            notes.append(
+                "Columns of different label sets are of different tasks; published numbers are of "
+                f"{PUBLISHED_LABELS}."
+            )
+    else:
+        notes.append("Published numbers are for the paper's label set, so none are shown here.")
+    notes.append(f"Made with {made_with(runs)}.")
+    return tuple(notes)
+
+
+def made_with(runs: Sequence[Results]) -> str:
+    """Name software and hardware once if all runs agree, otherwise every combination.
+
+    Args:
+        runs: of any games and methods.
+
+    Returns:
+        The combinations, separated by semicolons.
+    """
+    kinds: dict[str, None] = {}  # ordered, once each
+    for run in runs:
+        known = run["environment"]
+        commit = f" ({known['commit'][:10]})" if known.get("commit") else ""
+        torch = (known.get("packages") or {}).get("torch")
+        hardware = known.get("gpu") or f"{known.get('cores', '?')} cores of {known.get('cpu', '?')}"
+        kinds[f"lightning-stdim {known.get('package')}{commit}, torch {torch}, {hardware}"] = None
+    return "; ".join(kinds)
+
+
+def budget_of(budgets: Sequence[Budget]) -> dict[str, str]:
+    """Write what runs cost.
+
+    Args:
+        budgets: of the runs that are averaged.
+
+    Returns:
+        Text by BUDGET_ROWS; an entry that is not known is absent.
+    """
+    pretrained = [budget.get("pretrain_frames") for budget in budgets if budget.get("epochs")]
+    text = {
+        "pretraining frames": _span(pretrained),
+        "probe frames": _span([budget.get("probe_frames") for budget in budgets]),
+        "epochs": _span([budget.get("epochs") for budget in budgets]),
+        "time": _time([budget.get("seconds") for budget in budgets]),
+        "runs": str(len(budgets)),
+    }
+    return {name: value for name, value in text.items() if value}
+
+
+def published_budget(group: Group, method: str) -> dict[str, str]:
+    """Write what published numbers cost.
+
+    Args:
+        group: who published them.
+        method: such as ``"st-dim"``.
+
+    Returns:
+        Text by BUDGET_ROWS; an entry that is not known is absent.
+    """
+    if group == "report":
+        return {"time": "6-8 h", "runs": "2" if method == "supervised" else "1"}
+    trained = method in ("st-dim", "supervised")
+    budget = {"probe frames": "50k", "epochs": "≤100" if trained else ""}
+    if method == "st-dim":
+        budget["pretraining frames"] = "100k"
+    return {name: value for name, value in budget.items() if value}
+
+
+def _span(counts: Sequence[int | None]) -> str:
+    """Write counts over runs: one number if they agree, else from the least to the greatest."""
+    known = [count for count in counts if count]
+    if not known:
+        return ""
+    low, high = _short(min(known)), _short(max(known))
+    return low if low == high else f"{low}-{high}"
+
+
+def _short(count: int) -> str:
+    return f"{count / 1000:g}k" if count >= 1000 else str(count)
+
+
+def _time(seconds: Sequence[float | None]) -> str:
+    known = [value for value in seconds if value is not None]
+    if not known:
+        return ""
+    mean = fmean(known)
+    if mean < 100:
+        return f"{mean:.0f} s"
+    return f"{mean / 60:.0f} min" if mean < 6000 else f"{mean / 3600:.1f} h"

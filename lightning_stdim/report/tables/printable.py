@@ -1,0 +1,142 @@
+"""What a page or a Markdown file prints as a table: headings, and blocks of lines of cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from lightning_stdim.report.names import Group, in_order
+from lightning_stdim.report.statistics.aggregates import Interval
+from lightning_stdim.report.tables.comparison import ScoreCell, Table
+from lightning_stdim.runs.results import Metric
+
+Protocol = Literal["paper", "converged"]
+BOTH_PROTOCOLS: tuple[Protocol, Protocol] = ("paper", "converged")
+Value = ScoreCell | Interval | str | None
+OWN_PROTOCOLS = {"majority": "majority", "supervised": "supervised"}
+"""Methods whose published numbers are not those of a probe."""
+
+
+@dataclass(frozen=True)
+class SignedCell(ScoreCell):
+    """A score minus another one: printed with its sign, on a ground of its colour."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a sheet.
+
+    Attributes:
+        label: whose numbers these are; may be empty.
+        cells: one for every column: a score, a difference, other text, or nothing.
+    """
+
+    label: str
+    cells: tuple[Value, ...]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Lines about the same thing.
+
+    Attributes:
+        label: what they are about.
+        lines: at least one.
+    """
+
+    label: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table to print.
+
+    Attributes:
+        title: its caption.
+        columns: headings.
+        blocks: from top to bottom.
+        notes: sentences below it.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    blocks: tuple[Block, ...]
+    notes: tuple[str, ...] = ()
+
+
+def transposed(sheet: Sheet) -> Sheet:
+    """Put columns in the place of blocks, for a table of many methods.
+
+    Args:
+        sheet: its blocks have lines of the same names.
+
+    Returns:
+        The same numbers with a block for every column, without its empty lines, and a column for
+        every block; if there is only one block, a row for every column, and a column for every
+        line.
+    """
+    there = {(b.label, line.label): line.cells for b in sheet.blocks for line in b.lines}
+    labels = list(dict.fromkeys(line for _, line in there))
+    names = [block.label for block in sheet.blocks]
+
+    def pick(block: str, line: str, column: int) -> Value:
+        return there[block, line][column] if (block, line) in there else None
+
+    def lines(k: int) -> Iterator[Line]:
+        if len(names) == 1:
+            yield Line("", tuple(pick(names[0], label, k) for label in labels))
+        else:
+            for label in labels:
+                cells = tuple(pick(name, label, k) for name in names)
+                if any(cell is not None for cell in cells):
+                    yield Line(label, cells)
+
+    turned = ((column, tuple(lines(k))) for k, column in enumerate(sheet.columns))
+    blocks = tuple(Block(column, found) for column, found in turned if found)
+    headings = [label or names[0] for label in labels] if len(names) == 1 else names
+    return replace(sheet, columns=tuple(headings), blocks=blocks)
+
+
+def methods_of(tables: Iterable[Table], group: Group | None = None) -> list[str]:
+    """List the methods of tables, with their variants.
+
+    Args:
+        tables: comparisons.
+        group: only those with numbers of this one; by default of any.
+
+    Returns:
+        Names in the order of the display.
+    """
+    columns = (column for table in tables for column in table.columns)
+    return in_order(column.name for column in columns if group in (None, column.group))
+
+
+def protocol_of(method: str, protocol: str) -> str:
+    """Name the protocol of ours whose score stands for a method.
+
+    Args:
+        method: its name.
+        protocol: ``"paper"`` or ``"converged"``.
+
+    Returns:
+        The same; but the majority has a score of its own, and what was published of the supervised
+        network is the score of its own heads.
+    """
+    if method.startswith("supervised") and protocol == "converged":
+        return protocol
+    return OWN_PROTOCOLS.get(method.partition(",")[0], protocol)
+
+
+def metric_of(tables: Sequence[Table], metric: Metric) -> Table:
+    """Pick a game's table of one metric.
+
+    Args:
+        tables: one for every metric.
+        metric: which one.
+
+    Returns:
+        The table.
+    """
+    return next(table for table in tables if table.metric == metric)

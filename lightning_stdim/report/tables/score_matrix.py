@@ -1,0 +1,105 @@
+"""Scores as arrays: the runs of a benchmark by method, seed and game."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lightning_stdim.report.names import in_order
+from lightning_stdim.report.runs_on_disk import Record
+from lightning_stdim.report.statistics import aggregates
+from lightning_stdim.report.statistics.aggregates import ScoreMatrix
+from lightning_stdim.report.statistics.student import stratified_estimate
+from lightning_stdim.report.tables.comparison import ScoreCell
+from lightning_stdim.report.tables.printable import Protocol, SignedCell, protocol_of
+
+
+def score_matrix(
+    record: Record, protocol: Protocol, mean: str = "mean_over_categories"
+) -> dict[str, ScoreMatrix]:
+    """Arrange F1 by method.
+
+    Args:
+        record: finished runs. Of a game's label sets the first is taken.
+        protocol: whose scores.
+        mean: which of a game's means, such as ``"mean_over_variables"``.
+
+    Returns:
+        For each method that has a run of every game float [seeds, games], NaN where one is
+        missing; in the order of the display.
+    """
+    seeds = sorted({run["seed"] for run in record.results})
+    label_sets = {
+        game: min(run.results["scores"]["label_set"] for run in record.of(game))
+        for game in record.games
+    }
+    scores: dict[str, ScoreMatrix] = {}
+    for run, name in ((run.results, run.name) for run in record.runs):
+        game = run["game"]
+        found = run["scores"]["protocols"].get(protocol_of(name, protocol))
+        value: Any = found["f1"].get(mean) if found else None
+        if value is None or run["scores"]["label_set"] != label_sets[game]:
+            continue
+        empty = np.full((len(seeds), len(record.games)), np.nan)
+        where = seeds.index(run["seed"]), record.games.index(game)
+        scores.setdefault(name, empty)[where] = value
+    whole = [name for name, values in scores.items() if np.isfinite(values).any(0).all()]
+    return {name: scores[name] for name in in_order(whole)}
+
+
+def ranked(scores: Mapping[str, ScoreMatrix]) -> list[str]:
+    """Order the methods from the best to the worst; the majority competes with nobody.
+
+    Args:
+        scores: from :func:`score_matrix`.
+
+    Returns:
+        Their names.
+    """
+    names = [name for name in scores if name != "majority"]
+    return sorted(names, key=lambda name: -float(aggregates.mean(scores[name])))
+
+
+def common(a: ScoreMatrix, b: ScoreMatrix) -> bool:
+    """Tell whether two methods can be compared within seeds.
+
+    Args:
+        a: float [seeds, games].
+        b: the same seeds and games.
+
+    Returns:
+        True if every game has a seed that both have.
+    """
+    return bool((np.isfinite(a) & np.isfinite(b)).any(axis=0).all())
+
+
+def cell(scores: ScoreMatrix) -> ScoreCell:
+    """Average over seeds and games.
+
+    Args:
+        scores: float [seeds, games], at least one run of every game.
+
+    Returns:
+        The mean, with a Student interval.
+    """
+    found = stratified_estimate([game[np.isfinite(game)].tolist() for game in scores.T])
+    return ScoreCell(found.mean, found.half_width, found.runs)
+
+
+def change(before: ScoreMatrix, after: ScoreMatrix) -> SignedCell | None:
+    """Compare two sets of runs within seeds.
+
+    Args:
+        before: float [seeds, games].
+        after: the same seeds and games.
+
+    Returns:
+        The mean of after - before, with a Student interval; None where a game has no seed that
+        both have.
+    """
+    if not common(before, after):
+        return None
+    found = cell(after - before)
+    return SignedCell(found.value, found.half_width, found.runs)

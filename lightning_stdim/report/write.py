@@ -1,0 +1,72 @@
+"""The comparison tables of every game, on the screen and on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from lightning_stdim.report.names import METRICS
+from lightning_stdim.report.output import table_image, text
+from lightning_stdim.report.runs_on_disk import Record
+from lightning_stdim.report.tables.comparison import Table, compare
+from lightning_stdim.utils.files import atomically
+
+NAME = "comparison"
+
+
+def compare_games(record: Record, *, mixed_label_sets: bool = False) -> dict[str, list[Table]]:
+    """Lay out the tables of every game.
+
+    Args:
+        record: finished runs.
+        mixed_label_sets: compare results of different label sets, and published numbers with
+            results for other label sets than the paper's.
+
+    Returns:
+        For each game a table for every metric.
+
+    Raises:
+        ConfigurationError: a game's results are for different label sets, and that was not asked
+            for.
+    """
+    return {
+        game: [
+            compare(record.results, game=game, metric=metric, mixed_label_sets=mixed_label_sets)
+            for metric in METRICS
+        ]
+        for game in record.games
+    }
+
+
+def write_comparison(
+    out: Path, games: dict[str, list[Table]], console: Console | None = None
+) -> list[Path]:
+    """Print the tables of every game, and write them as Markdown, CSV and PNG.
+
+    Args:
+        out: the benchmark's directory; the files are ``<game>/comparison.{md,csv,png}`` in it.
+        games: for each game its tables.
+        console: where to print; standard output by default.
+
+    Returns:
+        The files written.
+
+    Raises:
+        StoreError: a file cannot be written.
+    """
+    console = console or Console()
+    written = []
+    for game, tables in games.items():
+        console.print(text.terminal(tables, console))
+        contents = {
+            "md": text.markdown(tables).encode(),
+            "csv": text.tidy_csv(tables).encode(),
+            "png": table_image.png(tables),
+        }
+        for suffix, content in contents.items():
+            path = out / game / f"{NAME}.{suffix}"
+            with atomically(path) as temporary:
+                temporary.write_bytes(content)
+            written.append(path)
+    return written

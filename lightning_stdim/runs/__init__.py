@@ -1,0 +1,1 @@
+"""One run: its directory, its results file, its logs and pictures."""

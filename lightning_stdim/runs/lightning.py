@@ -1,0 +1,98 @@
+"""Lightning's part of a run: checkpoints and loggers."""
+
+from __future__ import annotations
+
+import csv
+import warnings
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from lightning_stdim.runs.directory import CHECKPOINTS
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Checkpoints that a kill leaves whole: written beside their place, then moved there.
+
+    Lightning's own writes to the folder for temporary files, and moving from there is a copy where
+    that is another file system.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+    ) -> None:
+        """Write a checkpoint; see Lightning's ``TorchCheckpointIO``."""
+        temporary = Path(f"{path}.tmp")
+        super().save_checkpoint(checkpoint, temporary, storage_options)
+        temporary.replace(path)
+
+
+class RunCheckpoint(ModelCheckpoint):
+    """The best checkpoint by the method's own criterion, and the last one.
+
+    Args:
+        folder: the run's directory.
+        monitor: logged value to minimise; None keeps the last checkpoint only.
+    """
+
+    def __init__(self, folder: Path, monitor: str | None) -> None:
+        super().__init__(
+            dirpath=folder / CHECKPOINTS,
+            filename="best",
+            monitor=monitor,
+            save_top_k=1 if monitor else 0,
+            save_last=True,
+            enable_version_counter=False,
+        )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the run's best checkpoint, also where its directory has been moved."""
+        here = str(self.dirpath)
+        if not (Path(here) / Path(state_dict["best_model_path"]).name).is_file():
+            super().load_state_dict(state_dict)  # another run's checkpoint: only weights carry over
+            return
+        moved = {
+            key: str(Path(here) / Path(value).name) if key.endswith("path") and value else value
+            for key, value in state_dict.items()
+        }
+        moved["dirpath"] = here
+        moved["best_k_models"] = {
+            str(Path(here) / Path(path).name): score
+            for path, score in state_dict["best_k_models"].items()
+        }
+        super().load_state_dict(moved)
+
+
+class ContinuedCSVLogger(CSVLogger):
+    """``metrics.csv`` that keeps its earlier rows when a run is resumed.
+
+    Lightning's own logger deletes the file of the interrupted run.
+
+    Args:
+        folder: the run's directory.
+        resume_step: keep the rows logged before this many optimiser steps.
+    """
+
+    def __init__(self, folder: Path, *, resume_step: int = 0) -> None:
+        super().__init__(folder, name="", version="")
+        self.earlier: list[dict[str, Any]] = []
+        path = folder / "metrics.csv"
+        if resume_step and path.is_file():
+            with path.open(newline="") as file:
+                for row in csv.DictReader(file):
+                    if int(row["step"]) < resume_step:
+                        self.earlier.append({k: v for k, v in row.items() if v != ""})
+
+    @property
+    def experiment(self) -> Any:
+        """The writer, which begins with the earlier rows."""
+        if self._experiment is None:
+            with warnings.catch_warnings():  # that the earlier rows will be deleted: they stay
+                warnings.filterwarnings("ignore", "Experiment logs directory")
+                writer = super().experiment
+            writer.metrics.extend(self.earlier)
+            writer.save()
+        return super().experiment

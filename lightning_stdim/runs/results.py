@@ -1,0 +1,226 @@
+"""``results.json``: what a finished run leaves behind, and how it is read again."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, NotRequired, TypedDict, cast
+
+from lightning_stdim.errors import StoreError
+from lightning_stdim.utils.files import atomically
+
+SCHEMA = 1
+FILE = "results.json"
+
+Metric = Literal["f1", "accuracy"]
+
+
+class MetricScores(TypedDict):
+    """One metric of one encoder under one protocol, 0 to 1; None where it is undefined.
+
+    Results from before there was a mean weighted by entropy lack it.
+    """
+
+    variables: dict[str, float | None]
+    categories: dict[str, float | None]
+    mean_over_categories: float | None
+    mean_over_variables: float | None
+    mean_weighted_by_entropy: NotRequired[float | None]
+
+
+REQUIRED = set(MetricScores.__annotations__) - {"mean_weighted_by_entropy"}
+
+
+class ScoresJSON(TypedDict):
+    """What ``evaluate_encoder`` returns: metrics by protocol, and how they came about.
+
+    ``protocols`` maps ``"paper"``, ``"converged"``, ``"supervised"`` or ``"majority"`` to metrics
+    (``"f1"``, ``"accuracy"``, ...); ``controls`` does so for ``"majority"`` and ``"shuffled"``;
+    ``entropies`` has each variable's label entropy in nats; ``dropped`` maps a variable that is not
+    scored to the reason. Results from before label sets had versions are of version 1; older ones
+    lack entropies and controls.
+    """
+
+    game: str
+    label_set: str
+    label_set_version: NotRequired[int]
+    protocols: dict[str, dict[str, MetricScores]]
+    controls: NotRequired[dict[str, dict[str, MetricScores]]]
+    entropies: NotRequired[dict[str, float]]
+    dropped: dict[str, str]
+    provenance: NotRequired[dict[str, Any]]
+    settings: NotRequired[dict[str, Any]]
+
+
+class Budget(TypedDict, total=False):
+    """What a run spent: counts of frames, epochs and optimiser steps; wall time in seconds.
+
+    ``seconds`` is the whole run's, with probing; ``training_seconds`` is its training's alone.
+    """
+
+    pretrain_frames: int | None
+    probe_frames: int | None
+    epochs: int | None
+    optimizer_steps: int | None
+    training_seconds: float | None
+    seconds: float | None
+
+
+class Results(TypedDict):
+    """The content of ``results.json``.
+
+    ``variant`` says in what a run differs from its preset, such as ``"steps=3000"``; absent or
+    empty if in nothing.
+    """
+
+    schema: int
+    game: str
+    method: str
+    preset: str | None
+    variant: NotRequired[str]
+    seed: int
+    scores: ScoresJSON
+    budget: Budget
+    command: str
+    environment: dict[str, Any]
+
+
+def write_results(path: str | Path, results: Mapping[str, Any]) -> Path:
+    """Write ``results.json`` so that a reader sees the whole of it or none of it.
+
+    Args:
+        path: the file, or the run's directory, which is made if it is missing.
+        results: plain data in the form of :class:`Results`; ``schema`` may be left out. A number
+            that is not finite is written as null.
+
+    Returns:
+        The file's path.
+
+    Raises:
+        StoreError: the data is not of that form, or the file cannot be written. What was there
+            before is untouched.
+    """
+    path = _file(path)
+    complete = validate({"schema": SCHEMA, **results}, origin=path)
+    try:
+        text = json.dumps(_finite(complete), indent=1, allow_nan=False) + "\n"
+    except TypeError as error:
+        raise StoreError(f"cannot write {path}: {error}") from error
+    with atomically(path) as temporary:
+        temporary.write_text(text, "utf-8")
+    return path
+
+
+def read_results(path: str | Path) -> Results:
+    """Read and validate a results file.
+
+    Args:
+        path: the file, or the run's directory.
+
+    Returns:
+        Its content.
+
+    Raises:
+        StoreError: there is no such file, or it is not a results file of this schema.
+    """
+    path = _file(path)
+    try:
+        data = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise StoreError(f"no results: {path} does not exist; has the run finished?") from None
+    except (OSError, ValueError) as error:
+        raise StoreError(f"cannot read {path}: {error}; remove it and run again") from error
+    return validate(data, origin=path)
+
+
+def validate(data: object, *, origin: str | Path) -> Results:
+    """Check that plain data has the form of :class:`Results`.
+
+    Args:
+        data: what a results file holds.
+        origin: named in the message.
+
+    Returns:
+        The same object.
+
+    Raises:
+        StoreError: what is wrong, where, and what to do.
+    """
+    problem = next(_problems(data), None)
+    if problem is not None:
+        raise StoreError(f"{origin} is not a results file of schema {SCHEMA}: {problem}")
+    return cast(Results, data)
+
+
+def is_complete(directory: str | Path) -> bool:
+    """Tell whether a run has finished: its results file is there.
+
+    Args:
+        directory: the run's directory.
+
+    Returns:
+        True if there is nothing left to do for this run.
+
+    Raises:
+        StoreError: the file is there but is none of this schema. (It is written in one step, so
+            an interrupted run does not leave such a file.)
+    """
+    if not _file(directory).exists():
+        return False
+    read_results(directory)
+    return True
+
+
+def _file(path: str | Path) -> Path:
+    path = Path(path)
+    return path if path.name == FILE else path / FILE
+
+
+def _problems(data: object) -> Iterator[str]:
+    """Say what is wrong, the most fundamental first; later ones may not hold after an earlier."""
+    if not isinstance(data, dict):
+        yield f"expected an object, got {type(data).__name__}"
+        return
+    if data.get("schema") != SCHEMA:
+        yield f"its schema is {data.get('schema')!r}; run again with this version of the package"
+    kinds: dict[str, tuple[type, ...]] = {
+        "game": (str,),
+        "method": (str,),
+        "preset": (str, type(None)),
+        "seed": (int,),
+        "scores": (dict,),
+        "budget": (dict,),
+        "command": (str,),
+        "environment": (dict,),
+    }
+    for key, kind in kinds.items():
+        if key not in data:
+            yield f"{key!r} is missing"
+        elif not isinstance(data[key], kind):
+            yield f"{key!r} is of type {type(data[key]).__name__}"
+    scores = data["scores"]
+    if not isinstance(scores.get("protocols"), dict) or not scores["protocols"]:
+        yield "'scores' names no protocol"
+    if not isinstance(scores.get("controls", {}), dict):
+        yield "'controls' is no object"
+    named = [(f"protocol {name!r}", found) for name, found in scores["protocols"].items()]
+    named += [(f"control {name!r}", found) for name, found in scores.get("controls", {}).items()]
+    for name, metrics in named:
+        for metric in ("f1", "accuracy"):
+            if not isinstance(metrics, dict) or not isinstance(metrics.get(metric), dict):
+                yield f"{name} has no {metric!r}"
+            if missing := REQUIRED - set(metrics[metric]):
+                yield f"{metric!r} of {name} has no {sorted(missing)[0]!r}"
+
+
+def _finite(value: Any) -> Any:
+    """Replace numbers that JSON has no word for by None, all the way down."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
