@@ -34,8 +34,8 @@ from timing import Rounds, in_turn
 
 from lightning_stdim.datamodules.collection import segment_file
 from lightning_stdim.datamodules.collection.collect import SEGMENT_ROWS, collect
-from lightning_stdim.datamodules.collection.game import game_seed
 from lightning_stdim.datamodules.collection.recorder import Recorder
+from lightning_stdim.datamodules.collection.seeds import game_seed
 from lightning_stdim.datamodules.emulator.emulator import Emulator
 from lightning_stdim.datamodules.policies.random_play import POLICIES
 

@@ -158,7 +158,7 @@ def grid(
             (RunSpec(game, method, seed, options), place)
             for game, method in product(played, chosen)
             for place, condition in enumerate(conditions[game])
-            for options in _trainings(non_default(condition, settings), method, axes, settings)
+            for options in _trainings(_non_default(condition, settings), method, axes, settings)
         ]
         cells += (cell for cell, _ in trained)
         for cell, place in trained:
@@ -203,7 +203,7 @@ def _probes(
     if cell.method == "majority":  # has none
         return
     own = conditions[cell.game][place]
-    here = non_default(own, settings)
+    here = _non_default(own, settings)
     for probe, classes in product(axes.probes, axes.classes):
         # Raw features would have it measure their scale: docs/probe-protocols.md.
         options = [("hidden", HIDDEN), ("standardize", "true")] if probe == "mlp" else []
@@ -215,13 +215,13 @@ def _probes(
         return
     for other in conditions[cell.game]:
         if other != own:
-            unusual = non_default(other, settings)
+            unusual = _non_default(other, settings)
             told = tuple(option for option in other if option in unusual or option not in own)
             yield RunSpec(cell.game, cell.method, cell.seed, told, cell)
     if axes.transfer:
         for game, found in conditions.items():
             if game != cell.game:
-                there = non_default(found[place], settings)
+                there = _non_default(found[place], settings)
                 yield RunSpec(game, cell.method, cell.seed, there, cell)
 
 
@@ -230,7 +230,7 @@ def _usual(settings: Mapping[str, Any]) -> tuple[Option, Option]:
     return ("policy", settings.get("data", {}).get("policy", "random")), ("mode", USUAL)
 
 
-def non_default(condition: Sequence[Option], settings: Mapping[str, Any]) -> tuple[Option, ...]:
+def _non_default(condition: Sequence[Option], settings: Mapping[str, Any]) -> tuple[Option, ...]:
     """Leave out what the preset says."""
     return tuple(option for option in condition if option not in _usual(settings))
 

@@ -16,7 +16,14 @@ LAYOUT: dict[Pixels, str] = {
 
 
 def describe_run(results: Mapping[str, Any]) -> dict[str, Any]:
-    """Choose what someone who finds the encoder should know."""
+    """Choose what someone who finds the encoder should know.
+
+    Args:
+        results: content of the run's ``results.json``.
+
+    Returns:
+        Plain data.
+    """
     scores = results["scores"]
     collection = scores.get("provenance", {}).get("collection", {})
     return {
@@ -40,7 +47,15 @@ def describe_run(results: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def model_card(about: Mapping[str, Any], pixels: Pixels) -> str:
-    """Write the hub's description: metadata in YAML, then text."""
+    """Write the hub's description: metadata in YAML, then text.
+
+    Args:
+        about: what :func:`describe_run` gave; may be empty.
+        pixels: of the frames that the encoder takes.
+
+    Returns:
+        The text of ``README.md``.
+    """
     metadata: dict[str, Any] = {
         "library_name": "lightning_stdim",
         "tags": ["atari", "state-representation", "self-supervised"],

@@ -122,6 +122,13 @@ Group = Literal["ours", "report", "paper"]
 
 
 def sort_key(order: Iterable[str]) -> Callable[[str], tuple[int, str]]:
-    """Make a sorting key: the given names in their order, then the others by name."""
+    """Make a sorting key: the given names in their order, then the others by name.
+
+    Args:
+        order: the names that come first.
+
+    Returns:
+        The key function.
+    """
     ranks = {name: rank for rank, name in enumerate(order)}
     return lambda name: (ranks.get(name, len(ranks)), name)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from lightning_stdim._version import __version__
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.collection import recorder, segment_file
-from lightning_stdim.datamodules.collection.game import game_seed
+from lightning_stdim.datamodules.collection.seeds import game_seed
 from lightning_stdim.datamodules.collection.unfinished import UnfinishedCollection, has_segments
 from lightning_stdim.datamodules.collection.worker_pool import WorkerPool
 from lightning_stdim.datamodules.columns import STATE_COLUMNS, Columns, States
@@ -103,7 +103,7 @@ def collect(
     labels.check_bytes()
     frame_shape(pixels)  # checks it
     emulator = {"pixels": pixels, "mode": mode, "difficulty": difficulty}
-    choices = non_default(game, pixels, mode, difficulty, label_set)
+    choices = _non_default(game, pixels, mode, difficulty, label_set)
     path = Path(root) / _file_name(game, who, seed, steps, choices)
     folder = path.with_name(f"{path.name}.partial")
     # os.path.exists is false for what may not be looked at; writing it then says why.
@@ -121,7 +121,7 @@ def collect(
             "lightning_stdim": __version__,
             "schema": store.SCHEMA,
         }
-        with exclusive_lock(path, progress):
+        with _exclusive_lock(path, progress):
             try:
                 if not path.exists():
                     _collect(folder, attributes, who, emulator, workers, progress).replace(path)
@@ -167,7 +167,7 @@ def collection_name(
     """
     who = PolicySettings(policy=policy, epsilon=epsilon, greedy=greedy)
     return _file_name(
-        game, who, seed, steps, non_default(game, pixels, mode, difficulty, label_set)
+        game, who, seed, steps, _non_default(game, pixels, mode, difficulty, label_set)
     )
 
 
@@ -180,7 +180,7 @@ def _file_name(
     return "-".join([game, who.label(), f"seed{seed}", str(steps), *words]) + ".h5"
 
 
-def non_default(
+def _non_default(
     game: str,
     pixels: Pixels,
     mode: int | None,
@@ -333,7 +333,7 @@ def _assemble(
 
 
 @contextmanager
-def exclusive_lock(path: Path, progress: bool) -> Iterator[None]:
+def _exclusive_lock(path: Path, progress: bool) -> Iterator[None]:
     """Keep other processes from collecting the same file; wait while another one does."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -19,19 +19,6 @@ from lightning_stdim.datamodules.emulator.emulator import MAX_NOOPS, Emulator
 from lightning_stdim.datamodules.policies.types import MakePolicy
 
 
-def game_seed(seed: int, number: int) -> int:
-    """Derive the seed of a game.
-
-    Args:
-        seed: the collection's seed, at least 0.
-        number: the game's number, from 0.
-
-    Returns:
-        0 to 2**63 - 1; unrelated for different seeds or numbers.
-    """
-    return int(np.random.SeedSequence((seed, number)).generate_state(1, np.uint64)[0] >> 1)
-
-
 def play(emulator: Emulator, policy: MakePolicy, seed: int) -> Iterator[tuple[int, float]]:
     """Play a game to its end.
 

@@ -44,8 +44,9 @@ def _play(
     # ale-py brings its games into Gymnasium where that can be imported: of no use here, and slow.
     sys.modules["gymnasium"] = None  # type: ignore[assignment]
     from lightning_stdim.datamodules.collection import segment_file
-    from lightning_stdim.datamodules.collection.game import game_seed, segments
+    from lightning_stdim.datamodules.collection.game import segments
     from lightning_stdim.datamodules.collection.recorder import Recorder
+    from lightning_stdim.datamodules.collection.seeds import game_seed
     from lightning_stdim.datamodules.collection.unfinished import segment_name
     from lightning_stdim.datamodules.emulator.emulator import Emulator
     from lightning_stdim.datamodules.policies.settings import PolicySettings

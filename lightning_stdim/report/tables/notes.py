@@ -17,7 +17,14 @@ PUBLISHED_LABELS = "paper 1"
 
 
 def label_set_of(run: Results) -> str:
-    """Name a run's label set with its version."""
+    """Name a run's label set with its version.
+
+    Args:
+        run: its results.
+
+    Returns:
+        Such as ``"paper 1"``.
+    """
     return f"{run['scores']['label_set']} {run['scores'].get('label_set_version', 1)}"
 
 

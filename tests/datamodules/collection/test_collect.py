@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from lightning_stdim.datamodules.collection import collect as collect_module
-from lightning_stdim.datamodules.collection import segment_file, worker
+from lightning_stdim.datamodules.collection import segment_file, worker_pool
 from lightning_stdim.datamodules.collection.collect import collect
 from lightning_stdim.datamodules.labels.annotations import annotation
 from lightning_stdim.datamodules.store.collection import Collection
@@ -213,7 +213,7 @@ def test_a_colour_file_does_not_depend_on_who_plays_and_when(colour, tmp_path, m
 
 
 def test_a_file_that_is_there_is_not_made_again(truth, monkeypatch):
-    monkeypatch.setattr(collect_module, "Crew", None)
+    monkeypatch.setattr(collect_module, "WorkerPool", None)
     before = truth.stat()
     again = collect("ALE/Breakout-v5", steps=STEPS, workers=4, root=truth.parent)
     assert again == truth
@@ -361,7 +361,7 @@ def test_a_worker_that_dies_is_one_clear_error(truth, tmp_path, monkeypatch):
         started.append(popen(*args, **kwargs))
         return started[-1]
 
-    monkeypatch.setattr(worker.subprocess, "Popen", recorded)
+    monkeypatch.setattr(worker_pool.subprocess, "Popen", recorded)
     monkeypatch.setattr(collect_module, "SEGMENT_ROWS", 32)
 
     def kill() -> None:
@@ -379,20 +379,21 @@ def test_a_worker_that_dies_is_one_clear_error(truth, tmp_path, monkeypatch):
 
 def test_a_worker_that_fails_says_why(tmp_path):
     (tmp_path / "file").touch()
-    orders = {"game": "pong", "policy": {}, "seed": 0, "size": 4}
-    orders |= {"pixels": "luma", "mode": None, "difficulty": None}
-    orders["folder"] = f"{tmp_path}/file"
-    with worker.Crew(1, orders) as crew:
-        crew.settings()
-        crew.play(0, 0, 8)
+    job = {"game": "pong", "policy": {}, "seed": 0, "size": 4}
+    job |= {"pixels": "luma", "mode": None, "difficulty": None}
+    job["folder"] = f"{tmp_path}/file"
+    with worker_pool.WorkerPool(1, job) as pool:
+        pool.settings()
+        pool.play(0, 0, 8)
         with pytest.raises(StoreError, match=r"^/.*/file/.* cannot be written: "):
-            crew.report()
+            pool.report()
 
 
 def test_workers_do_not_import_torch():
-    modules = "worker, play, store, emulator, partial, policies"
+    folder = "lightning_stdim.datamodules."
+    modules = "collection.worker collection.game store emulator.emulator policies.settings".split()
     code = (
-        f"from lightning_stdim.datamodules import {modules}; import sys; print(len(sys.modules)); "
+        f"import sys, {', '.join(folder + name for name in modules)}; "
         "sys.exit('torch' in sys.modules or 'pytorch_lightning' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -5,7 +5,7 @@ from itertools import cycle
 import numpy as np
 import pytest
 
-from lightning_stdim.datamodules import emulator as emulator_module
+from lightning_stdim.datamodules.emulator import emulator as emulator_module
 from lightning_stdim.datamodules.emulator.emulator import Emulator
 from lightning_stdim.datamodules.labels.games import games
 from lightning_stdim.errors import ConfigurationError

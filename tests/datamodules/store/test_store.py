@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from lightning_stdim.datamodules import store
+from lightning_stdim.datamodules.store import seal
 from lightning_stdim.datamodules.store.collection import Collection
 from lightning_stdim.datamodules.store.hdf5 import read, write
 from lightning_stdim.errors import StoreError
@@ -290,7 +291,7 @@ def test_a_missing_compression_plugin_is_not_taken_for_damage(file, tmp_path, mo
 
 
 def test_a_file_of_another_schema_says_so(file, tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "SCHEMA", 2)
+    monkeypatch.setattr(seal, "SCHEMA", 2)
     write(tmp_path / "new.h5", make([3]))
     monkeypatch.undo()
     with pytest.raises(
