@@ -391,9 +391,9 @@ def test_a_worker_that_fails_says_why(tmp_path):
 
 def test_workers_do_not_import_torch():
     folder = "lightning_stdim.datamodules."
-    modules = "collection.worker collection.game store emulator.emulator policies.settings".split()
+    parts = ["collection.worker", "collection.game", "store", "emulator.emulator", "policies"]
     code = (
-        f"import sys, {', '.join(folder + name for name in modules)}; "
+        f"import sys, {', '.join(folder + part for part in parts)}; "
         "sys.exit('torch' in sys.modules or 'pytorch_lightning' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
