@@ -40,7 +40,7 @@ class SSLMethod(LightningModule):
     """
 
     name: ClassVar[str | None] = None
-    """Name of the method in results; by default the name of the class."""
+    """Name of the method in results; a class that sets none is called by its dotted path."""
     default_encoder: ClassVar[str] = DEFAULT_ENCODER
     """Dotted path of the encoder's class unless the ``encoder`` argument names another one."""
     data_stage: ClassVar[Literal["pretrain", "probe"]] = "pretrain"
