@@ -33,7 +33,7 @@ class SSLMethod(LightningModule):
             ``--data.pixels`` alone: the model follows it.
         lr: Adam's learning rate, positive.
         eps: Adam's epsilon.
-        patience: early stopping: training ends after this many epochs without improvement.
+        patience: number of epochs without a better validation metric after which training stops.
 
     Raises:
         ConfigurationError: a value is out of its range.

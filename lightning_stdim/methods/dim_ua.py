@@ -33,7 +33,7 @@ class DIMUA(SSLMethod):
     Source: Meng et al. 2024 (arXiv 2305.10267).
 
     Args:
-        weight: weight of the third term, 0 or more.
+        weight: weight of the third term, which unbalances the membership of the charts; 0 or more.
         encoder: dotted path of the encoder's class, a ``UnionEncoder`` or a subclass of it.
         **base: the other arguments of :class:`SSLMethod`.
 

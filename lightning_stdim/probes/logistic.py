@@ -39,6 +39,8 @@ NEGLIGIBLE = 1e-3
 """Frames with less than this share of a class's largest weight are left out of its block."""
 SAMPLE = 4
 """Largest number of frames in a block, per column of the block."""
+MOST_EVALUATIONS = 2000
+"""Number of evaluations after which a search ends in any case; far more than is needed."""
 MOST_NUMBERS = 2**26
 """Largest number of elements in the blocks of all classes together (256 MB)."""
 WIDEST = 768
@@ -183,14 +185,7 @@ class Optimum(NamedTuple):
     evaluations: int
 
 
-def minimise(
-    problem: Logistic,
-    weights: Tensor,
-    penalty: Tensor,
-    *,
-    tolerance: float,
-    max_evaluations: int = 2000,
-) -> Optimum:
+def minimise(problem: Logistic, weights: Tensor, penalty: Tensor, *, tolerance: float) -> Optimum:
     """Minimise by preconditioned L-BFGS with a line search that never accepts a higher objective.
 
     Args:
@@ -199,7 +194,6 @@ def minimise(
         penalty: regularisation of each feature's weights, float [J], at least 0.
         tolerance: the search ends when the estimated distance to the minimum is below this share of
             the objective.
-        max_evaluations: largest number of evaluations of the objective; far more than is needed.
 
     Returns:
         The optimum, or the best point found if rounding hides any further decrease.
@@ -216,7 +210,7 @@ def minimise(
         # uncertain in the same frames. The decrease over the last few steps is not.
         recent = values[0] - point.value if len(values) > WINDOW else float("inf")
         suboptimality = max(0.5 * _dot(point.gradient, scaled), recent)
-        if suboptimality <= tolerance * point.value or evaluations >= max_evaluations:
+        if suboptimality <= tolerance * point.value or evaluations >= MOST_EVALUATIONS:
             break
         direction = _direction(point.gradient, scaled, history)
         slope = _dot(point.gradient, direction)
