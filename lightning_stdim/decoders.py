@@ -42,9 +42,9 @@ class MirrorDecoder(nn.Module):
         super().__init__()
         layers = [*encoder.local_layers, *encoder.global_layers]
         convolutions = [k for k, layer in enumerate(layers) if isinstance(layer, nn.Conv2d)]
-        others = {type(layer).__name__ for layer in layers if not _can_be_mirrored(layer)}
-        if others or not convolutions:
-            found = ", ".join(sorted(others)) or "no convolution"
+        unsupported = {type(layer).__name__ for layer in layers if not _can_be_mirrored(layer)}
+        if unsupported or not convolutions:
+            found = ", ".join(sorted(unsupported)) or "no convolution"
             raise EncoderError(
                 f"{type(encoder).__name__} cannot be mirrored ({found} among its layers): take one "
                 "of plain convolutions, ReLU, Flatten and Linear in a row, such as "

@@ -1,4 +1,4 @@
-"""The base class of encoders with a local map, and what methods ask about any encoder."""
+"""The base class of encoders with a local map, and functions that describe any encoder."""
 
 from __future__ import annotations
 

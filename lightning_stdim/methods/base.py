@@ -67,7 +67,7 @@ class SSLMethod(LightningModule):
         super().__init__()
         check_optimisation(lr=lr, patience=patience)
         self.save_hyperparameters()
-        encoder = encoder or self.default_encoder  # a checkpoint names what it was made with
+        encoder = encoder or self.default_encoder  # recorded below, so that checkpoints name it
         encoder_args = with_channels(encoder, encoder_args, pixels)
         self.hparams.update(encoder=encoder, encoder_args=encoder_args)
         self.encoder = build_encoder(encoder, encoder_args)
