@@ -5,11 +5,12 @@
 The converged probe of one variable (many small products, after each of which the threads wait for
 each other) and the encoder's passes over a batch, alone and beside processes that take a core each.
 Every run is a process of its own, since the setting is one of a process; those of a row take turns.
+
+``make benchmarks`` leaves it out: it takes many minutes and keeps all cores busy.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -18,7 +19,7 @@ import time
 
 import as_command_line  # noqa: F401
 import torch
-from record import print_table, write_record, write_table
+from record import print_table, script_parser, write_record, write_table
 from timing import Rounds
 from workload import encoder_passes, frame_pool
 
@@ -56,10 +57,10 @@ def run() -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser = script_parser(__doc__)
+    parser.add_argument("--repeats", type=int, default=5, help="rounds to measure")
     parser.add_argument("--run", action="store_true", help="one process's part")
-    parser.add_argument("--out")
+    parser.add_argument("--out", help="file for the record (JSON)")
     arguments = parser.parse_args()
     if arguments.run:
         run()

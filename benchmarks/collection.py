@@ -17,7 +17,6 @@ process. That leaves out starting the worker, and what the process that writes t
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import resource
 import tempfile
@@ -29,7 +28,7 @@ from pathlib import Path
 
 import numpy as np
 from ale_py import ALEInterface, LoggerMode, roms
-from record import print_table, write_record
+from record import print_table, script_parser, write_record
 from timing import Rounds, in_turn
 
 from lightning_stdim.datamodules.collection import segment_file
@@ -124,11 +123,11 @@ def processor_seconds() -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = script_parser(__doc__)
     parser.add_argument("--game", default="pong", help="as ale-py names its ROM")
-    parser.add_argument("--steps", type=int, default=100_000)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--out")
+    parser.add_argument("--steps", type=int, default=100_000, help="steps to collect")
+    parser.add_argument("--repeats", type=int, default=3, help="rounds to measure")
+    parser.add_argument("--out", help="file for the record (JSON)")
     arguments = parser.parse_args()
     game, steps = arguments.game, arguments.steps
     pool = multiprocessing.get_context("spawn").Pool(2)

@@ -12,7 +12,6 @@ those within a round, are their quartiles: mostly what the machine's other work 
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -29,7 +28,7 @@ import torch
 import zstandard
 from collection import BARE, WORKER, in_slices
 from pytorch_lightning import Callback, Trainer
-from record import markdown_table, print_table, write_record
+from record import markdown_table, print_table, script_parser, write_record
 from timing import Rounds, in_turn, wait_for_device
 from torch import Tensor, nn
 from workload import encoder_passes, training_step
@@ -364,10 +363,10 @@ def draw(stages: Sequence[Stage], path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = script_parser(__doc__)
     parser.add_argument("--steps", type=int, default=20_000, help="frames collected and read")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--out")
+    parser.add_argument("--repeats", type=int, default=5, help="rounds to measure")
+    parser.add_argument("--out", help="file for the record (JSON)")
     arguments = parser.parse_args()
     steps, repeats = arguments.steps, arguments.repeats
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

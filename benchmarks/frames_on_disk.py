@@ -8,12 +8,11 @@ are gathered in both ways, in turn, and must be equal.
 
 from __future__ import annotations
 
-import argparse
 import time
 
 import numpy as np
 import torch
-from record import print_table, write_record
+from record import print_table, script_parser, write_record
 from timing import Rounds
 
 from lightning_stdim.datamodules import store
@@ -24,13 +23,13 @@ from lightning_stdim.datamodules.samplers import SequenceSampler
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--game", default="pong")
-    parser.add_argument("--steps", type=int, default=20_000)
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--batches", type=int, default=30)
-    parser.add_argument("--root", default="data")
-    parser.add_argument("--out")
+    parser = script_parser(__doc__)
+    parser.add_argument("--game", default="pong", help="game to play")
+    parser.add_argument("--steps", type=int, default=20_000, help="frames to collect")
+    parser.add_argument("--batch-size", type=int, default=64, help="pairs in a batch")
+    parser.add_argument("--batches", type=int, default=30, help="batches to take")
+    parser.add_argument("--root", default="data", help="folder of the collections")
+    parser.add_argument("--out", help="file for the record (JSON)")
     arguments = parser.parse_args()
     path = collect(arguments.game, steps=arguments.steps, root=arguments.root)
     collection = store.read(path)

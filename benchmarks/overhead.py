@@ -10,7 +10,6 @@ where a whole step is to take about a millisecond. Processor time: other load di
 
 from __future__ import annotations
 
-import argparse
 import logging
 import time
 import warnings
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from pytorch_lightning import Trainer
-from record import print_table, write_record, write_table
+from record import print_table, script_parser, write_record, write_table
 from timing import in_turn
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -76,10 +75,10 @@ def fit(method: SSLMethod, batches: list[SequenceBatch]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=1_000)
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--out")
+    parser = script_parser(__doc__)
+    parser.add_argument("--steps", type=int, default=1_000, help="training steps")
+    parser.add_argument("--repeats", type=int, default=7, help="rounds to measure")
+    parser.add_argument("--out", help="file for the record (JSON)")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)

@@ -27,7 +27,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
-from record import print_table, write_record, write_table
+from record import print_table, script_parser, write_record, write_table
 from timing import rate, warm
 from torch import Tensor
 from torch.func import functional_call, grad, stack_module_state, vmap
@@ -179,14 +179,18 @@ def report(arguments: argparse.Namespace, records: list[dict[str, Any]]) -> None
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", default="2,4", help="at a time, separated by commas")
-    parser.add_argument("--ways", default=",".join(WAYS))
-    parser.add_argument("--seconds", type=float, default=10, help="that each is timed for")
-    parser.add_argument("--bf16", action="store_true", help="under bfloat16 autocast")
+    parser = script_parser(__doc__)
+    parser.add_argument(
+        "--runs", default="2,4", help="numbers of runs at a time, separated by commas"
+    )
+    parser.add_argument(
+        "--ways", default=",".join(WAYS), help="ways of packing, separated by commas"
+    )
+    parser.add_argument("--seconds", type=float, default=10, help="seconds that each is timed for")
+    parser.add_argument("--bf16", action="store_true", help="train under bfloat16 autocast")
     parser.add_argument("--budget", type=int, default=PAPER, help="optimiser steps of a run")
     parser.add_argument("--one", action="store_true", help="one process's part")
-    parser.add_argument("--out")
+    parser.add_argument("--out", help="file for the record (JSON)")
     arguments = parser.parse_args()
     if arguments.one:
         step = warm(one(0, arguments.bf16))

@@ -9,7 +9,6 @@ every sample has more negatives and scores grow with the square of the global ba
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import tempfile
@@ -18,7 +17,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from record import print_table, write_record, write_table
+from record import print_table, script_parser, write_record, write_table
 from timing import in_turn
 from torch.nn.parallel import DistributedDataParallel
 from workload import Loss, pairs, training_step
@@ -64,12 +63,12 @@ def measure(world: int, batch_size: int, repeats: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = script_parser(__doc__)
     default = "1,2" if (os.cpu_count() or 1) < 4 else "1,2,4"
-    parser.add_argument("--ranks", default=default)
-    parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out")
+    parser.add_argument("--ranks", default=default, help="numbers of ranks, separated by commas")
+    parser.add_argument("--steps", type=int, default=10, help="training steps to time")
+    parser.add_argument("--rounds", type=int, default=3, help="times that the ranks are started")
+    parser.add_argument("--out", help="file for the record (JSON)")
     arguments = parser.parse_args()
     counts = [int(word) for word in arguments.ranks.split(",")]
     cases = [

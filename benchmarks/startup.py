@@ -10,7 +10,6 @@ at once after its step, where the others also shut Python down.
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback
-from record import print_table, write_record
+from record import print_table, script_parser, write_record
 from timing import in_turn
 
 from lightning_stdim.datamodules.atari import AtariDataModule
@@ -56,10 +55,10 @@ def first_step(root: str, out: str) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=5)
+    parser = script_parser(__doc__)
+    parser.add_argument("--repeats", type=int, default=5, help="rounds to measure")
     parser.add_argument("--root", default="data", help="where collections are kept")
-    parser.add_argument("--out", default=None, help="write the numbers as JSON here")
+    parser.add_argument("--out", help="file for the record (JSON)")
     arguments = parser.parse_args()
     AtariDataModule("pong", root=arguments.root, **SIZES).prepare_data()
 

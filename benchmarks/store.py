@@ -8,25 +8,24 @@ fresh memory. The frames are then gone from memory before the next repetition.
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import tempfile
 import time
 
-from record import print_table, write_record
+from record import print_table, script_parser, write_record
 
 from lightning_stdim.datamodules.collection.collect import collect
 from lightning_stdim.datamodules.store.hdf5 import read
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--game", default="pong")
-    parser.add_argument("--steps", type=int, default=100_000)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser = script_parser(__doc__)
+    parser.add_argument("--game", default="pong", help="game to play")
+    parser.add_argument("--steps", type=int, default=100_000, help="frames to collect")
+    parser.add_argument("--repeats", type=int, default=3, help="rounds to measure")
     parser.add_argument("--root", help="where collections are kept; by default nowhere")
-    parser.add_argument("--out")
+    parser.add_argument("--out", help="file for the record (JSON)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         path = collect(

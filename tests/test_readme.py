@@ -1,8 +1,9 @@
-"""The README quotes results; they must be those of the record."""
+"""README and docs quote results, link to files and list scripts: all of it must be so."""
 
 import importlib
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,17 @@ from lightning_stdim.report.tables.score_matrix import score_matrix
 from lightning_stdim.runs.results import read_results
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    *(ROOT / folder / "README.md" for folder in ("benchmarks", "studies", "results")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+each_document = pytest.mark.parametrize(
+    "document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT))
+)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@each_document
 def test_quoted_tables_equal_their_records(document):
     quotes = re.findall(
         r"<!-- table: (\S+?)(?: under \"(.*?)\")? -->\n(.*?)<!-- end of table -->",
@@ -34,7 +42,7 @@ def test_quoted_tables_equal_their_records(document):
 
 
 def test_tables_of_the_games_are_made_from_their_records(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    monkeypatch.syspath_prepend(ROOT / "studies")
     study = importlib.import_module("games")
     records = [json.loads(path.read_text()) for path in sorted(ROOT.glob("results/games/*.json"))]
     assert [record["game"] for record in records] == list(games("upstream"))
@@ -116,11 +124,67 @@ def test_controls_are_those_of_the_recorded_run():
         assert f"| {mean.replace('_', ' ')} | | {cells} |" in text
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_links_lead_somewhere(document):
-    for target in re.findall(r"\]\(([^)#]+)", document.read_text()):
-        if not target.startswith("http"):
-            assert (document.parent / target).exists(), target
+def anchors(document):
+    """The names that GitHub gives the headings of a page."""
+    text = re.sub(r"^```.*?^```", "", document.read_text(), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@each_document
+def test_links_and_pictures_are_there(document):
+    """Where relative links lead, in Markdown and in HTML, is in the repository, heading and all."""
+    text = document.read_text()
+    targets = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r"(?:src|href)=\"([^\"]+)\"", text)
+    for target in targets:
+        if re.match(r"https?:|mailto:", target):
+            continue
+        name, _, heading = target.partition("#")
+        path = document.parent / name if name else document
+        assert path.exists(), target
+        kept = ["git", "ls-files", "--error-unmatch", path.resolve()]
+        if (ROOT / ".git").exists():
+            assert not subprocess.run(kept, cwd=ROOT, capture_output=True).returncode, target
+        if heading:
+            assert heading in anchors(path), target
+
+
+def scripts(folder):
+    return {
+        path.name
+        for path in (ROOT / folder).glob("*.py")
+        if "__main__" in path.read_text() and not path.is_symlink()
+    }
+
+
+def listed(text):
+    """The scripts that begin a row of a table."""
+    return re.findall(r"^\| `(\w+\.py)` \|", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "studies"])
+def test_each_script_is_listed_once(folder):
+    assert sorted(listed((ROOT / folder / "README.md").read_text())) == sorted(scripts(folder))
+
+
+def test_make_benchmarks_runs_what_it_says():
+    text = (ROOT / "benchmarks/README.md").read_text()
+    run, left_out = map(listed, text.split("`make benchmarks` leaves them out", 1))
+    printed = subprocess.run(
+        ["make", "--dry-run", "benchmarks"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert re.findall(r"benchmarks/(\w+\.py)", printed) == sorted(run)
+    assert left_out  # and the test above has the rest of them
+
+
+def test_presets_of_recorded_grids_are_found():
+    """So that a recorded command goes on with its directory, under the name that it was given."""
+    commands = [path.read_text() for path in ROOT.glob("results/**/benchmark.json")]
+    commands += [path.read_text() for path in ROOT.glob("results/**/report.md")]
+    presets = set(re.findall(r"[\w/-]+\.yaml", "\n".join(commands)))
+    assert "benchmarks/presets/axes.yaml" in presets
+    for preset in presets:
+        assert (ROOT / preset).is_file(), preset
 
 
 def test_python_examples_run_as_far_as_names_go():

@@ -1,17 +1,18 @@
-"""How often 95 % intervals over few seeds cover the true mean over games.
+"""How often do 95 % intervals over few seeds cover the true mean over games?
 
-    python benchmarks/coverage.py [--out results/benchmarks/coverage.md]
+    python studies/coverage.py [--out results/studies/coverage.md]
 
-Scores are normal around a true mean of each game, with a deviation between seeds of the game's own,
-drawn between 0.01 and 0.1 for every world. The intervals are those of the report.
+The scores are simulated: normal around a true mean of each game. How far the seeds of a game
+deviate is drawn between 0.01 and 0.1 in every simulated world. The intervals are those of the
+report. The table is printed as Markdown.
 """
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
+from record import script_parser
 
 from lightning_stdim.report.statistics.aggregates import bootstrap, mean, paired_difference
 
@@ -21,7 +22,7 @@ SEEDS = (2, 3, 5, 10)
 
 
 def coverage(seeds: int, games: int) -> tuple[float, float]:
-    """Give the shares of worlds whose bootstrap and Student intervals cover the truth, zero."""
+    """Compute the shares of worlds whose bootstrap and Student intervals cover the truth, 0."""
     random = np.random.default_rng(0)
     covered = np.zeros(2)
     for world in range(WORLDS):
@@ -35,8 +36,8 @@ def coverage(seeds: int, games: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out")
+    parser = script_parser(__doc__)
+    parser.add_argument("--out", help="file for the table (Markdown)")
     arguments = parser.parse_args()
     names = [f"{games} game{'s' * (games > 1)}" for games in GAMES]
     heads = [f"{kind}, {name}" for kind in ("bootstrap", "Student") for name in names]

@@ -1,16 +1,19 @@
-"""Where on the screen the annotated coordinates are: measured, for the report's pictures.
+"""Where on the screen are the objects whose coordinates are annotated?
 
-A coordinate in RAM is no pixel. For every pair of variables such as ball_x and ball_y (or one of
-them, where the other does not vary) and every scale in SCALES, the foreground of all frames is laid
-over one another so that the object should come to lie on itself, and averaged: the brightest place
-of that average is where it is, and its brightness the share of the frames in which something is
-there. A pair is written to lightning_stdim/datamodules/labels/screen_positions.json only if that
-share is high and far above what labels of other frames give.
+    python studies/positions.py [--games pong,breakout]
+
+A coordinate in RAM is not a pixel. For every pair of variables such as ball_x and ball_y (or one
+of them, where the other does not vary) and for every scale in SCALES, the frames are shifted by
+their labels, so that the object lies at one place in all of them, and their foregrounds are
+averaged. The brightest place of the average is where the object is; its brightness is the share of
+frames in which something is there. A pair is written to
+lightning_stdim/datamodules/labels/screen_positions.json only if that share is high and far above
+the share that the labels of other frames give. The report draws true and predicted places from
+that file.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import re
@@ -19,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from record import script_parser
 from scipy import ndimage
 
 from lightning_stdim.datamodules import store
@@ -38,10 +42,10 @@ Axis = tuple[str, float, float] | None  # variable, scale and offset; None where
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--games", default=",".join(games("upstream")))
-    parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument("--root", default="data")
+    parser = script_parser(__doc__)
+    parser.add_argument("--games", default=",".join(games("upstream")), help="separated by commas")
+    parser.add_argument("--steps", type=int, default=6000, help="frames of each game")
+    parser.add_argument("--root", default="data", help="folder of the collections")
     arguments = parser.parse_args()
     found = json.loads(OUT.read_text())["games"] if OUT.is_file() else {}
     for game in arguments.games.split(","):
@@ -61,7 +65,7 @@ def write(found: dict[str, Any]) -> None:
         "middle of an object of 'size' (width, height); an axis without a variable does not "
         "vary. 'seen' are the least and the greatest label with which it is on the screen. "
         "'present' is the share of frames, of a random agent, with something at that place, "
-        "'chance' the same with another frame's labels. Made by benchmarks/positions.py; what "
+        "'chance' the same with another frame's labels. Made by studies/positions.py; what "
         f"reached less than {PRESENT} or is within {GAIN} of chance is left out."
     )
     lines = ["{", f' "about": {json.dumps(about)},', ' "games": {']

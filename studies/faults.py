@@ -1,6 +1,6 @@
-"""Kill collections at random moments, again and again: what is left must never be wrong.
+"""Is anything lost or wrong when collections are killed at random moments?
 
-    python benchmarks/faults.py [--out results/benchmarks/faults.json]
+    python studies/faults.py [--out results/studies/faults.json]
 
 A trial starts ``python -m lightning_stdim collect``, kills it at a random moment (the process
 alone, one of its workers, or all of them), starts the same command again, kills that one too, and
@@ -12,7 +12,6 @@ for the same file at once, and one of them is killed.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import signal
@@ -25,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from record import print_table, write_record
+from record import print_table, script_parser, write_record
 
 VICTIMS = ("the process", "a worker", "all")
 SETTINGS = (  # game, steps, workers
@@ -191,12 +190,16 @@ FAULTS = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=120, help="at least; of single collections")
-    parser.add_argument("--at-once", type=int, default=12, help="runs of several processes")
-    parser.add_argument("--settings", type=int, default=len(SETTINGS), help="how many of them")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out")
+    parser = script_parser(__doc__)
+    parser.add_argument(
+        "--kills", type=int, default=120, help="least number of kills of single collections"
+    )
+    parser.add_argument("--at-once", type=int, default=12, help="trials with several processes")
+    parser.add_argument(
+        "--settings", type=int, default=len(SETTINGS), help="collections to try, of five"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="random seed of moments and victims")
+    parser.add_argument("--out", help="file for the record (JSON)")
     arguments = parser.parse_args()
     rng = np.random.default_rng(arguments.seed)
     counts: Counter[str] = Counter(dict.fromkeys(FAULTS, 0))

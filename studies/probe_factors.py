@@ -1,18 +1,17 @@
-"""What each choice of the probe protocol moves: the contradiction between paper and report.
+"""How much does each choice of the probe protocol change the scores?
 
-    python benchmarks/probe_factors.py --runs results/pong-laptop --out results/pong-factors
+    python studies/probe_factors.py --runs results/pong-laptop --out results/pong-factors
 
-Takes the encoders of a finished benchmark (Random-CNN at its initialisation, ST-DIM's and
-supervised's out of their runs, every seed), and probes each of them under the paper's protocol with
-one factor changed at a time, and under the converged protocol. Writes one JSON per encoder, factor
-by factor, so that nothing is made again, and ``factors.md``: mean F1 over categories, with
-Student-t 95 % intervals over seeds, the order of the methods under each factor, and how far ST-DIM
-is ahead of Random-CNN within a seed.
+Takes the encoders of a finished benchmark of Pong: Random-CNN at its initialisation, ST-DIM and
+supervised from their runs, every seed. Probes each under the paper's protocol, with one factor
+changed at a time, and under the converged protocol. Writes a JSON file per encoder, factor by
+factor, so that an interrupted study goes on where it was, and ``factors.md``: mean F1 over
+categories with Student-t 95 % intervals over seeds, the order of the methods under each factor,
+and how far ST-DIM is ahead of Random-CNN within a seed.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import time
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from record import write_record
+from record import script_parser, write_record
 from torch import nn
 
 from lightning_stdim.datamodules.atari import AtariDataModule
@@ -218,14 +217,14 @@ def table(records: dict[str, list[dict[str, Any]]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser = script_parser(__doc__)
+    parser.add_argument("--runs", type=Path, required=True, help="the benchmark, with its encoders")
+    parser.add_argument("--out", type=Path, required=True, help="folder for records and table")
+    parser.add_argument("--seeds", type=int, default=3, help="number of seeds")
     parser.add_argument("--methods", default=",".join(METHODS), help="separated by commas")
-    parser.add_argument("--probe-steps", type=int, default=15_000)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--root", default="data")
+    parser.add_argument("--probe-steps", type=int, default=15_000, help="frames to probe")
+    parser.add_argument("--device", default="cpu", help="device that encodes and probes")
+    parser.add_argument("--root", default="data", help="folder of the collections")
     arguments = parser.parse_args()
     data_settings = {"probe_steps": arguments.probe_steps, "root": arguments.root}
     records: dict[str, list[dict[str, Any]]] = {}

@@ -1,21 +1,20 @@
-"""Whether the converged protocol's weakest regularisation is weak enough.
+"""Is the weakest regularisation of the converged protocol weak enough?
 
-    python benchmarks/probe_strengths.py RUN... --out results/benchmarks/probe_strengths.json
+    python studies/probe_strengths.py RUN... --out results/studies/probe_strengths.json
 
-Many variables of trained encoders choose the weakest strength that there is, 1e-6. Probes the
-encoder of every run, on its own frames, with the protocol's strengths and with three decades more,
-to 1e-9, and prints what that does to F1.
+For many variables of trained encoders the protocol chooses its weakest strength, 1e-6. The script
+probes the encoder of every run, on the run's own frames, with the protocol's strengths and with
+weaker ones down to 1e-9, and prints the F1 of either.
 """
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from probe_factors import select
-from record import print_table, write_record, write_table
+from record import print_table, script_parser, write_record, write_table
 
 from lightning_stdim import load_encoder
 from lightning_stdim.datamodules.atari import AtariDataModule
@@ -52,10 +51,10 @@ def probe(run: Path, root: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("runs", type=Path, nargs="+", help="directories with an encoder/ in them")
-    parser.add_argument("--root", default="data")
-    parser.add_argument("--out")
+    parser = script_parser(__doc__)
+    parser.add_argument("runs", type=Path, nargs="+", help="run directories that hold an encoder/")
+    parser.add_argument("--root", default="data", help="folder of the collections")
+    parser.add_argument("--out", help="file for the record (JSON)")
     arguments = parser.parse_args()
     records = [probe(run, arguments.root) for run in arguments.runs]
     headings = ("encoder", "at 1e-6", "weaker than 1e-6", "F1", "F1, to 1e-9")

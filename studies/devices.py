@@ -1,23 +1,22 @@
-"""Two devices train as one does: the losses of the same steps, side by side.
+"""Do two devices train as one does? The losses of the same steps, side by side.
 
-    python benchmarks/devices.py [--out results/benchmarks/devices.json]
+    python studies/devices.py [--out results/studies/devices.json]
 
-`fit` with one device and with two, which share its batches, from the same seed, one step an epoch.
-The first loss is of equal weights: what could differ is how negatives are gathered. Every later one
-is of weights that the gradients before it have made. Every tenth is printed, every one recorded. On
-a CPU, with `--accelerator cpu`, a device is a process.
+Runs `fit` from the same seed with one device and with two, which share each batch; an epoch has
+one step. At the first step the weights are the same, so only the gathering of the negatives can
+make the losses differ. At later steps the gradients can, too. Every tenth loss is printed, and all
+are recorded. With `--accelerator cpu` a device is a process.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from record import print_table, write_record, write_table
+from record import print_table, script_parser, write_record, write_table
 
 from lightning_stdim.presets import preset_path
 
@@ -25,7 +24,7 @@ COUNTS = (1, 2)
 
 
 def losses(devices: int, steps: int, accelerator: str, root: str) -> list[float]:
-    """Train for some steps; give the loss of each."""
+    """Train for some steps and read the loss of each."""
     options = {
         "config": preset_path("smoke"),
         "model.lr": 1e-3,  # enough to learn something in so few steps
@@ -52,11 +51,13 @@ def losses(devices: int, steps: int, accelerator: str, root: str) -> list[float]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=61)
-    parser.add_argument("--accelerator", default="gpu", choices=("gpu", "cpu"))
-    parser.add_argument("--root", default="data", help="where collections are kept")
-    parser.add_argument("--out")
+    parser = script_parser(__doc__)
+    parser.add_argument("--steps", type=int, default=61, help="training steps")
+    parser.add_argument(
+        "--accelerator", default="gpu", choices=("gpu", "cpu"), help="kind of device"
+    )
+    parser.add_argument("--root", default="data", help="folder of the collections")
+    parser.add_argument("--out", help="file for the record (JSON)")
     arguments = parser.parse_args()
     found = {
         devices: losses(devices, arguments.steps, arguments.accelerator, arguments.root)

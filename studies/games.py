@@ -1,19 +1,19 @@
-"""Every annotated game from the emulator to the probe, and what the entropy filter keeps of it.
+"""Does every annotated game go through, and which variables does the entropy filter keep?
 
-    python benchmarks/games.py --out results/games
+    python studies/games.py --out results/games
 
-For each game: collects the paper's probe budget, splits and filters it, and probes Random-CNN
-briefly. Where the filter and the paper's tables disagree on a variable, collects with further seeds
-and asks how likely the paper's outcome is. Writes one JSON per game, which is not made again, and
-three tables: ``games.md``, ``differences.md`` and ``budgets.md``.
+For each game the script collects as many frames as the paper probes, splits and filters them, and
+probes Random-CNN briefly. Where the filter and the paper's tables disagree on a variable, it
+collects with further seeds and estimates how likely the paper's outcome is. It writes a JSON file
+per game and three tables: ``games.md``, ``differences.md`` and ``budgets.md``. A game whose file
+is there is not done again.
 
-A collection of more steps begins with the rows of a shorter one, so the budgets of the presets are
-cut from it. Collections stay under ``--root``: 10 to 100 MB a game.
+A longer collection begins with the rows of a shorter one, so the budgets of the presets are cut
+from one collection. The collections stay under ``--root`` and take 10 to 100 MB a game.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 from dataclasses import replace
@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from record import write_record
+from record import script_parser, write_record
 from rich.console import Console
 from rich.markdown import Markdown
 
@@ -322,11 +322,15 @@ def budgets_table(records: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--root", default="data")
-    parser.add_argument("--seeds", type=int, default=3, help="of the variables that differ")
-    parser.add_argument("--games", default=",".join(games("upstream")), help="separated by commas")
+    parser = script_parser(__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder for records and tables")
+    parser.add_argument("--root", default="data", help="folder of the collections")
+    parser.add_argument(
+        "--seeds", type=int, default=3, help="seeds for variables that differ from the paper"
+    )
+    parser.add_argument(
+        "--games", default=",".join(games("upstream")), help="games, separated by commas"
+    )
     arguments = parser.parse_args()
     records = []
     for game in arguments.games.split(","):

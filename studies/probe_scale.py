@@ -1,17 +1,17 @@
-"""What of an encoder the paper's probe reads: the place and size of its features, tested.
+"""How much of a score under the paper protocol is due to the features' offset and scale?
 
-    python benchmarks/probe_scale.py --runs results/pong-methods --out results/pong-scale
+    python studies/probe_scale.py --runs results/pong-methods --out results/pong-scale
 
-Takes the exported encoders of a finished benchmark of one game, and probes each under the paper
-protocol with its features as they are, centred, centred and divided by one number, and
-standardised: an affine map, which changes nothing about what a linear probe could read. Writes one
-JSON per encoder, which is not made again, and ``scale.md``: mean F1 over categories with Student-t
-95 % intervals over seeds, between the run's own score and that of its converged probe.
+Takes the exported encoders of a finished benchmark of one game. Probes each under the paper
+protocol with its features centred, centred and divided by one number, and standardised. These maps
+are affine, so they change nothing about what a linear probe could read. Writes a JSON file per
+encoder and ``scale.md``: mean F1 over categories with Student-t 95 % intervals over seeds, beside
+the scores of the run itself under both protocols. An encoder whose file is there is not probed
+again.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -20,7 +20,7 @@ from statistics import fmean
 from typing import Any
 
 from probe_factors import select
-from record import markdown_table, write_record
+from record import markdown_table, script_parser, write_record
 from torch import Tensor
 
 from lightning_stdim import load_encoder
@@ -104,12 +104,12 @@ def over_seeds(scores: Iterable[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", default="0,1,2", help="separated by commas")
-    parser.add_argument("--probe-steps", type=int, default=15_000)
-    parser.add_argument("--root", default="data")
+    parser = script_parser(__doc__)
+    parser.add_argument("--runs", type=Path, required=True, help="the benchmark, with its encoders")
+    parser.add_argument("--out", type=Path, required=True, help="folder for records and table")
+    parser.add_argument("--seeds", default="0,1,2", help="seeds, separated by commas")
+    parser.add_argument("--probe-steps", type=int, default=15_000, help="frames to probe")
+    parser.add_argument("--root", default="data", help="folder of the collections")
     arguments = parser.parse_args()
     data_settings = {"probe_steps": arguments.probe_steps, "root": arguments.root}
     seeds = [int(word) for word in arguments.seeds.split(",")]

@@ -1,21 +1,23 @@
-"""Today's emulator against the one that the paper used, atari-py 0.2.6 of 2019.
+"""Does today's emulator do what the paper's did, atari-py 0.2.6 of 2019?
 
-    python benchmarks/emulator_2019.py FOLDER [--out results/emulator-2019/record.json]
+    python studies/emulator_2019.py FOLDER [--out results/emulator-2019/record.json]
 
-FOLDER is the `atari_py` of the unpacked source package (`pip download atari-py==0.2.6 --no-deps
+FOLDER is `atari_py` in the unpacked source package (`pip download atari-py==0.2.6 --no-deps
 --no-binary :all:`), with its library built in place: `cmake .. -DCMAKE_POLICY_VERSION_MINIMUM=3.5`
-and `make` in `atari_py/ale_interface/build`. It brings its own ROMs.
+and `make` in `atari_py/ale_interface/build`. The package has its own ROMs.
 
-Two questions. Do the two emulators, given the same actions, show the same RAM? Both are seeded, but
-draw the console's state at power-on in their own ways: games that look at it differ from the start.
-And is the emulator the reason why the paper does not list Frostbite's `enemy_x_0` for its random
-agent (docs/games.md)? For that, 50 000 steps are played the reference's way, 8 games at a time of
-6250 steps each, on both.
+The script asks two questions:
+
+* Do the two emulators show the same RAM when they are given the same actions? Both are seeded, but
+  each draws the console's state at power-on in its own way, so that games which read that state
+  differ from the start.
+* Is the emulator the reason why the paper does not list Frostbite's `enemy_x_0` for its random
+  agent (docs/games.md)? To find out, both emulators play 50 000 steps as the reference
+  implementation does: 8 environments of 6250 steps each.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import importlib.util
 import sys
@@ -25,7 +27,7 @@ from typing import Any
 
 import numpy as np
 from ale_py import ALEInterface, LoggerMode, roms
-from record import print_table, write_record
+from record import print_table, script_parser, write_record
 from rich.progress import track
 
 from lightning_stdim.datamodules.labels.annotations import annotation
@@ -144,9 +146,9 @@ def entropies(cls: Any, rom: Path, seed: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--out")
+    parser = script_parser(__doc__)
+    parser.add_argument("folder", type=Path, help="`atari_py` of the built source package")
+    parser.add_argument("--out", help="file for the record (JSON)")
     arguments = parser.parse_args()
     ALEInterface.setLoggerMode(LoggerMode.Error)
     old_class = load_old(arguments.folder)
