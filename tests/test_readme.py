@@ -167,6 +167,12 @@ def test_each_script_is_listed_once(folder):
     assert sorted(listed((ROOT / folder / "README.md").read_text())) == sorted(scripts(folder))
 
 
+def test_each_record_is_listed():
+    text = (ROOT / "results/README.md").read_text()
+    folders = {path.name for path in (ROOT / "results").iterdir() if path.is_dir()}
+    assert set(re.findall(r"\[[\w-]+\]\(([\w-]+)\)", text)) == folders
+
+
 def test_make_benchmarks_runs_what_it_says():
     text = (ROOT / "benchmarks/README.md").read_text()
     run, left_out = map(listed, text.split("`make benchmarks` leaves them out", 1))
