@@ -33,7 +33,7 @@ from timing import Rounds, in_turn
 
 from lightning_stdim.datamodules.collection import segment_file
 from lightning_stdim.datamodules.collection.collect import SEGMENT_ROWS, collect
-from lightning_stdim.datamodules.collection.game import game_seed
+from lightning_stdim.datamodules.collection.game import game_seed, play
 from lightning_stdim.datamodules.collection.recorder import Recorder
 from lightning_stdim.datamodules.emulator.emulator import Emulator
 from lightning_stdim.datamodules.policies.random_play import POLICIES
@@ -82,8 +82,8 @@ def working(game: str, folder: Path) -> Iterator[None]:
     """Do what a worker does, one step at a time, for ever."""
     emulator, recorder = Emulator(game), Recorder(SEGMENT_ROWS)
     for number in count():
-        moments = game.moments(emulator, POLICIES["random"], game_seed(0, number))
-        for action, reward in moments:
+        played = play(emulator, POLICIES["random"], game_seed(0, number))
+        for action, reward in played:
             if recorder.full():
                 segment_file.write(folder / "segment", recorder.take())
             recorder.add(emulator, action, reward)

@@ -68,7 +68,9 @@ def same_ram(steps: int) -> int:
     """Count the steps after which envpool's RAM is the emulator's, of a game not yet over."""
     env, ale = environments(1), ALEInterface()
     ale.setFloat("repeat_action_probability", 0.0)
-    ale.loadROM(roms.get_rom_path(GAME))
+    path = roms.get_rom_path(GAME)
+    assert path is not None
+    ale.loadROM(path)
     env.reset()
     ale.act(0)  # noop_max=1
     actions = ale.getMinimalActionSet()

@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,7 @@ class Between(Callback):
     def __init__(self, step: Callable[[], None]) -> None:
         self.step = step
         self.rounds = Rounds()
+        self.started = 0.0
 
     def _turn(self, name: str, first: bool) -> None:
         """End a turn."""
@@ -274,6 +276,16 @@ def probing(frames: Tensor, device: torch.device, repeats: int) -> Iterator[Stag
     yield Stage.of(rounds, "paper: one step of six probes", "its products")
 
 
+def forward_pass(layer: nn.Module, inputs: Tensor) -> None:
+    """Run a layer's forward pass."""
+    layer(inputs.detach())
+
+
+def backward_pass(outputs: Tensor, wanted: Sequence[Tensor]) -> None:
+    """Compute the gradients of a layer's input and weights; the graph stays for the next time."""
+    torch.autograd.grad(outputs, wanted, torch.ones_like(outputs), retain_graph=True)
+
+
 def layers(device: torch.device, repeats: int) -> tuple[list[Layer], float]:
     """Time the encoder layer by layer, on the frames of a batch of pairs.
 
@@ -299,10 +311,8 @@ def layers(device: torch.device, repeats: int) -> tuple[list[Layer], float]:
         per_output = sum(weight[0].numel() for weight in module.parameters() if weight.ndim > 1)
         # Multiplications and additions of outputs, of the weights' and of the input's gradients.
         operations.append(2 * values.numel() * per_output * (2 + (k > 0)))
-        passes[f"forward {k}"] = lambda module=module, inputs=inputs: module(inputs.detach())
-        passes[f"backward {k}"] = lambda outputs=outputs, wanted=wanted: torch.autograd.grad(
-            outputs, wanted, torch.ones_like(outputs), retain_graph=True
-        )
+        passes[f"forward {k}"] = partial(forward_pass, module, inputs)
+        passes[f"backward {k}"] = partial(backward_pass, outputs, wanted)
     rounds = in_turn(passes, repeats=repeats)
     most = 2 * size**3
 

@@ -70,7 +70,7 @@ def stacked(runs: int, bf16: bool) -> Callable[[], None]:
         torch.manual_seed(seed)
         losses.append(Loss(STDIM()).to(DEVICE))
         contiguous(losses[-1].method.encoder)  # vmap knows nothing of memory formats
-    weights, _ = stack_module_state(losses)  # type: ignore[arg-type]
+    weights, _ = stack_module_state(losses)
     weights = {name: weight.detach() for name, weight in weights.items()}
     frames = frame_pool(2 * BATCH * runs).view(runs, 2, BATCH, 1, 210, 160).to(DEVICE)
     anchors = torch.arange(BATCH, device=DEVICE)

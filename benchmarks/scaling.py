@@ -10,20 +10,20 @@ every sample has more negatives and scores grow with the square of the global ba
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from record import print_table, script_parser, write_record, write_table
 from timing import in_turn
+from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 from workload import Loss, pairs, training_step
 
 from lightning_stdim.methods import STDIM
 from lightning_stdim.objectives import gather_rows
+from lightning_stdim.utils.hardware import cores
 
 BATCH = 64
 
@@ -57,14 +57,14 @@ def run(rank: int, world: int, batch_size: int, repeats: int, folder: str) -> No
 def measure(world: int, batch_size: int, repeats: int) -> dict[str, float]:
     """Start the ranks and wait for what the first of them measured."""
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(run, (world, batch_size, repeats, folder), nprocs=world)
+        spawn(run, (world, batch_size, repeats, folder), nprocs=world)
         found: dict[str, float] = json.loads(Path(folder, "seconds.json").read_text())
     return found
 
 
 def main() -> None:
     parser = script_parser(__doc__)
-    default = "1,2" if (os.cpu_count() or 1) < 4 else "1,2,4"
+    default = "1,2" if cores() < 4 else "1,2,4"
     parser.add_argument("--ranks", default=default, help="numbers of ranks, separated by commas")
     parser.add_argument("--steps", type=int, default=10, help="training steps to time")
     parser.add_argument("--rounds", type=int, default=3, help="times that the ranks are started")

@@ -37,7 +37,7 @@ COMMANDS = {
     "fit --help": [*PROGRAM, "fit", "--help"],
 }
 FIRST_STEP = "fit, to the end of its first step"
-SIZES = {"steps": 16_000, "probe_steps": 15_000}  # the preset laptop's
+SIZES: dict[str, Any] = {"steps": 16_000, "probe_steps": 15_000}  # the preset laptop's
 
 
 class Leave(Callback):

@@ -8,7 +8,6 @@ fresh memory. The frames are then gone from memory before the next repetition.
 
 from __future__ import annotations
 
-import os
 import statistics
 import tempfile
 import time
@@ -17,6 +16,7 @@ from record import print_table, script_parser, write_record
 
 from lightning_stdim.datamodules.collection.collect import collect
 from lightning_stdim.datamodules.store.hdf5 import read
+from lightning_stdim.utils.hardware import cores
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
         path = collect(
             arguments.game,
             steps=arguments.steps,
-            workers=os.cpu_count() or 1,
+            workers=cores(),
             root=arguments.root or temporary,
         )
         on_disk = path.stat().st_size

@@ -69,7 +69,7 @@ def study(game: str, seeds: int, root: str) -> dict[str, Any]:
     collection = store.read(path, with_frames=False)
     data = load_probe_data(path, seed=0)
     described = annotation(game, default_label_set(game))
-    labels = ram2label(game, collection.ram, described.label_set)
+    labels = ram2label(game, collection.ram, default_label_set(game))
     kept, _ = scored(labels, described.variables)
     ours = [described.variables[column] for column in kept]
     published = probed_in_paper(game, "random_agent")

@@ -132,8 +132,8 @@ def fit(
     padded = np.pad(foreground[rows], margins)
     best: tuple[float, NDArray[np.float64], Axis, Axis] | None = None
     for sx, sy in itertools.product(SCALES if x else (0.0,), SCALES if y else (0.0,)):
-        ax = (x, sx, WIDTH / 2 - sx * np.median(values[x][rows])) if x else None
-        ay = (y, sy, HEIGHT / 2 - sy * np.median(values[y][rows])) if y else None
+        ax = (x, sx, WIDTH / 2 - sx * float(np.median(values[x][rows]))) if x else None
+        ay = (y, sy, HEIGHT / 2 - sy * float(np.median(values[y][rows]))) if y else None
         average = overlay(padded, values, rows, ax, ay)
         if best is None or average.max() > best[0] + 0.05:  # among near equals the simplest
             best = (average.max(), average, ax, ay)
@@ -175,7 +175,10 @@ def inside(thing: dict[str, Any], values: dict[str, NDArray[np.int64]]) -> NDArr
     """Tell in which frames the labels say that an object is on the screen."""
     axes = [axis for axis in (thing["x"], thing["y"]) if "variable" in axis]
     seen = [(axis["seen"], values[axis["variable"]]) for axis in axes]
-    return np.all([(low <= labels) & (labels <= high) for (low, high), labels in seen], axis=0)
+    found: NDArray[np.bool_] = np.all(
+        [(low <= labels) & (labels <= high) for (low, high), labels in seen], axis=0
+    )
+    return found
 
 
 def overlay(

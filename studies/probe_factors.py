@@ -211,8 +211,8 @@ def table(records: dict[str, list[dict[str, Any]]]) -> str:
 
     for factor in FACTORS:
         row(factor.name, factor.name, "mean_over_categories")
-    for factor in ("paper protocol", "converged protocol"):
-        row(f"{factor}, mean over variables", factor, "mean_over_variables")
+    for name in ("paper protocol", "converged protocol"):
+        row(f"{name}, mean over variables", name, "mean_over_variables")
     return "\n".join(lines) + "\n"
 
 

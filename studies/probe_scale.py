@@ -55,7 +55,7 @@ def probe(run: Run, data_settings: dict[str, Any]) -> dict[str, Any]:
     game, seed = run.results["game"], run.results["seed"]
     data = AtariDataModule(game, seed=seed, stage="probe", **data_settings).probe_data()
     raw = select(encode(load_encoder(run.folder / "encoder"), data.frames), data)
-    mean, deviation = raw.moments()
+    mean, deviation = raw.mean_and_std()
 
     def f1(features: ProbeFeatures) -> dict[str, Any]:
         predictions, counted, details = train_paper(features, settings=PaperSettings(), seed=seed)

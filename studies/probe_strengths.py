@@ -34,11 +34,13 @@ def probe(run: Path, root: str) -> dict[str, Any]:
     results = read_results(run)
     if results.get("variant"):
         raise SystemExit(f"{run} is of other frames than the usual ones: {results['variant']}")
+    frames = results["budget"]["probe_frames"]
+    assert frames is not None  # the run was probed
     data = AtariDataModule(
         results["game"],
         seed=results["seed"],
         stage="probe",
-        probe_steps=results["budget"]["probe_frames"],
+        probe_steps=frames,
         root=root,
     ).probe_data()
     features = select(encode(load_encoder(run / "encoder"), data.frames), data)
