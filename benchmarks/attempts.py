@@ -1,10 +1,11 @@
-"""What was tried to make a training step cheaper without changing what it computes.
+"""What makes a training step cheaper without changing what it computes?
 
     python benchmarks/attempts.py [--out results/benchmarks/attempts.json]
 
-ST-DIM's step on a batch of 64 pairs, as it is and with one thing changed at a time. Every attempt
-runs in a process of its own, since some are settings of one, beside a process with the step as it
-is, or with another attempt; the two take steps in turn, and ratios are of neighbours.
+Times ST-DIM's step on a batch of 64 pairs, as it is and with one thing changed at a time. Every
+attempt runs in a process of its own, since some attempts are settings of a process. A second
+process takes the step as it is, or as another attempt has it. The two take steps in turn, and a
+ratio is that of two neighbouring steps.
 
 ``make benchmarks`` leaves it out: it takes half an hour.
 """

@@ -1,10 +1,11 @@
-"""What other work on the cores costs, with threads that spin while they wait and with ours.
+"""What does other work on the cores cost, with threads that spin and with threads that sleep soon?
 
     python benchmarks/busy_cores.py [--out results/benchmarks/busy_cores.json]
 
-The converged probe of one variable (many small products, after each of which the threads wait for
-each other) and the encoder's passes over a batch, alone and beside processes that take a core each.
-Every run is a process of its own, since the setting is one of a process; those of a row take turns.
+Times the converged probe of one variable (many small products, after each of which the threads
+wait for each other) and the encoder's passes over a batch, alone and beside processes that take a
+core each. Every run is a process of its own, since how threads wait is a setting of the process.
+The runs of a row take turns.
 
 ``make benchmarks`` leaves it out: it takes many minutes and keeps all cores busy.
 """

@@ -1,18 +1,18 @@
-"""How fast frames are collected, against a bare loop over the emulator.
+"""How fast are frames collected, compared with a bare loop over the emulator?
 
     python benchmarks/collection.py [--out results/benchmarks/collection.json]
 
 The bare loop plays the same game with random actions, fetches screen and RAM once per step of four
 emulator frames, and keeps nothing. A collection is everything from the call to the finished file:
 starting processes, greyscale, compression, checksums. Variants are interleaved. The time on the
-clock is what a user waits; the time on the processors is the cost per core, and other load on the
-machine disturbs it less. A ratio is the median of those within a round, since the machine's speed
-changes between rounds. Two bare loops at once, in processes that have started already, show what
-a second core is worth on this machine: they share its memory and caches.
+clock is what a user waits. The time on the processors is the cost per core, which other load on the
+machine disturbs less. A ratio is the median of the ratios within a round, since the machine's speed
+changes between rounds. Two bare loops at once, in processes that have started already, show what a
+second core is worth on this machine, since they share its memory and caches.
 
-Where a machine's speed changes from second to second, rounds of half a minute tell little. So what
-a worker does is also measured in slices of a few steps, in turn with the bare loop's, in one
-process. That leaves out starting the worker, and what the process that writes the file does.
+On a machine whose speed changes from second to second, rounds of half a minute say little. So a
+worker's steps are also timed in slices of a few steps, in turn with those of the bare loop, in one
+process. These slices leave out starting the worker and writing the file.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from lightning_stdim.datamodules.emulator.emulator import Emulator
 from lightning_stdim.datamodules.policies.random_play import POLICIES
 
 SLICE = 64
-"""Steps."""
+"""Steps that are timed at a time."""
 BARE, WORKER = "bare emulator loop", "what a worker does"
 
 
@@ -117,7 +117,7 @@ def collection(game: str, steps: int, workers: int) -> None:
 
 
 def processor_seconds() -> float:
-    """Time of this process and of its children that have ended."""
+    """Read the processor time of this process and of its children that have ended."""
     usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 

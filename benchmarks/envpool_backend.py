@@ -2,7 +2,7 @@
 
     pip install envpool && python benchmarks/envpool_backend.py --out FILE
 
-Everything in processor time, one thread, within one run: the bare loop over ``ALEInterface``, our
+Measures processor time with one thread, in one run: the bare loop over ``ALEInterface``, our
 worker's loop (emulator, luma, recording), and envpool with the same wrappers.
 
 ``make benchmarks`` leaves it out: it needs envpool, which is not a dependency.

@@ -1,13 +1,14 @@
-"""What this machine can do at most, and how near the package's stages come to that.
+"""How near do the package's stages come to what this machine can do at most?
 
     python benchmarks/floors.py [--out results/benchmarks/floors.json]
 
 A stage's floor is the part of its work that cannot be left out, done alone: the emulator without
 anything that keeps its frames, the decompression of what is on the disk, a copy of the frames in
-memory, the encoder's passes, matrix products of the same size. Both are measured in turn in one
-run. Prints a table of the stages and one of the encoder's layers; writes them as JSON, and beside
-it as a chart (PNG) and as tables for the documentation (Markdown). Beside each ratio, a median of
-those within a round, are their quartiles: mostly what the machine's other work did.
+memory, the encoder's passes, matrix products of the same size. Stage and floor are measured in
+turn, in one run. A ratio is the median over the rounds. Its quartiles are beside it; they lie
+apart mostly where other work on the machine came between. Prints a table of the stages and one of
+the encoder's layers. Writes them as JSON and, beside it, as a chart (PNG) and as tables for the
+documentation (Markdown).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What it costs to gather batches from frames that stay on disk, against frames in memory.
+"""What does it cost to gather batches from frames on disk, compared with frames in memory?
 
     python benchmarks/frames_on_disk.py [--out results/benchmarks/frames_on_disk.json]
 
-The batches are ST-DIM's: pairs of consecutive frames at random places of the collection. The same
-are gathered in both ways, in turn, and must be equal.
+The batches are those of ST-DIM: pairs of consecutive frames at random places of the collection. The
+same batches are gathered in both ways, in turn, and must be equal.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""How the cost of every part grows with frames and with variables.
+"""How does the cost of every part grow with frames and with variables?
 
     python benchmarks/growth.py [--out results/benchmarks/growth.json]
 
-Each part at one, two and four times the size, in turn; a cost that grows as the size does has the
-ratios 2 and 4, medians of those within a round. Games are cells of their own, each with its own
-costs; for ranks see ``scaling.py``.
+Times each part at one, two and four times the size, in turn. A cost that grows in proportion to
+the size has the ratios 2 and 4; ratios are medians of those within a round. Games share nothing,
+so their costs add up. For ranks see ``scaling.py``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Peak memory of a training run, beside the one copy of its frames.
+"""How much memory does a training run take beside the one copy of its frames?
 
     python benchmarks/memory.py [--out results/benchmarks/memory.json]
 

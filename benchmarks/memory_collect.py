@@ -1,9 +1,9 @@
-"""Peak memory of collecting, against the number of steps: it must not grow with them.
+"""Does the peak memory of collecting grow with the number of steps? It must not.
 
     python benchmarks/memory_collect.py [--out results/benchmarks/memory_collect.json]
 
-Every collection is made by a process of its own, which then tells its own peak resident size and
-the largest of its workers'.
+Every collection is made by a process of its own, which then prints its own peak resident size and
+that of its largest worker.
 
 ``make benchmarks`` leaves it out: it takes twenty minutes.
 """

@@ -1,12 +1,12 @@
-"""Every method's training step against its own encoder.
+"""How long does every method's training step take, compared with its own encoder's passes?
 
     python benchmarks/methods.py [--out results/benchmarks/methods.json]
 
-The floor is a forward and backward pass of the encoder alone over the frames of the method's batch:
-all of its sequences, and the other observations if it takes any. What a step adds is the objective,
-further networks (decoders, recurrent ones), target networks' forward passes and Adam. It can be
-below 1 where a method does not need the whole encoder for every frame. Repetitions of the two are
-interleaved; ratios are medians of those within a round.
+The floor is a forward and backward pass of the encoder alone over the frames of the method's
+batch: all of its sequences, and the other observations if it takes any. A step adds the objective,
+further networks (decoders, recurrent ones), target networks' forward passes and Adam. The ratio
+can be below 1 where a method does not need the whole encoder for every frame. Repetitions of the
+two are interleaved; ratios are medians of those within a round.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
-"""What a training step costs before it computes anything.
+"""What does a training step cost before it computes anything?
 
     python benchmarks/overhead.py [--out results/benchmarks/overhead.json]
 
-A method whose loss is a weight takes the steps of an epoch: in a bare loop, in the trainer, and in
-the trainer with what it logs handed to ``log_dict`` in every step, Lightning's own way; and the
-sampler chooses the positions of as many batches. It is the host's work, the same beside a GPU,
-where a whole step is to take about a millisecond. Processor time: other load disturbs it less.
+A method whose loss is a weight takes the steps of an epoch in a bare loop, in the trainer, and in
+the trainer with Lightning's own logging (``log_dict`` in every step). The sampler chooses the
+positions of as many batches. This is the host's work. It is the same beside a GPU, where a whole
+step should take about a millisecond. The times are processor times, which other load disturbs
+less.
 """
 
 from __future__ import annotations

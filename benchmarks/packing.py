@@ -1,8 +1,8 @@
-"""How many runs fit on one device: several at a time, and which way of packing them is best.
+"""How many runs an hour does one device finish, and which way of packing them is best?
 
     python benchmarks/packing.py [--runs 2,4] [--out results/benchmarks/packing.json]
 
-The training steps of several seeds of ST-DIM, one alone and then packed in three ways:
+Times the training steps of several seeds of ST-DIM: one alone, then several packed in three ways:
 
 * ``processes``: a process for each, with its share of the cores, as `benchmark --jobs N` has it;
 * ``threads``: all in one process, a thread for each, with its share of the cores and on a GPU a
@@ -10,8 +10,8 @@ The training steps of several seeds of ST-DIM, one alone and then packed in thre
 * ``stacked``: the seeds' weights stacked, one step for all through ``torch.func``, each seed on
   frames of its own.
 
-All runs have taken steps before the clock starts, and all are timed for the same seconds. Runs per
-hour are of a budget of optimiser steps, by default the paper's.
+All runs have taken steps before the clock starts, and all are timed for equally long. A run is a
+number of optimiser steps, by default those of the paper.
 """
 
 from __future__ import annotations

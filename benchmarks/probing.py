@@ -1,9 +1,9 @@
-"""How long it takes to probe all variables of a game, with both protocols, beside the encoding.
+"""How long does it take to probe all variables of a game with both protocols?
 
     python benchmarks/probing.py [--out results/benchmarks/probing.json]
 
-The features are those of the encoder at its initialisation: no training makes probing slower. The
-frames are encoded once; the two protocols share the features.
+The encoder is at its initialisation, since probing takes no longer after training. The frames are
+encoded once, which is timed by itself, and the two protocols share the features.
 """
 
 from __future__ import annotations

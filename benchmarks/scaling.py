@@ -1,10 +1,11 @@
-"""Samples per second of ST-DIM over several ranks, and what gathering the negatives costs them.
+"""How many samples a second does ST-DIM process over several ranks, and what does gathering cost?
 
     python benchmarks/scaling.py [--ranks 1,2] [--out results/benchmarks/scaling.json]
 
-Every rank is a process: on a CPU with one thread, over gloo; with a GPU for each, over NCCL. Twice:
-with the same global batch, divided among the ranks, and with the same batch on every rank, where
-every sample has more negatives and scores grow with the square of the global batch.
+Every rank is a process: on a CPU with one thread, over gloo; with a GPU each, over NCCL. The ranks
+first share one global batch, and then have a batch of that size each. In the second case every
+sample has more negatives, and the number of scores grows with the square of the global batch.
+Gathering the negatives is also timed by itself.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""How long commands take to start, beside what Python, PyTorch and Lightning take.
+"""How long do commands take to start, compared with importing PyTorch and Lightning?
 
     python benchmarks/startup.py [--out results/benchmarks/startup.json]
 
-``--help`` of every command, and ``fit`` until it has taken its first step, with frames that are
-there already. Every command is a new process, as for a user. Repetitions of all commands are
-interleaved; times and ratios are medians, after one round that fills the file cache. ``fit`` leaves
-at once after its step, where the others also shut Python down.
+Times ``--help`` of every command, and ``fit`` until it has taken its first step, with frames that
+are there already. Every command is a new process, as for a user. Repetitions of all commands are
+interleaved. Times and ratios are medians, after one round that fills the file cache. ``fit`` ends
+right after its step; the others also shut Python down.
 """
 
 from __future__ import annotations

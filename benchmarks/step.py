@@ -1,10 +1,11 @@
-"""ST-DIM's training step against its own encoder, and the memory of a training run.
+"""How long does ST-DIM's training step take, part by part, and how much memory?
 
     python benchmarks/step.py [--out results/benchmarks/step.json]
 
 The floor is a forward and backward pass of the encoder alone over the same 2 x 64 frames, in the
-fastest memory format; the step adds gathering the frames, the objective and Adam. Repetitions of
-all variants are interleaved, and ratios are medians of those within a round.
+fastest memory format. The step adds gathering the frames, the objective and Adam. Repetitions of
+all variants are interleaved, and ratios are medians of those within a round. The ratio that the
+documentation quotes is that of ``methods.py``.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""How large a file of collected frames is, and how fast it is read into memory.
+"""How large is a file of collected frames, and how fast is it read into memory?
 
     python benchmarks/store.py [--out results/benchmarks/store.json]
 
 Reading is everything from the call to the arrays: the checksum of the whole file, decompression,
-fresh memory. The frames are then gone from memory before the next repetition.
+fresh memory. The frames are freed before the next repetition.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""What bfloat16 saves in training an agent: `train-policy --precision bf16-mixed`.
+"""What does bfloat16 save in training an agent, `train-policy --precision bf16-mixed`?
 
     OMP_NUM_THREADS=1 python benchmarks/train_policy.py \
         [--out results/benchmarks/train_policy.json]
 
-Both models play and learn in turn, one rollout at a time, in processor time: other load on the
-machine disturbs that less than the clock.
+Two models, in bfloat16 and in float32, play and learn in turn, one rollout at a time. The times are
+processor times, which other load on the machine disturbs less than the clock.
 """
 
 from __future__ import annotations

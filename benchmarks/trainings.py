@@ -1,12 +1,12 @@
-"""Whole runs by the clock: from the command to the scores, and how busy a GPU is meanwhile.
+"""How long do whole runs take, from the command to the scores, and how busy is the GPU?
 
     python benchmarks/trainings.py [--epochs 10] [--out results/benchmarks/trainings.json]
 
-`fit` at the paper's budget, but for fewer epochs: ST-DIM as it is, in bfloat16, and with its loss
-compiled to CUDA graphs where there is a GPU; and Random-CNN, of which probing is all. The frames
-are played before. `an epoch` is the mean after the second one: the first two hold what is done
-once, such as compiling. A GPU's utilisation is nvidia-smi's, the share of time in which anything
-ran, read every half second during those epochs.
+Runs `fit` at the paper's budget with fewer epochs: ST-DIM as it is, in bfloat16, and (with a GPU)
+with its loss compiled to CUDA graphs; and Random-CNN, which is only probed. The frames are
+collected before. `an epoch` is the mean of the epochs after the second: the first two also do what
+is done once, such as compiling. The GPU's utilisation is that of nvidia-smi, the share of time in
+which anything ran, read every half second during those epochs.
 
 ``make benchmarks`` leaves it out: it is for a machine with a GPU, and takes hours without one.
 """
