@@ -7,7 +7,7 @@ attempt runs in a process of its own, since some attempts are settings of a proc
 process takes the step as it is, or as another attempt has it. The two take steps in turn, and a
 ratio is that of two neighbouring steps.
 
-``make benchmarks`` leaves it out: it takes half an hour.
+``make benchmarks`` leaves it out: it takes many minutes.
 """
 
 from __future__ import annotations

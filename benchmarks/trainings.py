@@ -8,7 +8,7 @@ collected before. `an epoch` is the mean of the epochs after the second: the fir
 is done once, such as compiling. The GPU's utilisation is that of nvidia-smi, the share of time in
 which anything ran, read every half second during those epochs.
 
-``make benchmarks`` leaves it out: it is for a machine with a GPU, and takes hours without one.
+``make benchmarks`` leaves it out: it is for a machine with a GPU, and takes long without one.
 """
 
 from __future__ import annotations
