@@ -2,7 +2,7 @@
 
 A coordinate in RAM is no pixel: its origin, its scale and even its direction differ from game to
 game and from object to object. ``positions.json`` beside this file holds the linear maps that
-``benchmarks/positions.py`` measured on frames, with how often something was there. What it could
+``studies/positions.py`` measured on frames, with how often something was there. What it could
 not find is not in there, and is not drawn.
 """
 
