@@ -14,10 +14,11 @@ from lightning_stdim.datamodules.batches import ProbeBatch, SequenceBatch
 from lightning_stdim.datamodules.pixels import CHANNELS, Pixels
 from lightning_stdim.encoders import DEFAULT_ENCODER, build_encoder, frame_stack, with_channels
 from lightning_stdim.utils.epoch_means import EpochMeans
+from lightning_stdim.utils.lightning_package import PackageAware
 from lightning_stdim.utils.optimisation import check_optimisation
 
 
-class SSLMethod(LightningModule):
+class SSLMethod(PackageAware, LightningModule):
     """A self-supervised method: an encoder and a loss over consecutive frames.
 
     A new method subclasses this, makes its objective in ``__init__`` and overrides :meth:`loss`;
@@ -37,7 +38,7 @@ class SSLMethod(LightningModule):
     """
 
     name: ClassVar[str | None] = None
-    """What results call the method; the class's name if there is none."""
+    """What results call the method; the dotted path of a class that sets none of its own."""
     data_stage: ClassVar[Literal["pretrain", "probe"]] = "pretrain"
     default_encoder: ClassVar[str] = DEFAULT_ENCODER
     """The backbone, unless another one is given."""

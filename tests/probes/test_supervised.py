@@ -76,7 +76,7 @@ def test_learns_what_the_pixels_show(own: bool) -> None:
     assert {"train/loss", "val/f1", "val/accuracy", "val/error"} <= set(logged)
     fitting.test(model, datamodule=Games(), verbose=False)
     scores = model.scores()
-    assert json.loads(json.dumps(scores, allow_nan=False)) == scores
+    assert json.loads(json.dumps(scores.to_dict(), allow_nan=False)) == scores.to_dict()
     table = scores["protocols"]["supervised"]["accuracy"]
     assert table["variables"]["x"] > 0.8  # chance is 0.125
     assert fitting.callback_metrics["test/accuracy"].item() == pytest.approx(
@@ -184,6 +184,9 @@ def test_predicted_labels_are_those_that_were_scored(own: bool) -> None:
     fitting = trainer(3)
     fitting.fit(model, datamodule=Games(data))
     fitting.test(model, datamodule=Games(data), verbose=False)
-    right = (model.predict_labels("test") == data.labels[data.splits["test"]]).double().mean(0)
-    accuracy = model.scores()["protocols"]["supervised"]["accuracy"]["variables"]
+    predicted = model.predict_labels("test")
+    right = (predicted == data.labels[data.splits["test"]]).double().mean(0)
+    found = model.scores()
+    assert torch.equal(found.predictions["supervised"], predicted)
+    accuracy = found["protocols"]["supervised"]["accuracy"]["variables"]
     assert right.tolist() == pytest.approx([accuracy[name] for name in data.variables])
