@@ -16,7 +16,14 @@ LAYOUT: dict[Pixels, str] = {
 
 
 def describe_run(results: Mapping[str, Any]) -> dict[str, Any]:
-    """Choose what someone who finds the encoder should know."""
+    """Choose what someone who finds the encoder should know.
+
+    Args:
+        results: content of the run's ``results.json``.
+
+    Returns:
+        Game, method, seed, budget, command, label set and F1, as plain data.
+    """
     scores = results["scores"]
     collection = scores.get("provenance", {}).get("collection", {})
     return {
@@ -40,7 +47,15 @@ def describe_run(results: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def model_card(about: Mapping[str, Any], pixels: Pixels) -> str:
-    """Write the hub's description: metadata in YAML, then text."""
+    """Write the description that the hub shows: metadata in YAML, then text.
+
+    Args:
+        about: what :func:`describe_run` gave; empty if no run is known.
+        pixels: kind of frames that the encoder takes.
+
+    Returns:
+        The text of ``README.md``.
+    """
     metadata: dict[str, Any] = {
         "library_name": "lightning_stdim",
         "tags": ["atari", "state-representation", "self-supervised"],
