@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from lightning_stdim.callbacks import PerVariableEarlyStopping
 from lightning_stdim.datamodules.batches import ProbeBatch, ProbeData
-from lightning_stdim.errors import ConfigurationError, TrainingError
+from lightning_stdim.errors import ConfigurationError, EncoderError, TrainingError
 from lightning_stdim.probes import Supervised
 from tests.probes.games import game
 from tests.trainers import quiet
@@ -190,3 +190,30 @@ def test_predicted_labels_are_those_that_were_scored(own: bool) -> None:
     assert torch.equal(found.predictions["supervised"], predicted)
     accuracy = found["protocols"]["supervised"]["accuracy"]["variables"]
     assert right.tolist() == pytest.approx([accuracy[name] for name in data.variables])
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_checkpoint_loads_without_a_trainer(own: bool, tmp_path: Path) -> None:
+    data = game()
+    model = Supervised(encoder=ENCODER, lr=1e-2, per_variable_encoder=own)
+    fitting = trainer(2)
+    fitting.fit(model, datamodule=Games(data))
+    fitting.save_checkpoint(tmp_path / "model.ckpt")
+    loaded = Supervised.load_from_checkpoint(tmp_path / "model.ckpt")
+    frames = data.frames[:5].unsqueeze(1)
+    torch.testing.assert_close(loaded(frames), model(frames), rtol=0, atol=0)
+    # It is a model like any other: it can be scored, and goes on learning.
+    testing = trainer(1)
+    testing.test(loaded, datamodule=Games(data), verbose=False)
+    fitting.test(model, datamodule=Games(data), verbose=False)
+    assert loaded.scores()["protocols"] == model.scores()["protocols"]
+    trainer(1).fit(loaded, datamodule=Games(data))
+    assert not torch.equal(loaded(frames), model(frames))
+    fresh = Supervised.load_from_checkpoint(tmp_path / "model.ckpt")
+    fewer = ProbeData(
+        **{**vars(data), "variables": data.variables[:2], "labels": data.labels[:, :2]}
+    )
+    with pytest.raises(
+        EncoderError, match=r"heads are for \['x', 'y', 'keys'\], the data has \['x"
+    ):
+        trainer(1).test(fresh, datamodule=Games(fewer), verbose=False)
