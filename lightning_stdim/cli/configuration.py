@@ -68,7 +68,7 @@ def run_options(
     variant: str = "",
     run_key: str | None = None,
 ) -> None:
-    """Do nothing; the parameters are the options of a run.
+    """Options of the run as a whole.
 
     Args:
         out: directory of the run; by default runs/<game>-<model>-seed<seed>.

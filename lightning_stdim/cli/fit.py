@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
@@ -29,6 +28,7 @@ from lightning_stdim.errors import ConfigurationError, EncoderError
 from lightning_stdim.methods import SSLMethod
 from lightning_stdim.probes import ConvergedSettings, Evaluation, PaperSettings, Supervised
 from lightning_stdim.runs.directory import CHECKPOINTS, place_run
+from lightning_stdim.runs.features import write_features
 from lightning_stdim.runs.finish import evaluate, write_record
 from lightning_stdim.runs.lightning import AtomicCheckpointIO, run_callbacks, run_loggers
 from lightning_stdim.runs.naming import make_key, method_name
@@ -230,15 +230,7 @@ class StdimCLI(LightningCLI):
         vectors = torch.cat(cast(list[torch.Tensor], self.trainer.predict(**arguments)))
         if not self.trainer.is_global_zero:
             return
-        data = self.datamodule.probe_data()
-        make_directory(self.folder)
-        path = self.folder / "features.npz"
-        np.savez(
-            path,
-            features=vectors.float().cpu().numpy(),
-            labels=data.labels.numpy(),
-            variables=np.array(data.variables),
-        )
+        path = write_features(self.folder, vectors, self.datamodule.probe_data())
         print(f"features of {len(vectors)} frames: {path}")
 
     def _evaluate(self, checkpoint: Path | None) -> Evaluation:
