@@ -52,7 +52,7 @@ class Supervised(PackageAware, LightningModule):
     Args:
         encoder: dotted path of the backbone's class.
         encoder_args: its keyword arguments; ``in_channels`` is 3 by default where frames are RGB.
-        pixels: of the frames, ``"luma"`` or ``"rgb"``; on the command line those of the data.
+        pixels: kind of frames, ``"luma"`` or ``"rgb"``; on the command line that of the data.
         lr: Adam's initial learning rate.
         eps: Adam's epsilon.
         patience: epochs without better validation accuracy before training stops.
@@ -105,7 +105,7 @@ class Supervised(PackageAware, LightningModule):
         """Make the heads for the data module's variables.
 
         Args:
-            stage: unused.
+            stage: not used.
 
         Raises:
             ConfigurationError: if there is no data module with ``probe_data()``, if it gives
@@ -193,7 +193,7 @@ class Supervised(PackageAware, LightningModule):
 
         Args:
             frames: uint8 [B, 1, H, W], values 0 to 255.
-            columns: numbers of the A variables; all V by default.
+            columns: column numbers of the A variables; all V by default.
 
         Returns:
             float [B, A, 256].
@@ -255,7 +255,7 @@ class Supervised(PackageAware, LightningModule):
         """Predict the labels of the data module's frames.
 
         Args:
-            split: of which frames.
+            split: the split whose frames are taken.
 
         Returns:
             int64 [n, V], on the CPU.
