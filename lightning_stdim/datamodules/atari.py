@@ -36,6 +36,7 @@ from lightning_stdim.datamodules.samplers import (
 )
 from lightning_stdim.datamodules.splits import Int64, SplitOrder, frames_of, split_episodes
 from lightning_stdim.errors import ConfigurationError
+from lightning_stdim.utils.lightning_package import PackageAware
 
 PROBE_SEED_OFFSET = 1_000_000
 """Added to the seed for the probe collection, so that the two never share an episode."""
@@ -59,7 +60,7 @@ class _Resident(NamedTuple):
     labels: Tensor | None
 
 
-class AtariDataModule(LightningDataModule):
+class AtariDataModule(PackageAware, LightningDataModule):
     """Frames of one game, collected if need be, loaded once, gathered by index on the device.
 
     Two stages. ``"pretrain"``: sequences of consecutive frames (:class:`SequenceBatch`) from a
@@ -200,13 +201,15 @@ class AtariDataModule(LightningDataModule):
         self._on_device: dict[torch.device, _Resident] = {}
 
     @property
-    def variation(self) -> str:
-        """In what the frames differ from the protocol's, such as ``"mode=12"``; often empty."""
-        words = [f"{name}={getattr(self, name)}" for name in ("mode", "difficulty")]
-        words = [word for word in words if not word.endswith("=None")]
+    def variation(self) -> tuple[tuple[str, str], ...]:
+        """Names and values of what differs from the protocol's frames; often empty.
+
+        Such as ``(("mode", "12"),)``. A policy's value tells agents apart that share a file's name.
+        """
+        found: dict[str, Any] = {"mode": self.mode, "difficulty": self.difficulty}
         if self.policy != PolicySettings():
-            words.append(f"policy={self.policy.label()}")
-        return ",".join(words)
+            found |= {"policy": self.policy.label()}
+        return tuple((name, str(value)) for name, value in found.items() if value is not None)
 
     @property
     def stage(self) -> Stage:
