@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict, cast
 
-from lightning_stdim.errors import StoreError
+from lightning_stdim.errors import ConfigurationError, StoreError
+from lightning_stdim.runs.key import RunKey
 from lightning_stdim.utils.files import atomically
 
 SCHEMA = 1
@@ -71,8 +72,9 @@ class Budget(TypedDict, total=False):
 class Results(TypedDict):
     """The content of ``results.json``.
 
-    ``variant`` says in what a run differs from its preset, such as ``"steps=3000"``; absent or
-    empty if in nothing.
+    ``key`` is the run's :class:`~lightning_stdim.runs.key.RunKey` as plain data; results from
+    before keys were stored lack it. ``variant`` says the same for readers: how a run differs from
+    its preset, such as ``"steps=3000"``; absent or empty if it does not.
     """
 
     schema: int
@@ -81,6 +83,7 @@ class Results(TypedDict):
     preset: str | None
     variant: NotRequired[str]
     seed: int
+    key: NotRequired[dict[str, Any]]
     scores: ScoresJSON
     budget: Budget
     command: str
@@ -200,6 +203,8 @@ def _problems(data: object) -> Iterator[str]:
             yield f"{key!r} is missing"
         elif not isinstance(data[key], kind):
             yield f"{key!r} is of type {type(data[key]).__name__}"
+    if "key" in data:
+        yield from _problems_of_key(data["key"], data)
     scores = data["scores"]
     if not isinstance(scores.get("protocols"), dict) or not scores["protocols"]:
         yield "'scores' names no protocol"
@@ -213,6 +218,18 @@ def _problems(data: object) -> Iterator[str]:
                 yield f"{name} has no {metric!r}"
             if missing := REQUIRED - set(metrics[metric]):
                 yield f"{metric!r} of {name} has no {sorted(missing)[0]!r}"
+
+
+def _problems_of_key(key: Any, data: Mapping[str, Any]) -> Iterator[str]:
+    """Say why a key is none, or is another run's."""
+    try:
+        found = RunKey.from_dict(key)
+    except (ConfigurationError, TypeError) as error:
+        yield f"its key cannot be read: {error}"
+        return
+    for name in ("game", "method", "seed"):
+        if getattr(found, name) != data[name]:
+            yield f"its key is of {name} {getattr(found, name)!r}, its {name} is {data[name]!r}"
 
 
 def _finite(value: Any) -> Any:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from lightning_stdim.catalogue import METHODS, describe
 from lightning_stdim.cli import main
 from lightning_stdim.report import published
-from lightning_stdim.report.names import METHODS
 from lightning_stdim.report.page import write_report
 from lightning_stdim.report.runs_on_disk import Failure, Record, read_record
 from lightning_stdim.report.statistics.student import estimate, stratified_estimate
@@ -59,7 +59,7 @@ def test_numbers_are_those_of_the_results(record, page) -> None:
         for method in ("random-cnn", "st-dim", HOSTILE):
             values = mean_of(record, game, method, "paper")
             found = estimate(values)
-            cell = shown[METHODS.get(method, method)][lines[game, "ours"]]
+            cell = shown[describe(method).title][lines[game, "ours"]]
             assert cell == f"{found.mean:.2f}±{f'{found.half_width:.2f}'.removeprefix('0')}"
 
 
@@ -67,7 +67,7 @@ def test_differences_are_ours_minus_published(record, page) -> None:
     columns, rows = page.tables[TABLE_2.format("paper")]
     for game in GAMES:
         for method in ("majority", "random-cnn", "st-dim"):
-            k = columns.index(METHODS[method]) - 1
+            k = columns.index(METHODS[method].title) - 1
             protocol = method if method == "majority" else "paper"
             ours = sum(mean_of(record, game, method, protocol)) / 2
             theirs = published.paper(game.lower(), method).scores["mean_over_categories"]
@@ -125,7 +125,7 @@ def test_words(page) -> None:
     assert "Not compared over games, since not every game has a run: Supervised." in page.text
     assert "ST-DIM is ahead of Random-CNN: +0.3" in page.text
     assert "Not scored: enemy_score (entropy 0.1 nats is under 0.6)." in page.text
-    assert "breakout supervised seed 0: error: <b>no</b> memory left" in page.text
+    assert "breakout/supervised/seed0: error: <b>no</b> memory left" in page.text
     assert "--games breakout,pong" in page.text
     assert "python -m lightning_stdim report mine" in page.text
 
@@ -198,7 +198,7 @@ def test_markdown_and_csv_say_the_same(record, page) -> None:
 
 def test_failures_are_those_without_results(record, tmp_path) -> None:
     (failure,) = record.failures
-    assert failure == Failure("breakout supervised seed 0", "error: <b>no</b> memory left")
+    assert failure == Failure("breakout/supervised/seed0", "error: <b>no</b> memory left")
 
 
 def test_one_game_one_seed_one_method(tmp_path, make_result) -> None:
@@ -437,7 +437,7 @@ def test_the_commands_run_what_was_run(tmp_path, make_result) -> None:
     assert "by their own commands below" in page
 
 
-def test_what_the_axes_change(tmp_path, make_result) -> None:
+def test_what_a_sweep_changes(tmp_path, make_result) -> None:
     def run(variant: str, seed: int, paper: float, mode: int | None = None, **changes) -> None:
         found = make_result("st-dim", seed, (paper,) * 3, variant=variant, **changes)
         found["scores"]["provenance"] = {"collection": {} if mode is None else {"mode": mode}}

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from statistics import fmean
 
 from lightning_stdim.report.names import Group
-from lightning_stdim.report.runs_on_disk import frames_of
+from lightning_stdim.report.runs_on_disk import frames_of, label_set_of
 from lightning_stdim.runs.results import Budget, Results
 
 BUDGET_ROWS = ("pretraining frames", "probe frames", "epochs", "time", "runs")
 
 PUBLISHED_LABELS = "paper 1"
 """Label set and version that the published numbers are for."""
-
-
-def label_set_of(run: Results) -> str:
-    """Name a run's label set with its version."""
-    return f"{run['scores']['label_set']} {run['scores'].get('label_set_version', 1)}"
 
 
 def _dropped(runs: Sequence[Results], where: str) -> Iterator[str]:
@@ -40,12 +35,12 @@ def _dropped(runs: Sequence[Results], where: str) -> Iterator[str]:
             )
 
 
-def notes_of(runs: Sequence[Results], *, comparable: bool) -> tuple[str, ...]:
+def notes_of(runs: Sequence[Results], groups: Collection[Group] | None) -> tuple[str, ...]:
     """Write the notes below a comparison.
 
     Args:
         runs: of one game, at least one.
-        comparable: whether published numbers stand beside them.
+        groups: whose published numbers stand beside them; None if none could be compared.
 
     Returns:
         A sentence or two each.
@@ -69,18 +64,25 @@ def notes_of(runs: Sequence[Results], *, comparable: bool) -> tuple[str, ...]:
         of_kind = [run for run in runs if (label_set_of(run), frames_of(run)) == (labels, frames)]
         where = [f"label set {labels}"] * (len(sets) > 1) + [frames] * bool(frames)
         notes += _dropped(of_kind, f" ({', '.join(where)})" if where else "")
-    if comparable:
+    if groups is None:
+        notes.append("Published numbers are for the paper's label set, so none are shown here.")
+    groups = groups or ()
+    if "paper" in groups:
         notes.append(
             "Published: random agent, the game's default mode; neither gives a spread. In italics: "
             "means of the paper's per-variable numbers, which it does not print itself."
         )
-        if sets != [PUBLISHED_LABELS]:
-            notes.append(
-                "Columns of different label sets are of different tasks; published numbers are of "
-                f"{PUBLISHED_LABELS}."
-            )
-    else:
-        notes.append("Published numbers are for the paper's label set, so none are shown here.")
+    if "paper-ppo" in groups:
+        notes.append(
+            "Published, PPO agent: the paper's tables for frames that its PPO agent collected, a "
+            "fifth of its actions random (its Tables 6 and 7), beside ours of frames that an agent "
+            "collected; another agent plays another game."
+        )
+    if groups and sets != [PUBLISHED_LABELS]:
+        notes.append(
+            "Columns of different label sets are of different tasks; published numbers are of "
+            f"{PUBLISHED_LABELS}."
+        )
     notes.append(f"Made with {made_with(runs)}.")
     return tuple(notes)
 
