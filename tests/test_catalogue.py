@@ -12,6 +12,7 @@ from lightning_stdim import methods, probes
 from lightning_stdim.catalogue import METHODS, WITH_MODEL, describe, of_class
 from lightning_stdim.cli import main
 from lightning_stdim.datamodules.batches import SequenceBatch
+from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.presets import FOLDER, method_path
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -73,7 +74,7 @@ def test_what_needs_no_model_or_a_file():
     assert [name for name, one in METHODS.items() if not one.has_model] == ["majority"]
     assert [name for name, one in METHODS.items() if one.needs == "file"] == ["pretrained-agent"]
     assert [name for name, one in METHODS.items() if one.follows_from_seed] == ["random-cnn"]
-    with pytest.raises(Exception, match="--model.agent"):
+    with pytest.raises(ConfigurationError, match=r"--model\.agent"):
         methods.PretrainedAgent()
 
 

@@ -155,7 +155,8 @@ def test_differences_over_games_are_those_of_the_recorded_runs():
     ):
         assert expected in text, expected
     paper, converged = (
-        paired_difference(found["st-dim"], found["random-cnn"]) for found in scores.values()
+        paired_difference(found[Entry("st-dim")], found[Entry("random-cnn")])
+        for found in scores.values()
     )
     assert f"ahead by {paper:.2f}, and `converged`" in (ROOT / "README.md").read_text().replace(
         "\n", " "

@@ -112,7 +112,7 @@ class RunKey:
                 raise ConfigurationError(f"a run's key needs a {name!r} of type {kind.__name__}")
         options = data.get("options") or ()
         for option in options:
-            if [type(part) for part in option] != [str, str]:
+            if not isinstance(option, list | tuple) or list(map(type, option)) != [str, str]:
                 raise ConfigurationError(
                     f"a run's key has the option {option!r}: expected a name and a value, both text"
                 )

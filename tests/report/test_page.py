@@ -14,6 +14,8 @@ from lightning_stdim.report.page import write_report
 from lightning_stdim.report.runs_on_disk import Failure, Record, read_record
 from lightning_stdim.report.statistics.student import estimate, stratified_estimate
 from lightning_stdim.report.write import compare_games
+from lightning_stdim.runs.grid_record import GridRecord
+from lightning_stdim.runs.key import RunKey
 from lightning_stdim.runs.results import write_results
 from tests.report.pages import HOSTILE, Page, make_tree
 
@@ -475,3 +477,57 @@ def test_f1_by_number_of_frames(tmp_path, make_result) -> None:
     drawn = [a["aria-label"] for tag, a in page.tags if tag == "svg" and a.get("role") == "img"]
     assert "pong, ST-DIM: F1 against 2 numbers of frames." in drawn
     assert not any("Random-CNN: F1 against" in label for label in drawn)
+
+
+def test_differences_to_the_papers_agent(tmp_path, make_result, capsys) -> None:
+    for name in ("majority", "random-cnn", "st-dim"):
+        key = RunKey("pong", name, 0, (("policy", "agents/ppo.zip"), ("epsilon", "0.2")))
+        protocols = ("majority",) if name == "majority" else ("paper", "converged")
+        run = make_result(name, key=key.to_dict(), variant=key.variant, protocols=protocols)
+        run["scores"]["provenance"] = {"collection": {"policy": "ppo.zip", "epsilon": 0.2}}
+        write_results(tmp_path / name, run)
+    assert main(["report", str(tmp_path)]) == 0
+    page = Page((tmp_path / "report.html").read_text())
+    rows = columns_of(page, TABLE_2.format("paper"))
+    mine = rows["Pong", "ours"], rows["Pong", "paper, PPO agent"]
+    name = "ST-DIM (policy=ppo,epsilon=0.2)"
+    assert [cells[name] for cells in mine] == ["0.60", "0.79"]
+    assert rows["Pong", "ours − paper, PPO agent"][name] == "−0.19"
+    assert not any(line == "paper" for _, line in rows)
+    rows = columns_of(page, "F1 by category, paper protocol")
+    printed = rows["Agent localization", "paper, PPO agent, 22 games"]
+    assert printed[name] == "0.54"
+    protocols = columns_of(page, "The same features under both protocols")["", name]
+    assert protocols["Published in the paper, PPO agent"] == "0.79"
+    assert main(["report", str(tmp_path), "--paper_agent", "random"]) == 0
+    page = Page((tmp_path / "report.html").read_text())
+    assert columns_of(page, TABLE_2.format("paper"))["", "ST-DIM"]["paper"] == "0.81"
+
+
+def test_the_commands_of_runs_with_keys(tmp_path, make_result) -> None:
+    """What a benchmark made, by its own record; what was made by hand, by its own command."""
+
+    def write_run(method, options=(), folder=None, seed=0):
+        key = RunKey("pong", method, seed, options)
+        words = "python -m lightning_stdim fit --config some/other.yaml"  # says nothing
+        run = make_result(method, seed, key=key.to_dict(), variant=key.variant, command=words)
+        write_results(folder or key.folder(tmp_path), run)
+
+    for seed in (0, 1):
+        write_run("st-dim", seed=seed)
+    write_run("my_module.Mine")
+    write_run("wide")
+    write_run("vae", (("steps", "3000"),))
+    write_run("cpc", folder=tmp_path / "by-hand")
+    Path(tmp_path / "wide.yaml").write_text("model: STDIM")
+    files = {"wide": str(tmp_path / "wide.yaml")}
+    GridRecord.of("laptop", files).write(tmp_path)
+    page = write(read_record(tmp_path))[0].read_text()
+    found = re.search("<pre>(.*?)</pre>", page, re.DOTALL)[1].splitlines()
+    start = "python -m lightning_stdim benchmark --games pong --methods "
+    end = f"--preset laptop --out {tmp_path.name}"
+    assert found[:-1] == [
+        f"{start}my_module.Mine,{files['wide']} --seeds 1 {end}",
+        f"{start}st-dim --seeds 2 {end}",
+    ]
+    assert "by their own commands below" in page
