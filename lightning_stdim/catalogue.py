@@ -1,4 +1,4 @@
-"""The methods that ship: what they are called, which class makes them, and what they need."""
+"""The methods that ship: their names, their classes, and what they need."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def describe(name: str) -> Method:
 
 
 def of_class(class_path: str) -> Method | None:
-    """Find the method that a class of this package makes with its default settings.
+    """Find a method that a class of this package makes.
 
     Args:
         class_path: a dotted path, or the name of the class alone.

@@ -20,7 +20,7 @@ from lightning_stdim.runs.directory import CHECKPOINTS
 from lightning_stdim.runs.key import RunKey
 
 USUAL = "default"
-"""The mode that the preset's settings have a game played in: it needs no argument."""
+"""The value of an option that is as the preset says, and needs no argument."""
 
 ENCODER = "encoder"
 """The folder of a run that holds its encoder."""
@@ -31,7 +31,7 @@ class RunSpec:
     """One run of the grid.
 
     Attributes:
-        key: what the run is of.
+        key: the run's identity.
         method: how the command line names the method: a name of the catalogue, the class of a
             method such as ``"my_module.MyMethod"``, or a YAML file with options of ``fit``. The
             key has the file's stem.
@@ -111,7 +111,7 @@ class RunSpec:
 
 
 def _fit_settings(options: Mapping[str, str], preset: str) -> Iterator[tuple[str, str]]:
-    """Spell out what a key's options change in ``fit``, with what follows from them."""
+    """Translate a key's options to arguments of ``fit``, with what follows from them."""
     for name, value in options.items():
         if value != USUAL:
             yield f"data.{name}", value
@@ -120,7 +120,7 @@ def _fit_settings(options: Mapping[str, str], preset: str) -> Iterator[tuple[str
 
 
 def probe_settings(options: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Spell out what a key's options change in ``probe``, with what follows from them.
+    """Translate a key's options to arguments of ``probe``, with what follows from them.
 
     Args:
         options: of a run that only probes.
@@ -139,7 +139,7 @@ def probe_settings(options: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def epochs_of(steps: int, settings: Mapping[str, Any]) -> int:
-    """Give another number of frames as many optimiser steps as the preset's, at most.
+    """Choose the epochs on another number of frames, for at most as many optimiser steps.
 
     Args:
         steps: frames to pretrain on.
@@ -177,12 +177,12 @@ def name_of(method: str) -> str:
 
 
 def _shown(path: Path) -> str:
-    """Name a file in a command that is recorded, and should not tell where we live."""
+    """Write a path for a recorded command: relative where possible, as records are shared."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def check_method(name: str) -> str:
-    """Check a method's name before hours are spent on the others.
+    """Check a method's name, before hours are spent on other methods.
 
     Args:
         name: of the catalogue; a class: capitalised, or with dots; or a YAML file.
@@ -243,7 +243,7 @@ def class_of(method: str) -> str | None:
 
 
 def of_catalogue(method: str) -> Method | None:
-    """Find what the catalogue says of a method, also of one that is named by a class or a file.
+    """Find a method's entry in the catalogue, also if it is named by a class or a file.
 
     Args:
         method: as the command line names it.

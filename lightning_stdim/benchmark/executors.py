@@ -20,7 +20,7 @@ GRACE_SECONDS = 20.0  # for an interrupted run to write its checkpoint
 
 
 class Executor(Protocol):
-    """Executes runs, several at a time; the runner asks it again and again what has ended."""
+    """Executes runs, several at a time; the runner polls it."""
 
     jobs: int
     """How many runs at a time; at least 1."""

@@ -36,7 +36,7 @@ PROBES = ("linear", "mlp")
 CLASSES = ("all", "observed")
 
 LONGEST_NAME = 255
-"""Bytes of a directory's name that file systems allow."""
+"""How many bytes of a name file systems allow."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Sweep:
 
     @classmethod
     def parse(cls, *, transfer: bool = False, **lists: str) -> Sweep:
-        """Read what a command line says.
+        """Make a sweep from text, such as a command line's.
 
         Args:
             transfer: as it is.
@@ -234,12 +234,12 @@ def _probe_of(source: RunKey, game: str, options: tuple[Option, ...]) -> RunKey:
 
 
 def _usual(settings: Mapping[str, Any]) -> tuple[Option, Option]:
-    """Give the condition of the preset."""
+    """Return the preset's condition."""
     return ("policy", settings.get("data", {}).get("policy", "random")), ("mode", USUAL)
 
 
 def _non_default(condition: Sequence[Option], settings: Mapping[str, Any]) -> tuple[Option, ...]:
-    """Leave out what the preset says."""
+    """Keep only what differs from the preset."""
     return tuple(option for option in condition if option not in _usual(settings))
 
 

@@ -1,4 +1,4 @@
-"""How a benchmark shows where it is: a live table on a terminal, plain lines elsewhere."""
+"""The progress of a benchmark: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LAST = 5
 
 
 class Progress:
-    """Shows where a grid is; a context manager.
+    """Shows the progress of a grid; a context manager.
 
     Args:
         specs: the runs of the whole grid.
@@ -140,7 +140,7 @@ class Progress:
         return Group(Text.from_markup(head), self._counts(), self._runs())
 
     def _counts(self) -> Table:
-        """Count what is done by method, or by game if there are several."""
+        """Count finished runs by method, or by game if there are several."""
         games = len({run.key.game for run in self.states}) > 1
         rows: dict[str, Counter[State]] = defaultdict(Counter)
         for run, state in self.states.items():
@@ -157,7 +157,7 @@ class Progress:
         return table
 
     def _runs(self) -> Table:
-        """Show what runs and what failed, and the last that was done."""
+        """List running and failed runs, and the last that were done."""
         table = Table.grid(padding=(0, 2))
         table.add_column()
         table.add_column()
@@ -177,5 +177,5 @@ class Progress:
 
 
 def _kind(run: RunSpec) -> tuple[str, bool]:
-    """Tell apart what takes different times: methods, and training from only probing."""
+    """Group runs that take about as long: of one method, and all training or all only probing."""
     return run.key.method, run.only_probes

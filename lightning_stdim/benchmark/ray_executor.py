@@ -158,7 +158,7 @@ class RayExecutor:
 
 @dataclass
 class Order:
-    """A run as it goes to a node.
+    """A run with everything that a node needs for it.
 
     Attributes:
         argv: its command; paths in it are relative to the run's own working directory.
@@ -203,7 +203,7 @@ class Order:
         return order
 
     def _add(self, path: Path) -> str:
-        """Take a file or a folder along, if it is there; give its path on the node."""
+        """Add a file or a folder, if it is there; return its path on the node."""
         there = _there(path)
         if path.is_file():
             self.files[there] = path.read_bytes()
@@ -212,7 +212,7 @@ class Order:
         return there
 
     def _add_settings(self, path: Path) -> str:
-        """Take a YAML file along, and the files that it names, such as an agent's."""
+        """Add a YAML file, and the files that it names, such as an agent's."""
         there = self._add(path)
         try:
             settings = yaml.safe_load(self.files[there])
@@ -225,7 +225,7 @@ class Order:
 
 
 def _there(path: Path) -> str:
-    """Name a path on the node: the same, if that stays inside the run's working directory."""
+    """Choose a path on the node: the same, if it lies inside the run's working directory."""
     if not path.is_absolute() and ".." not in path.parts:
         return str(path)
     # Always by the same name: a run that goes on elsewhere has it in its configuration.
@@ -307,7 +307,7 @@ def _interrupt(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def _own_termination() -> Iterator[None]:
-    """Keep what this process does when it is terminated: Ray would have it abort."""
+    """Keep this process's handler of SIGTERM, which Ray would replace by one that aborts."""
     if threading.current_thread() is not threading.main_thread():  # which alone gets signals
         yield
         return
@@ -320,7 +320,7 @@ def _own_termination() -> Iterator[None]:
 
 
 def _check_reachable(address: str) -> None:
-    """Find out in seconds what takes Ray minutes to say."""
+    """Check within seconds that there is a cluster; Ray takes minutes to say that there is none."""
     host, _, port = address.rpartition("//")[2].rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=10).close()

@@ -118,7 +118,7 @@ def run_grid(
 
 @contextmanager
 def _terminated_as_interrupted() -> Iterator[None]:
-    """Have a termination, such as a scheduler's at its time limit, end the runs like a Ctrl-C."""
+    """Treat a termination, such as a scheduler's at its time limit, like a Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():  # which alone gets signals
         yield
         return
@@ -130,7 +130,7 @@ def _terminated_as_interrupted() -> Iterator[None]:
 
 
 def _next(waiting: Sequence[RunSpec], running: Collection[RunSpec]) -> RunSpec | None:
-    """Find the first run whose encoder, if it is another run's, is not still to come."""
+    """Find the first run that does not wait for another run's encoder."""
     to_come = {run.key for run in (*waiting, *running)}
     return next((run for run in waiting if run.key.source not in to_come), None)
 
@@ -233,7 +233,7 @@ def _error(run: RunSpec, out: Path) -> Path:
 
 
 def _headline(results: Results) -> str:
-    """Give the mean F1 over categories, under the protocol that does not depend on luck."""
+    """Write the mean F1 over categories, under the converged protocol if there is one."""
     protocols = results["scores"]["protocols"]
     name = "converged" if "converged" in protocols else next(iter(protocols))
     mean = protocols[name]["f1"]["mean_over_categories"]

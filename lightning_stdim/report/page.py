@@ -1,4 +1,4 @@
-"""The report: a page that stands alone, the same in Markdown, and every number as CSV."""
+"""The report: a self-contained HTML page, the same in Markdown, and all numbers as CSV."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def write_report(
 
 
 def _context(record: Record, games: dict[str, list[Table]], folder: Path) -> dict[str, Any]:
-    """Gather what the templates print."""
+    """Gather the values that the templates print."""
     f1 = {game: metric_of(tables, "f1") for game, tables in games.items()}
     names = ", ".join(map(game_title, games)) if len(games) < 4 else f"{len(games)} games"
     return {
@@ -131,11 +131,11 @@ def _signed(cell: ScoreCell) -> str:
 
 
 def _shade(difference: float) -> str:
-    """Colour a difference: blue above zero and orange below, which the colour-blind tell apart."""
+    """Colour a difference: blue above zero, orange below; colour-blind readers tell them apart."""
     colour = "43, 123, 186" if difference > 0 else "217, 115, 13"
     return f"rgba({colour}, {STRONGEST * min(abs(difference) / FULL, 1):.2f})"
 
 
 def _markdown(text: str) -> str:
-    """Keep text from being read as Markdown or HTML."""
+    """Escape text for Markdown and HTML."""
     return "".join(f"\\{letter}" if letter in "\\`*_[]<>|#" else letter for letter in text)

@@ -100,7 +100,7 @@ def paper_category(category: str, method: str, *, agent: Agent = "random") -> fl
 
 
 def citations() -> dict[str, str]:
-    """Name the two sources.
+    """Cite the two sources.
 
     Returns:
         ``"paper"`` and ``"report"``, a line each.

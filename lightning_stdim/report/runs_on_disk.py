@@ -1,10 +1,11 @@
-"""What a benchmark has left on disk: finished runs with their files, and those that failed."""
+"""A benchmark's directory as a report reads it: finished runs with their files, and failed ones."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from lightning_stdim.datamodules.policies.settings import CHECKPOINTS as AGENT_FILES
@@ -30,14 +31,14 @@ class Run:
     folder: Path
     results: Results
 
-    @property
+    @cached_property
     def key(self) -> RunKey:
-        """What the run is of."""
+        """The run's identity."""
         return RunKey.of_record(self.results)
 
-    @property
+    @cached_property
     def entry(self) -> Entry:
-        """What the run is one seed of, as :func:`entry_of`."""
+        """The method and variant of the run, as :func:`entry_of`."""
         return entry_of(self.results)
 
     @property
@@ -100,7 +101,7 @@ class Record:
     chosen: tuple[str, ...] = ()
 
     def only(self, methods: Sequence[str]) -> Record:
-        """Narrow it to some methods, with all their variants.
+        """Keep only some methods, with all their variants.
 
         Args:
             methods: their names, at least one.
@@ -122,7 +123,7 @@ class Record:
         return replace(self, runs=runs, chosen=tuple(methods))
 
     def on_the_same_frames(self) -> Record:
-        """Narrow it to runs whose scores compare; see the function of that name.
+        """Keep only the runs whose scores compare; see the function of that name.
 
         Returns:
             The same without the other runs.
@@ -141,7 +142,7 @@ class Record:
         return sorted({run.results["game"] for run in self.runs})
 
     def of(self, game: str) -> Iterator[Run]:
-        """Give the runs of one game.
+        """Iterate over the runs of one game.
 
         Args:
             game: canonical name.
@@ -176,7 +177,7 @@ def read_record(out: str | Path) -> Record:
 
 
 def _check_distinct(runs: Iterable[Run]) -> None:
-    # What is not told apart by words is not told apart in a table, whatever the key knows beside.
+    # Tables group runs by their variant in words; keys that differ beyond that would be mixed up.
     seen: dict[tuple[str, Entry, int, str], Run] = {}
     for run in runs:
         where = run.results["game"], run.entry, run.results["seed"], label_set_of(run.results)
@@ -197,7 +198,7 @@ def _failures(out: Path) -> Iterator[Failure]:
 
 
 def entry_of(run: Results) -> Entry:
-    """Name what a run is one seed of.
+    """Name the method and variant of a run.
 
     Args:
         run: its results.
@@ -222,7 +223,7 @@ def label_set_of(run: Results) -> str:
 
 
 def collected_by(run: Results) -> Agent:
-    """Say with which agent of the paper a run's frames compare.
+    """Tell which of the paper's two agents is comparable to the one that collected a run's frames.
 
     Args:
         run: its results.

@@ -21,7 +21,7 @@ SCHEMA = 2
 
 @dataclass(frozen=True)
 class GridRecord:
-    """What a benchmark's directory is for.
+    """The settings of a benchmark's directory.
 
     Attributes:
         preset: a shipped one's name or a YAML file.

@@ -1,4 +1,4 @@
-"""The identity of a run: what it is of, as data."""
+"""The identity of a run, as data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FRAMES = ("policy", "epsilon", "greedy", "pixels", "mode", "difficulty")
 
 @dataclass(frozen=True)
 class RunKey:
-    """What a run is of: two runs of one key are the same run.
+    """The identity of a run: two runs of one key are the same run.
 
     A benchmark makes it, or ``fit`` and ``probe`` themselves. ``results.json`` stores it. Names of
     directories and in tables are derived from it, and nothing reads it back out of a name.
@@ -60,12 +60,12 @@ class RunKey:
 
     @property
     def trained_where_probed(self) -> bool:
-        """Whether only the frames differ from the preset's, and those for training and probing."""
+        """Whether at most the frames differ from the preset's, for training and probing alike."""
         return self.source is None and all(name in FRAMES for name, _ in self.options)
 
     @property
     def name(self) -> str:
-        """The method and the variant, such as ``"st-dim,steps=3000"``: what a seed is one of."""
+        """The method and the variant, such as ``"st-dim,steps=3000"``."""
         return ",".join(filter(None, (self.method, self.variant)))
 
     def folder(self, out: Path) -> Path:

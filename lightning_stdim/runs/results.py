@@ -35,7 +35,7 @@ REQUIRED = set(MetricScores.__annotations__) - {"mean_weighted_by_entropy"}
 
 
 class ScoresJSON(TypedDict):
-    """What ``evaluate_encoder`` returns: metrics by protocol, and how they came about.
+    """The scores of one encoder: metrics by protocol, and how they came about.
 
     ``protocols`` maps ``"paper"``, ``"converged"``, ``"supervised"`` or ``"majority"`` to metrics
     (``"f1"``, ``"accuracy"``, ...); ``controls`` does so for ``"majority"`` and ``"shuffled"``;
@@ -56,7 +56,7 @@ class ScoresJSON(TypedDict):
 
 
 class Budget(TypedDict, total=False):
-    """What a run spent: counts of frames, epochs and optimiser steps; wall time in seconds.
+    """The cost of a run: counts of frames, epochs and optimiser steps; wall time in seconds.
 
     ``seconds`` is the whole run's, with probing; ``training_seconds`` is its training's alone.
     """
@@ -221,7 +221,7 @@ def _problems(data: object) -> Iterator[str]:
 
 
 def _problems_of_key(key: Any, data: Mapping[str, Any]) -> Iterator[str]:
-    """Say why a key is none, or is another run's."""
+    """Say why a key is malformed, or is another run's."""
     try:
         found = RunKey.from_dict(key)
     except (ConfigurationError, TypeError) as error:
@@ -233,7 +233,7 @@ def _problems_of_key(key: Any, data: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _finite(value: Any) -> Any:
-    """Replace numbers that JSON has no word for by None, all the way down."""
+    """Replace numbers that JSON cannot represent by None, recursively."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):

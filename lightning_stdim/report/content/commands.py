@@ -18,14 +18,14 @@ PROGRAM = "python -m lightning_stdim"
 
 
 class GridArguments(NamedTuple):
-    """What ``benchmark`` has to be told for a run beside its game and seed."""
+    """Arguments of ``benchmark`` that make a run, except for its game and seed."""
 
     preset: str
     method: str
 
 
 def commands(record: Record, folder: Path) -> list[str]:
-    """Spell out what makes the runs that differ in nothing from their preset, and the report.
+    """Spell out the commands that make the runs with their preset's settings, and the report.
 
     Args:
         record: the runs.
@@ -54,7 +54,7 @@ def commands(record: Record, folder: Path) -> list[str]:
 
 
 def made_otherwise(record: Record) -> bool:
-    """Tell whether some runs are made by none of the commands.
+    """Tell whether some runs are not made by these commands.
 
     Args:
         record: the runs.
@@ -66,7 +66,7 @@ def made_otherwise(record: Record) -> bool:
 
 
 def _of_the_grid(record: Record) -> Iterator[tuple[Run, GridArguments]]:
-    """Find the runs that ``benchmark`` makes when it is told no more than preset and method."""
+    """Find the runs that ``benchmark`` makes from a preset and a method's name alone."""
     grid = GridRecord.read(record.out)
     for run in record.runs:
         if "key" in run.results:
@@ -86,7 +86,7 @@ def _arguments_of(run: Run, grid: GridRecord | None, out: Path) -> GridArguments
 
 
 def _arguments_in_old_record(run: Run) -> GridArguments | None:
-    """Read preset and method off the command of a run from before keys were stored."""
+    """Read preset and method from the command of a run that was made before keys were stored."""
     words = shlex.split(run.results["command"])
 
     def values(option: str) -> list[str]:

@@ -169,7 +169,7 @@ def _learning(game: str, runs: Sequence[Run]) -> list[Plot]:
 
 
 def _with_predictions(runs: Sequence[Run]) -> tuple[int | None, dict[Entry, Predictions]]:
-    """Take the seed for which the most runs have left predictions: they are of the same frames."""
+    """Choose the seed for which the most runs have left predictions, all of the same frames."""
     by_seed: dict[int, dict[Entry, Predictions]] = {}
     for run in on_the_same_frames(runs):
         predictions = run.predictions()
@@ -182,7 +182,7 @@ def _with_predictions(runs: Sequence[Run]) -> tuple[int | None, dict[Entry, Pred
 
 
 def _pictured(table: Table, predictions: dict[Entry, Predictions]) -> list[Entry]:
-    """Choose methods: those that everybody has, and the best by the converged protocol."""
+    """Choose the methods to picture: the usual ones, and the best under the converged protocol."""
     row = next(k for k, row in enumerate(table.rows) if row.name == "mean_over_categories")
     mean = {
         column.entry: cell.value

@@ -39,7 +39,7 @@ def numbers(table: Table) -> Sheet:
 
 
 def controls(table: Table, runs: Sequence[Run]) -> Sheet | None:
-    """Lay out what is known without a representation.
+    """Lay out label entropies, and the scores of controls without a representation.
 
     Args:
         table: for the rows.
@@ -100,7 +100,7 @@ def _over_seeds(values: Iterable[tuple[Run, float | None]]) -> float | None:
 
 
 def budget(table: Table) -> Sheet:
-    """Lay out what every method cost, a method a line, with what is known of published ones.
+    """Lay out what every method cost, one per line, with what is known of published ones.
 
     Args:
         table: of any metric.

@@ -71,7 +71,7 @@ def _mean_over_categories(table: Table) -> Find:
 def _by_method(
     title: str, entries: Sequence[Entry], blocks: Sequence[Block], games: Collection[str]
 ) -> Sheet:
-    """Have what is fewer, methods or games or categories, in columns, if there are many methods."""
+    """Lay many methods out as rows if games or categories are fewer."""
     notes = (COMPLETE,) if len(games) > 1 else ()
     sheet = Sheet(title, tuple(entry.title for entry in entries), tuple(blocks), notes)
     wide = len(sheet.columns) > max(MOST_METHODS, len(sheet.blocks))
@@ -110,7 +110,7 @@ def table_3(games: Mapping[str, Table], protocol: Protocol) -> Sheet:
 def _over_22_games(
     category: str, entries: Sequence[Entry], group: Group, games: Mapping[str, Table]
 ) -> Line:
-    """Write what the paper prints of a category, for the methods that the tables have of it."""
+    """Write the paper's mean of a category over its 22 games, for the methods in the tables."""
     there = {c.entry for table in games.values() for c in table.columns if c.group == group}
     printed = (
         published.paper_category(category, entry.method, agent=PAPER[group])
@@ -164,7 +164,7 @@ def _lines(
 
 
 def _groups(tables: Iterable[Table], protocol: Protocol) -> tuple[Group, ...]:
-    """Name who else has numbers that are comparable: none beside the converged protocol."""
+    """List whose numbers are comparable with ours; with the converged protocol's nobody's are."""
     there = {column.group for table in tables for column in table.columns}
     return tuple(group for group in PAPER if group in there) if protocol == "paper" else ()
 

@@ -1,4 +1,4 @@
-"""How the methods stand: over games, by protocol, and by how variables are averaged."""
+"""Rankings of the methods: over games, by protocol, and by how variables are averaged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MEANS = {
 
 
 def over_games(scores: Mapping[Entry, ScoreMatrix], protocol: Protocol) -> tuple[Sheet, Sheet]:
-    """Lay out what Agarwal et al. 2021 (arXiv 2108.13264) ask for.
+    """Lay out the aggregates that Agarwal et al. 2021 (arXiv 2108.13264) recommend.
 
     Args:
         scores: of several games, from :func:`score_matrix`.
@@ -70,7 +70,7 @@ def over_games(scores: Mapping[Entry, ScoreMatrix], protocol: Protocol) -> tuple
             Block(a.title, (Line("", tuple(pairs.get((a, b), "") for b in entries)),))
             for a in entries
         ),
-        ("How probably a run of the row's method is ahead of one of the column's.",),
+        ("The probability that a run of the row's method is ahead of one of the column's.",),
     )
     return summary, matrix
 
@@ -149,7 +149,7 @@ def by_mean(record: Record) -> tuple[Sheet, str]:
 
 
 def _places(scores: Mapping[Entry, ScoreMatrix], entries: Sequence[Entry]) -> dict[Entry, str]:
-    """Count who is ahead; equal ones share a place."""
+    """Rank the methods; equal ones share a place."""
     means = {entry: float(aggregates.mean(scores[entry])) for entry in entries}
     return {
         entry: str(1 + sum(other > mean for other in means.values()))

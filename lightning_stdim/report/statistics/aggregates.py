@@ -1,4 +1,4 @@
-"""What runs over games and seeds say of methods: aggregates, intervals, comparisons, verdicts.
+"""Statistics of methods over games and seeds: aggregates, intervals, comparisons, verdicts.
 
 A method's scores are an array [runs, games]; a row is a seed, the same one for all methods, and
 NaN stands for a run that is missing. The games are fixed: intervals are over other seeds, not over
@@ -27,13 +27,13 @@ ScoreMatrix = NDArray[np.float64]
 """Float [..., runs, games]; the axes before the last two are those of resamples or methods."""
 
 Key = TypeVar("Key", bound=Hashable)
-"""What methods are called by."""
+"""How methods are named."""
 
 LEVEL = 0.95
 """Coverage of the intervals."""
 
 RESAMPLES = 2000
-"""Of the bootstrap: enough for the bounds' second decimal."""
+"""Number of bootstrap resamples: enough for the bounds' second decimal."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def interquartile_mean(scores: ScoreMatrix) -> NDArray[np.float64]:
 
 
 def probability_of_improvement(a: ScoreMatrix, b: ScoreMatrix) -> NDArray[np.float64]:
-    """Compute how probably a run of one method is ahead of a run of another, averaged over games.
+    """Compute the probability that a run of one method beats a run of another, averaged over games.
 
     For each game the share of pairs of runs, one of each method, in which ``a`` is ahead, ties
     counting half (Mann and Whitney's U over the number of pairs; Agarwal et al. 2021, section
@@ -120,7 +120,7 @@ def bootstrap(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval:
-    """Give a statistic of one or several methods its stratified bootstrap interval.
+    """Compute a statistic of one or several methods with its stratified bootstrap interval.
 
     Each resample draws, for each method and game independently, as many runs as there are, with
     replacement; the bounds are percentiles of the statistic over the resamples (Agarwal et al.
@@ -182,7 +182,7 @@ def average_ranks(
 
 @dataclass(frozen=True)
 class PairedDifference(Interval):
-    """The mean of the paired differences a - b, and in how many of them which method is ahead.
+    """The mean of the paired differences a - b, and how often each method is ahead.
 
     Attributes:
         ahead: pairs with a over b.

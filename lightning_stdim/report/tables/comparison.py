@@ -38,7 +38,7 @@ from lightning_stdim.runs.key import RunKey
 from lightning_stdim.runs.results import Metric, MetricScores, Results
 
 MOST_METHODS = 6
-"""So many methods of ours, under two protocols and beside published numbers, fit on a page."""
+"""How many of our methods, under two protocols and beside published numbers, fit on a page."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class ScoreCell:
 
 @dataclass(frozen=True)
 class Row:
-    """What one line of the table is about.
+    """The quantity that one line of the table shows.
 
     Attributes:
         kind: a category, a mean or a variable.
@@ -159,7 +159,7 @@ class Table:
         return ", ".join(filter(None, (f"{self.game}: {METRICS[self.metric]}", self.part)))
 
     def parts(self) -> list[Table]:
-        """Break a table that is too wide for a page.
+        """Split a table that is too wide for a page.
 
         Returns:
             Parts with all rows, of about equal width, in each some methods' columns, and beside
@@ -286,7 +286,7 @@ def _ours(runs: Sequence[Results], metric: Metric) -> Iterator[_Source]:
 
 
 def _beside(runs: Sequence[Results], agent: Agent | None) -> dict[Group, list[Entry]]:
-    """Say whose numbers to show beside runs, and of which methods, whether they were run or not."""
+    """Choose whose numbers to show beside ours, and of which methods, run or not."""
     by_agent: dict[Agent, list[Results]] = defaultdict(list)
     for run in runs:
         by_agent[agent or collected_by(run)].append(run)
@@ -322,7 +322,7 @@ def _published(
 
 
 def _rows(scores: Sequence[MetricScores]) -> tuple[Row, ...]:
-    """Take every category and variable for which somebody has a number."""
+    """List every category and variable for which there is a number."""
 
     def named(part: Literal["categories", "variables"]) -> list[str]:
         present = (item for one in scores for item in one[part].items())

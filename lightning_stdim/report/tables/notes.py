@@ -1,4 +1,4 @@
-"""What a comparison says beside its numbers."""
+"""Notes and budgets beside the numbers of a comparison."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lightning_stdim.runs.results import Budget, Results
 BUDGET_ROWS = ("pretraining frames", "probe frames", "epochs", "time", "runs")
 
 PUBLISHED_LABELS = "paper 1"
-"""Label set and version that the published numbers are for."""
+"""The label set, with its version, of the published numbers."""
 
 
 def _dropped(runs: Sequence[Results], where: str) -> Iterator[str]:
@@ -88,7 +88,7 @@ def notes_of(runs: Sequence[Results], groups: Collection[Group] | None) -> tuple
 
 
 def made_with(runs: Sequence[Results]) -> str:
-    """Name software and hardware once if all runs agree, otherwise every combination.
+    """Name the software and hardware of runs, every combination once.
 
     Args:
         runs: of any games and methods.
@@ -107,7 +107,7 @@ def made_with(runs: Sequence[Results]) -> str:
 
 
 def budget_of(budgets: Sequence[Budget]) -> dict[str, str]:
-    """Write what runs cost.
+    """Summarise what runs cost.
 
     Args:
         budgets: of the runs that are averaged.
@@ -127,7 +127,7 @@ def budget_of(budgets: Sequence[Budget]) -> dict[str, str]:
 
 
 def published_budget(group: Group, method: str) -> dict[str, str]:
-    """Write what published numbers cost.
+    """Summarise what published numbers cost.
 
     Args:
         group: who published them.
@@ -146,7 +146,7 @@ def published_budget(group: Group, method: str) -> dict[str, str]:
 
 
 def _span(counts: Sequence[int | None]) -> str:
-    """Write counts over runs: one number if they agree, else from the least to the greatest."""
+    """Write the counts of several runs: one number if they agree, otherwise the range."""
     known = [count for count in counts if count]
     if not known:
         return ""

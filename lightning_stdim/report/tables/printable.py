@@ -1,4 +1,4 @@
-"""What a page or a Markdown file prints as a table: headings, and blocks of lines of cells."""
+"""Tables to print on a page or in Markdown: headings, and blocks of lines of cells."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Value = ScoreCell | Interval | str | None
 
 @dataclass(frozen=True)
 class SignedCell(ScoreCell):
-    """A score minus another one: printed with its sign, on a ground of its colour."""
+    """A difference of two scores: printed with its sign, on a coloured background."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Sheet:
 
 
 def transposed(sheet: Sheet) -> Sheet:
-    """Put columns in the place of blocks, for a table of many methods.
+    """Exchange columns and blocks, for a table of many methods.
 
     Args:
         sheet: its blocks have lines of the same names.
@@ -99,7 +99,7 @@ def transposed(sheet: Sheet) -> Sheet:
 
 
 def entries_of(tables: Iterable[Table], group: Group | None = None) -> list[Entry]:
-    """List what tables compare.
+    """List the entries that tables compare.
 
     Args:
         tables: comparisons.
@@ -113,7 +113,7 @@ def entries_of(tables: Iterable[Table], group: Group | None = None) -> list[Entr
 
 
 def protocol_of(method: str, protocol: Protocol) -> str:
-    """Name the protocol of ours whose score stands for a method.
+    """Name the protocol under which our score of a method is taken.
 
     Args:
         method: its name.

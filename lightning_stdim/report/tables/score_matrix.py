@@ -51,7 +51,7 @@ def score_matrix(
 
 
 def ranked(scores: Mapping[Entry, ScoreMatrix]) -> list[Entry]:
-    """Order the methods from the best to the worst; the majority competes with nobody.
+    """Order the methods from the best to the worst, without the majority, which has no model.
 
     Args:
         scores: from :func:`score_matrix`.
@@ -77,7 +77,7 @@ def common(a: ScoreMatrix, b: ScoreMatrix) -> bool:
 
 
 def cell(scores: ScoreMatrix) -> ScoreCell:
-    """Average over seeds and games.
+    """Compute the mean over seeds and games.
 
     Args:
         scores: float [seeds, games], at least one run of every game.
