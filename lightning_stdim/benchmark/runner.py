@@ -181,19 +181,28 @@ def _check_settings(there: GridRecord, record: GridRecord, out: Path) -> None:
 
 
 def _check_key(run: RunSpec, out: Path) -> None:
-    """Refuse a directory that holds the results of another run, such as another agent's."""
-    results = read_results(run.folder(out))
-    if "key" in results and (there := RunKey.of_record(results)) != run.key:
-        kept, wanted = ({**dict(key.options), "source": key.source} for key in (there, run.key))
-        words = ", ".join(
-            f"{name} {kept.get(name)}, not {wanted.get(name)}"
-            for name in {**kept, **wanted}
-            if kept.get(name) != wanted.get(name)
-        )
+    """Refuse a directory that holds the results of another run, such as another agent's.
+
+    Old results hold no key. Nor is a run with its preset's settings alone checked: if those ask for
+    other frames than the protocol's, ``fit`` adds them to the key that it writes.
+    """
+    results, wanted = read_results(run.folder(out)), run.key
+    if "key" not in results or not (wanted.options or wanted.source):
+        return
+    there = RunKey.from_dict(results["key"])
+    if there != wanted:
         raise ConfigurationError(
-            f"{run.folder(out)} holds the results of a run with {words}; name it as before, give a "
-            "file with another name, or choose another directory"
+            f"{run.folder(out)} holds the results of another run: {_full(there)}, not "
+            f"{_full(wanted)}; name it as before, give a file another name, or choose another "
+            "directory"
         )
+
+
+def _full(key: RunKey) -> str:
+    """Write a key with the whole paths that its variant shortens."""
+    options = ", ".join(f"{name} {value}" for name, value in key.options)
+    words = f"{key.method} on {key.game} with {options or 'the settings of the preset'}"
+    return f"{words}, and the encoder of {_full(key.source)}" if key.source else words
 
 
 def _finish(run: RunSpec, status: int, out: Path, progress: Progress) -> bool:

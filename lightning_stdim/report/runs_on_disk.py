@@ -186,7 +186,7 @@ def _check_distinct(runs: Iterable[Run]) -> None:
             raise ConfigurationError(
                 f"{other.folder} and {run.folder} are both of {run.key}, and would be taken for "
                 "two seeds: report on the directory of one benchmark at a time, or remove one of "
-                "the two"
+                "the two; a run with other settings needs a name of its own (--method)"
             )
 
 

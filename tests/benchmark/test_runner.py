@@ -222,9 +222,19 @@ def test_another_agents_results_are_not_taken_for_these(grid: Grid, tmp_path: Pa
     assert run("b/ppo.zip") == 0  # a record from before keys were stored does not tell
     key = RunKey("pong", "majority", 0, (("policy", "a/ppo.zip"),)).to_dict()
     path.write_text(json.dumps(results | {"key": key}))
-    with pytest.raises(ConfigurationError, match=r"policy a/ppo\.zip, not b/ppo\.zip"):
+    with pytest.raises(ConfigurationError, match=r"policy a/ppo\.zip, not .* b/ppo\.zip"):
         run("b/ppo.zip")
     assert run("a/ppo.zip") == 0
+    assert len(grid.calls) == 1
+
+
+def test_a_preset_of_other_frames_is_gone_on_with(grid: Grid) -> None:
+    """What ``fit`` adds to the key of a run that is told nothing makes no other run of it."""
+    assert grid.run(methods=["majority"]) == 0
+    path = grid.out / "pong" / "majority" / "seed0" / "results.json"
+    key = RunKey("pong", "majority", 0, (("policy", "ppo-0123abcd"),)).to_dict()
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"key": key}))
+    assert grid.run(methods=["majority"]) == 0
     assert len(grid.calls) == 1
 
 
