@@ -66,9 +66,9 @@ class RunSpec:
         """Spell out the command that makes this run, after ``python -m lightning_stdim``.
 
         Both commands get ``--method``, the key's name of the method. Where the key has options or
-        a source, they also get ``--run_key``, a JSON object of what is not empty of ``"options"``,
-        a list of pairs ``[name, value]``, and ``"source"``, the whole key of the run whose encoder
-        is probed, as :meth:`RunKey.to_dict` gives it.
+        a source, they also get ``--run_key``, a JSON object with ``"options"``, a list of pairs
+        ``[name, value]``, and ``"source"``, null or the whole key of the run whose encoder is
+        probed, as :meth:`RunKey.to_dict` gives it.
 
         Args:
             preset: a shipped one's name or a YAML file.
@@ -103,7 +103,7 @@ class RunSpec:
         argv += ["--method", key.method]
         differs = {name: key.to_dict()[name] for name in ("options", "source")}
         if any(differs.values()):
-            argv += ["--run_key", json.dumps({k: v for k, v in differs.items() if v})]
+            argv += ["--run_key", json.dumps(differs)]
         argv += ["--out", str(folder)]
         if has_checkpoint(folder):
             argv += ["--ckpt_path", "last"]

@@ -53,7 +53,10 @@ def test_fewer_frames_take_more_epochs() -> None:
     options = dict(pairwise(argv))
     # The preset: 5 epochs of 16 000.
     assert (options["--data.steps"], options["--trainer.max_epochs"]) == ("1000", "80")
-    assert json.loads(options["--run_key"]) == {"options": [["steps", "1000"]]}
+    assert json.loads(options["--run_key"]) == {
+        "options": [["steps", "1000"]],
+        "source": None,
+    }
     assert options["--out"] == "out/pong/st-dim,steps=1000/seed0"
     argv = runs[2].arguments(preset="laptop", root="data", out=Path("out"))
     assert dict(pairwise(argv))["--trainer.max_epochs"] == "27"
@@ -126,6 +129,8 @@ def test_transfer_goes_from_every_game_to_every_other() -> None:
     options = dict(pairwise(runs[2].arguments(preset="smoke", root="data", out=Path("out"))))
     assert options["--game"] == "boxing"
     assert options["--encoder"] == "out/pong/st-dim/seed0/encoder"
+    key = json.loads(options["--run_key"])
+    assert key == {"options": [], "source": runs[0].key.to_dict()}
 
 
 def test_every_encoder_is_probed_in_the_other_modes() -> None:
