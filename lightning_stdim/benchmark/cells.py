@@ -55,12 +55,17 @@ class RunSpec:
         return self.key.folder(out)
 
     @property
+    def source(self) -> RunSpec | None:
+        """The run whose encoder this one probes; None if it has an encoder of its own, or none."""
+        return RunSpec(self.key.source, self.method) if self.key.source else None
+
+    @property
     def only_probes(self) -> bool:
         """Whether the run has nothing to train: it probes another run's encoder, or has no model.
 
         Its command is ``probe`` rather than ``fit``.
         """
-        return self.key.source is not None or not describe(self.method).has_model
+        return self.source is not None or not describe(self.method).has_model
 
     def arguments(self, *, preset: str, root: str | Path, out: Path) -> list[str]:
         """Spell out the command that makes this run, after ``python -m lightning_stdim``.
@@ -83,7 +88,7 @@ class RunSpec:
         """
         key, folder = self.key, self.folder(out)
         if self.only_probes:
-            encoder = str(key.source.folder(out) / ENCODER) if key.source else self.method
+            encoder = str(self.source.folder(out) / ENCODER) if self.source else self.method
             argv = ["probe", "--encoder", encoder, "--preset", preset, "--root", str(root)]
             argv += ["--game", key.game, "--seed", str(key.seed)]
             for name, value in probe_settings(dict(key.options)):

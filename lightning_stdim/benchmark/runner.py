@@ -87,7 +87,7 @@ def run_grid(
                 while len(running) < jobs and (ready := _next(waiting, running)):
                     run = ready
                     waiting.remove(run)
-                    source = run.key.source
+                    source = run.source
                     if source and not is_complete(source.folder(out)):
                         _fail(run, f"no encoder: {source} failed", out, progress)
                         failed.append(run)
@@ -131,8 +131,8 @@ def _terminated_as_interrupted() -> Iterator[None]:
 
 def _next(waiting: Sequence[RunSpec], running: Collection[RunSpec]) -> RunSpec | None:
     """Find the first run that does not wait for another run's encoder."""
-    to_come = {run.key for run in (*waiting, *running)}
-    return next((run for run in waiting if run.key.source not in to_come), None)
+    to_come = {*waiting, *running}
+    return next((run for run in waiting if run.source not in to_come), None)
 
 
 @contextmanager
