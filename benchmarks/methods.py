@@ -21,9 +21,10 @@ from timing import in_turn
 from torch import Tensor
 from workload import encoder_passes, frame_pool, training_step
 
+from lightning_stdim.catalogue import WITH_MODEL
 from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.methods import SSLMethod
-from lightning_stdim.presets import method_names, method_path
+from lightning_stdim.presets import method_path
 
 
 def make(name: str) -> SSLMethod | None:
@@ -76,7 +77,7 @@ def main() -> None:
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     pool = frame_pool(5_000).to(device)
-    names = arguments.methods.split(",") if arguments.methods else method_names()
+    names = arguments.methods.split(",") if arguments.methods else WITH_MODEL
     methods = {name: method for name in names if (method := make(name))}
     found = {name: measure(method, pool, arguments.repeats) for name, method in methods.items()}
     headings = ("method", "frames", "encoder ms", "step ms", "ratio")

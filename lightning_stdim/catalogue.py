@@ -1,4 +1,4 @@
-"""The methods that ship: what they are called, which class makes them, and what they need."""
+"""The methods that ship: their names, their classes, and what they need."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Needs = Literal["frames", "labels", "file", "nothing"]
+
+_PACKAGE = "lightning_stdim"
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,23 @@ class Method:
     in_default_comparison: bool = False
     own_protocol: str | None = None
 
+    @property
+    def has_model(self) -> bool:
+        """Whether there is a model, and so an encoder that can be probed."""
+        return self.class_path is not None
 
-_METHODS = "lightning_stdim.methods."
+    @property
+    def pretrains(self) -> bool:
+        """Whether it is trained on frames without labels."""
+        return self.needs == "frames"
+
+    @property
+    def follows_from_seed(self) -> bool:
+        """Whether the seed alone makes the encoder, whatever frames there are."""
+        return self.has_model and self.needs == "nothing"
+
+
+_METHODS = f"{_PACKAGE}.methods."
 
 METHODS: dict[str, Method] = {
     method.name: method
@@ -55,7 +72,7 @@ METHODS: dict[str, Method] = {
         Method(
             "supervised",
             "Supervised",
-            "lightning_stdim.probes.Supervised",
+            f"{_PACKAGE}.probes.Supervised",
             "labels",
             True,
             "supervised",
@@ -63,3 +80,38 @@ METHODS: dict[str, Method] = {
     )
 }
 """All methods by name, in the order in which tables list them."""
+
+DEFAULT_COMPARISON = tuple(name for name, one in METHODS.items() if one.in_default_comparison)
+"""Names of the methods that are compared unless others are named."""
+
+WITH_MODEL = tuple(name for name, one in METHODS.items() if one.has_model)
+"""Names of the methods that a file of ``configs/methods`` configures."""
+
+
+def describe(name: str) -> Method:
+    """Describe a method by its name in a record or a table.
+
+    Args:
+        name: any.
+
+    Returns:
+        The catalogue's entry. A method that is not in it is the user's: its title is its name, and
+        it is taken to have a model that is pretrained on frames.
+    """
+    return METHODS.get(name) or Method(name, name, class_path=name)
+
+
+def of_class(class_path: str) -> Method | None:
+    """Find a method that a class of this package makes.
+
+    Args:
+        class_path: a dotted path, or the name of the class alone.
+
+    Returns:
+        The first method of that class; None for a class of the user's.
+    """
+    package, _, name = class_path.rpartition(".")
+    if package and package.partition(".")[0] != _PACKAGE:
+        return None
+    known = (one for one in METHODS.values() if one.class_path)
+    return next((one for one in known if str(one.class_path).endswith(f".{name}")), None)

@@ -36,20 +36,11 @@ def preset_path(name: str) -> Path:
     )
 
 
-def method_names() -> list[str]:
-    """List the methods that ship with the package and have something to train or to probe.
-
-    Returns:
-        Names, sorted.
-    """
-    return sorted(path.stem for path in (FOLDER / "methods").glob("*.yaml"))
-
-
 def method_path(name: str) -> Path:
     """Find a method's configuration: its class and its settings.
 
     Args:
-        name: one of :func:`method_names`.
+        name: of a method in the catalogue that has a model.
 
     Returns:
         The path of its file.

@@ -24,13 +24,14 @@ from record import markdown_table, script_parser, write_record
 from torch import Tensor
 
 from lightning_stdim import load_encoder
+from lightning_stdim.catalogue import describe
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.probes import PaperSettings
 from lightning_stdim.probes.encode import encode
 from lightning_stdim.probes.features import ProbeFeatures
 from lightning_stdim.probes.paper import train_paper
 from lightning_stdim.probes.scores import score_predictions
-from lightning_stdim.report.names import display, in_order
+from lightning_stdim.report.names import Entry, in_order
 from lightning_stdim.report.published import paper
 from lightning_stdim.report.runs_on_disk import Run, read_record
 from lightning_stdim.report.statistics.student import estimate
@@ -77,14 +78,14 @@ def probe(run: Run, data_settings: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def table(found: dict[str, list[tuple[Run, dict[str, Any]]]]) -> str:
+def table(found: dict[Entry, list[tuple[Run, dict[str, Any]]]]) -> str:
     """Lay out a row for every method."""
     headings = ["published", "offset", "deviation", "as they are", *CHANGES, "converged"]
     rows = []
-    for method in in_order(found):
-        runs, records = zip(*found[method], strict=True)
+    for entry in in_order(found):
+        runs, records = zip(*found[entry], strict=True)
         protocols = [run.results["scores"]["protocols"] for run in runs]
-        published = paper(runs[0].results["game"], method)
+        published = paper(runs[0].results["game"], entry.method)
         theirs = published.scores["mean_over_categories"] if published else None
         cells = [
             "–" if theirs is None else f"{theirs:.2f}",
@@ -93,7 +94,7 @@ def table(found: dict[str, list[tuple[Run, dict[str, Any]]]]) -> str:
             *(over_seeds(record["scores"][name] for record in records) for name in CHANGES),
             over_seeds(scores["converged"] for scores in protocols),
         ]
-        rows.append([display(method), *cells])
+        rows.append([entry.title, *cells])
     return markdown_table(["method", *headings], rows)
 
 
@@ -113,18 +114,18 @@ def main() -> None:
     arguments = parser.parse_args()
     data_settings = {"probe_steps": arguments.probe_steps, "root": arguments.root}
     seeds = [int(word) for word in arguments.seeds.split(",")]
-    found: dict[str, list[tuple[Run, dict[str, Any]]]] = {}
-    runs = [run for run in read_record(arguments.runs).runs if run.name != "majority"]
-    for run in sorted(runs, key=lambda run: (run.results["seed"], run.name)):
+    found: dict[Entry, list[tuple[Run, dict[str, Any]]]] = {}
+    runs = [run for run in read_record(arguments.runs).runs if describe(run.key.method).has_model]
+    for run in sorted(runs, key=lambda run: (run.results["seed"], run.entry)):
         seed = run.results["seed"]
-        path = arguments.out / f"{run.name}-seed{seed}.json"
+        path = arguments.out / f"{run.key.name}-seed{seed}.json"
         if seed not in seeds:
             continue
         if not path.exists():
-            print(f"{run.name}, seed {seed}", flush=True)
-            record = {"method": run.name, "seed": seed, **probe(run, data_settings)}
+            print(f"{run.key.name}, seed {seed}", flush=True)
+            record = {"method": run.key.name, "seed": seed, **probe(run, data_settings)}
             write_record(str(path), record)
-        found.setdefault(run.name, []).append((run, json.loads(path.read_text())))
+        found.setdefault(run.entry, []).append((run, json.loads(path.read_text())))
     if not found:
         parser.error(f"no run of seeds {arguments.seeds} in {arguments.runs}")
     (arguments.out / "scale.md").write_text(table(found))

@@ -8,11 +8,12 @@ import pytest
 import torch
 import yaml
 
-from lightning_stdim import AtariDataModule, methods
+from lightning_stdim import AtariDataModule, methods, probes
+from lightning_stdim.catalogue import METHODS, WITH_MODEL, describe, of_class
 from lightning_stdim.cli import main
 from lightning_stdim.datamodules.batches import SequenceBatch
-from lightning_stdim.presets import FOLDER, method_names, method_path
-from lightning_stdim.report.tables import comparison
+from lightning_stdim.errors import ConfigurationError
+from lightning_stdim.presets import FOLDER, method_path
 from tests.trainers import quiet
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -27,18 +28,19 @@ def configured(name):
 
 
 def test_the_documentation_lists_what_ships():
-    assert set(DOCUMENTED) == set(method_names())
-    assert set(method_names()) < set(comparison.METHODS)
+    assert set(DOCUMENTED) == set(WITH_MODEL)
+    assert set(WITH_MODEL) == {path.stem for path in (FOLDER / "methods").glob("*.yaml")}
+    assert set(METHODS) - set(WITH_MODEL) == {"majority"}
     pages = {page for _, page in DOCUMENTED.values()}
     assert pages == {f"methods/{path.name}" for path in (DOCS / "methods").glob("*.md")}
 
 
 def test_every_class_has_a_configuration():
-    used = {configured(name)["model"]["class_path"].rpartition(".")[2] for name in method_names()}
+    used = {configured(name)["model"]["class_path"].rpartition(".")[2] for name in WITH_MODEL}
     assert used == {*methods.__all__, "Supervised"} - {"SSLMethod"}
 
 
-@pytest.mark.parametrize("name", method_names())
+@pytest.mark.parametrize("name", WITH_MODEL)
 def test_a_configuration_names_its_method(name):
     contents = configured(name)
     module, _, cls = contents["model"]["class_path"].rpartition(".")
@@ -50,9 +52,43 @@ def test_a_configuration_names_its_method(name):
     assert cls in (DOCS / DOCUMENTED[name][1]).read_text()
 
 
+@pytest.mark.parametrize("name", WITH_MODEL)
+def test_the_catalogue_says_what_the_classes_are(name):
+    entry = METHODS[name]
+    assert entry.name == name
+    assert configured(name)["model"]["class_path"] == entry.class_path
+    cls = getattr(
+        probes if "probes" in entry.class_path else methods, entry.class_path.split(".")[-1]
+    )
+    assert entry.pretrains == (cls.data_stage == "pretrain")
+    assert (entry.needs == "labels") == (cls is probes.Supervised)
+    assert of_class(entry.class_path).class_path == entry.class_path
+    assert of_class(cls.__name__) == of_class(entry.class_path)
+    if entry.follows_from_seed:
+        torch.manual_seed(0)
+        first = cls().encoder.state_dict()
+        torch.manual_seed(0)
+        assert all(torch.equal(first[key], v) for key, v in cls().encoder.state_dict().items())
+
+
+def test_what_needs_no_model_or_a_file():
+    assert [name for name, one in METHODS.items() if not one.has_model] == ["majority"]
+    assert [name for name, one in METHODS.items() if one.needs == "file"] == ["pretrained-agent"]
+    assert [name for name, one in METHODS.items() if one.follows_from_seed] == ["random-cnn"]
+    with pytest.raises(ConfigurationError, match=r"--model\.agent"):
+        methods.PretrainedAgent()
+
+
+def test_a_method_of_the_users_is_called_by_its_name():
+    mine = describe("my_module.MyMethod")
+    assert (mine.title, mine.has_model, mine.pretrains) == ("my_module.MyMethod", True, True)
+    assert of_class("my_module.STDIM") is None
+    assert of_class("MyMethod") is None
+
+
 def pretraining():
     """Name by name the class and its arguments, where there is a loss over frames."""
-    for name in method_names():
+    for name in WITH_MODEL:
         settings = configured(name)["model"]
         cls = getattr(methods, settings["class_path"].rpartition(".")[2], None)
         if cls is not None and cls.data_stage == "pretrain":
@@ -69,7 +105,7 @@ def test_the_page_names_what_is_logged(cls, args, page):
     assert terms.keys() <= {span.rpartition("/")[2] for span in spans}
 
 
-@pytest.mark.parametrize("name", sorted({*method_names()} - {"pretrained-agent"}))
+@pytest.mark.parametrize("name", [name for name in WITH_MODEL if METHODS[name].needs != "file"])
 def test_a_configuration_runs(name, small, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     data = [f"--data.{key}={value}" for key, value in small.items()]
@@ -94,7 +130,7 @@ def agent(tmp_path_factory):
     return str(path)
 
 
-@pytest.mark.parametrize("name", method_names())
+@pytest.mark.parametrize("name", WITH_MODEL)
 def test_lightning_s_own_way_of_loading(name, small, agent, tmp_path):
     settings = configured(name)["model"]
     module, _, cls = settings["class_path"].rpartition(".")

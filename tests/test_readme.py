@@ -10,6 +10,7 @@ from statistics import median
 import pytest
 
 from lightning_stdim.datamodules.labels.games import games
+from lightning_stdim.report.names import Entry
 from lightning_stdim.report.runs_on_disk import read_record
 from lightning_stdim.report.statistics.aggregates import paired_difference
 from lightning_stdim.report.statistics.student import estimate
@@ -211,7 +212,7 @@ def test_differences_over_games_are_those_of_the_recorded_runs():
     def row(a, b, which, words=""):
         cells = []
         for found in scores.values():
-            first, second = (found[names[name]][:, which] for name in (a, b))
+            first, second = (found[Entry(names[name])][:, which] for name in (a, b))
             difference = paired_difference(first, second)
             cells.append(f"{difference:+.2f}, {difference.ahead} of {sum(difference.seeds)}")
         return f"| {a} minus {b}{words} | {' | '.join(cells)} |"
@@ -225,7 +226,8 @@ def test_differences_over_games_are_those_of_the_recorded_runs():
     ):
         assert expected in text, expected
     paper, converged = (
-        paired_difference(found["st-dim"], found["random-cnn"]) for found in scores.values()
+        paired_difference(found[Entry("st-dim")], found[Entry("random-cnn")])
+        for found in scores.values()
     )
     assert f"ahead by {paper:.2f}, and `converged`" in (ROOT / "README.md").read_text().replace(
         "\n", " "

@@ -1,4 +1,4 @@
-"""The benchmark: a grid of runs, their results files, and the comparison with published tables.
+"""The benchmark: which runs a grid has, and where and in what order they are made.
 
 Nothing in here imports PyTorch: runs are processes of their own.
 """

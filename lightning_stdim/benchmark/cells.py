@@ -1,48 +1,26 @@
-"""One run of the grid: its name, its directory and its command."""
+"""One run of the grid: its key, and the command that makes it."""
 
 from __future__ import annotations
 
 import difflib
+import json
 import shutil
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
+from typing import Any
 
+import yaml
+
+from lightning_stdim.catalogue import METHODS, Method, describe, of_class
 from lightning_stdim.errors import ConfigurationError
-from lightning_stdim.presets import method_names, method_path, preset_path
-
-METHODS = ("majority", "random-cnn", "st-dim", "supervised")
-"""Those that are compared unless others are named; ``"majority"`` is probed without a model."""
-
-NEEDS_FILE = ("pretrained-agent",)
-"""Methods that no name alone configures: a YAML file has to say which agent."""
-
-
-Option = tuple[str, str]
-"""A change of what the preset says: a name from FIT or PROBE, and the value."""
-
-FIT = {
-    "steps": "--data.steps",
-    "max_epochs": "--trainer.max_epochs",
-    "policy": "--data.policy",
-    "mode": "--data.mode",
-}
-"""What may be changed for a run that trains, and the option of ``fit`` for it."""
-
-PROBE = {
-    "policy": "--policy",
-    "mode": "--mode",
-    "hidden": "--hidden",
-    "standardize": "--standardize",
-    "classes": "--classes",
-    "protocols": "--protocols",
-}
-"""The same for a run that only probes."""
+from lightning_stdim.presets import method_path, preset_path, read_preset
+from lightning_stdim.runs.directory import CHECKPOINTS
+from lightning_stdim.runs.key import RunKey
 
 USUAL = "default"
-"""The mode that the preset's settings have a game played in: an option without a word."""
-
-UNSAID = ("max_epochs", "standardize", "protocols")
-"""Options that follow from another one, and do not make a name longer."""
+"""The value of an option that is as the preset says, and needs no argument."""
 
 ENCODER = "encoder"
 """The folder of a run that holds its encoder."""
@@ -53,44 +31,17 @@ class RunSpec:
     """One run of the grid.
 
     Attributes:
-        game: canonical name.
-        method: ``"majority"``, a name from ``presets.method_names``, the class of a method such as
-            ``"my_module.MyMethod"``, or a YAML file with the options of ``fit`` that make it.
-        seed: seeds the collections, the splits, the initialisation and the training.
-        options: what differs from the preset.
-        source: the run whose encoder this one probes, in another way or on another game; None for
-            a run that trains its own.
+        key: the run's identity.
+        method: how the command line names the method: a name of the catalogue, the class of a
+            method such as ``"my_module.MyMethod"``, or a YAML file with options of ``fit``. The
+            key has the file's stem.
     """
 
-    game: str
+    key: RunKey
     method: str
-    seed: int
-    options: tuple[Option, ...] = ()
-    source: RunSpec | None = None
 
     def __str__(self) -> str:
-        return f"{self.game} {' '.join(filter(None, (self.name, self.variant)))} seed {self.seed}"
-
-    @property
-    def name(self) -> str:
-        """What results and directories call the method; of a file its stem."""
-        return Path(self.method).stem if _is_file(self.method) else self.method
-
-    @property
-    def variant(self) -> str:
-        """What differs from the preset, in words: ``"steps=3000"``; empty if nothing does.
-
-        Of a run that only probes: what its encoder was trained with, and then, after ``probe.``,
-        what differs in the probe; ``from=`` the game that it was trained on, if it is another.
-        """
-        prefix = "probe." if self.source else ""
-        words = [self.source.variant] if self.source else []
-        if self.source and self.source.game != self.game:
-            words.append(f"from={self.source.game}")
-        for key, value in self.options:
-            if key not in UNSAID:
-                words.append(f"{prefix}{key}={_short(value) if key == 'policy' else value}")
-        return ",".join(filter(None, words))
+        return str(self.key)
 
     def folder(self, out: Path) -> Path:
         """Name the run's directory.
@@ -99,13 +50,30 @@ class RunSpec:
             out: the benchmark's directory.
 
         Returns:
-            ``out/<game>/<name>/seed<seed>``, with the variant after the name.
+            What :meth:`RunKey.folder` says.
         """
-        name = ",".join(filter(None, (self.name, self.variant)))
-        return out / self.game / name / f"seed{self.seed}"
+        return self.key.folder(out)
+
+    @property
+    def source(self) -> RunSpec | None:
+        """The run whose encoder this one probes; None if it has an encoder of its own, or none."""
+        return RunSpec(self.key.source, self.method) if self.key.source else None
+
+    @property
+    def only_probes(self) -> bool:
+        """Whether the run has nothing to train: it probes another run's encoder, or has no model.
+
+        Its command is ``probe`` rather than ``fit``.
+        """
+        return self.source is not None or not describe(self.method).has_model
 
     def arguments(self, *, preset: str, root: str | Path, out: Path) -> list[str]:
         """Spell out the command that makes this run, after ``python -m lightning_stdim``.
+
+        Both commands get ``--method``, the key's name of the method. Where the key has options or
+        a source, they also get ``--run_key``, a JSON object with ``"options"``, a list of pairs
+        ``[name, value]``, and ``"source"``, null or the whole key of the run whose encoder is
+        probed, as :meth:`RunKey.to_dict` gives it.
 
         Args:
             preset: a shipped one's name or a YAML file.
@@ -113,58 +81,116 @@ class RunSpec:
             out: the benchmark's directory.
 
         Returns:
-            The words of the command. A run that was interrupted after a checkpoint goes on from it.
+            The arguments. A run that was interrupted after a checkpoint goes on from it.
 
         Raises:
             ConfigurationError: there is no such preset.
         """
-        folder, seed = self.folder(out), str(self.seed)
-        if self.source or self.method == "majority":
+        key, folder = self.key, self.folder(out)
+        if self.only_probes:
             encoder = str(self.source.folder(out) / ENCODER) if self.source else self.method
-            words = ["probe", "--encoder", encoder, "--preset", preset, "--root", str(root)]
-            words += ["--game", self.game, "--seed", seed]
-            words += ["--method", self.name] if self.source else []
-            names = PROBE
+            argv = ["probe", "--encoder", encoder, "--preset", preset, "--root", str(root)]
+            argv += ["--game", key.game, "--seed", str(key.seed)]
+            for name, value in probe_settings(dict(key.options)):
+                argv += [f"--{name}", value]
         else:
-            words = ["fit", "--config", _shown(preset_path(preset))]
-            if self.method in method_names():
-                words += ["--config", _shown(method_path(self.method))]
-            elif _is_file(self.method):
-                words += ["--config", self.method, "--method", self.name]
+            argv = ["fit", "--config", _shown(preset_path(preset))]
+            if self.method in METHODS:
+                argv += ["--config", _shown(method_path(self.method))]
+            elif is_file(self.method):
+                argv += ["--config", self.method]
             else:
-                words += ["--model", self.method]
-            words += ["--data.root", str(root), "--data.game", self.game, "--seed_everything", seed]
-            names = FIT
-        for key, value in self.options:
-            words += [names[key], value] if value != USUAL else []
-        words += ["--variant", self.variant] if self.variant else []
-        words += ["--out", str(folder)]
+                argv += ["--model", self.method]
+            argv += ["--data.root", str(root), "--data.game", key.game]
+            argv += ["--seed_everything", str(key.seed)]
+            for name, value in _fit_settings(dict(key.options), preset):
+                argv += [f"--{name}", value]
+        argv += ["--method", key.method]
+        differs = {name: key.to_dict()[name] for name in ("options", "source")}
+        if any(differs.values()):
+            argv += ["--run_key", json.dumps(differs)]
+        argv += ["--out", str(folder)]
         if has_checkpoint(folder):
-            words += ["--ckpt_path", "last"]
-        return words
+            argv += ["--ckpt_path", "last"]
+        return argv
 
 
-def _short(policy: str) -> str:
-    """Name an agent by its file; by its folder if the file's name says nothing."""
-    path = Path(policy)
-    return path.parent.name if path.stem == "policy" and path.parent.name else path.stem
+def _fit_settings(options: Mapping[str, str], preset: str) -> Iterator[tuple[str, str]]:
+    """Translate a key's options to arguments of ``fit``, with what follows from them."""
+    for name, value in options.items():
+        if value != USUAL:
+            yield f"data.{name}", value
+        if name == "steps":
+            yield "trainer.max_epochs", str(epochs_of(int(value), read_preset(preset)))
 
 
-def _is_file(method: str) -> bool:
+def probe_settings(options: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Translate a key's options to arguments of ``probe``, with what follows from them.
+
+    Args:
+        options: of a run that only probes.
+
+    Yields:
+        Arguments of ``probe`` by name, and their values.
+    """
+    for name, value in options.items():
+        if value != USUAL:
+            yield name, value
+    if "hidden" in options:  # raw features would have it measure their scale: probe-protocols.md
+        yield "standardize", "true"
+    if options.keys() & {"hidden", "classes"}:
+        # Both are choices of the paper protocol: the other would only be done again.
+        yield "protocols", "paper"
+
+
+def epochs_of(steps: int, settings: Mapping[str, Any]) -> int:
+    """Choose the epochs on another number of frames, for at most as many optimiser steps.
+
+    Args:
+        steps: frames to pretrain on.
+        settings: the preset's.
+
+    Returns:
+        The number of epochs.
+    """
+    frames: int = settings["trainer"]["max_epochs"] * settings["data"]["steps"]
+    return ceil(frames / steps)
+
+
+def is_file(method: str) -> bool:
+    """Tell whether a method is named by a YAML file.
+
+    Args:
+        method: as the command line names it.
+
+    Returns:
+        True for a file's name, whether or not there is such a file.
+    """
     return method.endswith((".yaml", ".yml"))
 
 
+def name_of(method: str) -> str:
+    """Name a method as its records and directories do.
+
+    Args:
+        method: as the command line names it.
+
+    Returns:
+        A file's stem; any other method's name as it is.
+    """
+    return Path(method).stem if is_file(method) else method
+
+
 def _shown(path: Path) -> str:
-    """Name a file in a command that is recorded, and should not tell where we live."""
+    """Write a path for a recorded command: relative where possible, as records are shared."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def check_method(name: str) -> str:
-    """Check a method's name before hours are spent on the others.
+    """Check a method's name, before hours are spent on other methods.
 
     Args:
-        name: ``"majority"``, a name from ``presets.method_names``, a class: capitalised, or with
-            dots; or a YAML file.
+        name: of the catalogue; a class: capitalised, or with dots; or a YAML file.
 
     Returns:
         The same name.
@@ -172,25 +198,68 @@ def check_method(name: str) -> str:
     Raises:
         ConfigurationError: it is none of them, or a file that is not there or takes another's name.
     """
-    known = ["majority", *method_names()]
-    if name in NEEDS_FILE:
-        raise ConfigurationError(
-            f"{name} needs settings of its own: give a YAML file with them instead of the name "
-            f"(see docs/methods/{name}.md)"
-        )
-    if _is_file(name):
+    if is_file(name):
         if not Path(name).is_file():
             raise ConfigurationError(f"there is no file {name} to configure a method")
-        if Path(name).stem in known and Path(name).stem not in NEEDS_FILE:
+        taken = {known.casefold() for known, one in METHODS.items() if one.needs != "file"}
+        if name_of(name).casefold() in taken:
             raise ConfigurationError(
-                f"{name} would be called {Path(name).stem!r}, as another method is; rename it"
+                f"{name} would be called {name_of(name)!r}, as another method is; rename it"
             )
         return name
-    if name in known or "." in name or name[:1].isupper():
+    if name in METHODS:
+        if METHODS[name].needs == "file":
+            raise ConfigurationError(
+                f"{name} needs settings of its own: give a YAML file with them instead of the name "
+                f"(see docs/methods/{name}.md)"
+            )
         return name
-    near = difflib.get_close_matches(name, known, n=1)
+    if "." in name or name[:1].isupper():
+        return name
+    near = difflib.get_close_matches(name, METHODS, n=1)
     hint = f"did you mean {near[0]!r}?" if near else "give a class, such as my_module.MyMethod"
-    raise ConfigurationError(f"unknown method {name!r} (known: {', '.join(known)}); {hint}")
+    raise ConfigurationError(f"unknown method {name!r} (known: {', '.join(METHODS)}); {hint}")
+
+
+def class_of(method: str) -> str | None:
+    """Name the class that makes a method.
+
+    Args:
+        method: as the command line names it.
+
+    Returns:
+        Its dotted path, or the name alone; None where there is no model, or where a file leaves
+        the class to the preset.
+
+    Raises:
+        ConfigurationError: a file cannot be read.
+    """
+    if method in METHODS:
+        return METHODS[method].class_path
+    if not is_file(method):
+        return method
+    try:
+        settings = yaml.safe_load(Path(method).read_text())
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"cannot read {method}: {error}") from error
+    model = settings.get("model") if isinstance(settings, dict) else None
+    path = model.get("class_path") if isinstance(model, dict) else model
+    return path if isinstance(path, str) else None
+
+
+def of_catalogue(method: str) -> Method | None:
+    """Find a method's entry in the catalogue, also if it is named by a class or a file.
+
+    Args:
+        method: as the command line names it.
+
+    Returns:
+        The entry, or that of the first method of the same class; None for a class of the user's.
+
+    Raises:
+        ConfigurationError: a file cannot be read.
+    """
+    return METHODS.get(method) or of_class(class_of(method) or "")
 
 
 def has_checkpoint(folder: Path) -> bool:
@@ -202,7 +271,7 @@ def has_checkpoint(folder: Path) -> bool:
     Returns:
         True if it holds a last checkpoint.
     """
-    return (folder / "checkpoints" / "last.ckpt").is_file()
+    return (folder / CHECKPOINTS / "last.ckpt").is_file()
 
 
 def clear_unfinished(folder: Path) -> None:

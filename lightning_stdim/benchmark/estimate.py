@@ -31,9 +31,9 @@ from rich.table import Table
 from torch import Tensor
 
 import lightning_stdim.methods
-from lightning_stdim.benchmark.cells import USUAL, RunSpec
+from lightning_stdim.benchmark.cells import USUAL, RunSpec, epochs_of, probe_settings
 from lightning_stdim.benchmark.executors import PROGRAM
-from lightning_stdim.benchmark.grid import UNTRAINED
+from lightning_stdim.catalogue import METHODS, describe
 from lightning_stdim.datamodules.atari import PROBE_SEED_OFFSET, AtariDataModule
 from lightning_stdim.datamodules.batches import ProbeData, SequenceBatch
 from lightning_stdim.datamodules.collection.collect import collection_name
@@ -42,7 +42,7 @@ from lightning_stdim.datamodules.labels.games import default_label_set
 from lightning_stdim.datamodules.pixels import frame_shape
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.methods import SSLMethod
-from lightning_stdim.presets import method_names, method_path, read_preset
+from lightning_stdim.presets import method_path, read_preset
 from lightning_stdim.probes import ConvergedSettings, PaperSettings
 from lightning_stdim.probes.converged import train_converged
 from lightning_stdim.probes.evaluate import encode_splits
@@ -155,28 +155,29 @@ def estimate(
         return CostEstimate((), 0, 0.0, 0, 0, 0.0)
     alike: dict[str, list[RunSpec]] = defaultdict(list)
     for cell in waiting:
-        alike[" ".join(filter(None, (cell.name, cell.variant)))].append(cell)
+        alike[" ".join(filter(None, (cell.key.method, cell.key.variant)))].append(cell)
     start_up = _start_up()
     probes: dict[tuple[str, ...], tuple[float, float]] = {}
     kinds = []
     with TemporaryDirectory() as folder:
-        play, data = _calibration_data(waiting[0].game, folder)
+        play, data = _calibration_data(waiting[0].key.game, folder)
         for name, same in alike.items():
             first, fixed, probing, disk = same[0], start_up, 0.0, 0
-            if first.method != "majority":
+            if describe(first.method).has_model:
                 method = _method(first.method, settings)
                 # Supervised has none to probe if every variable trains one of its own.
                 if isinstance(encoder := getattr(method, "encoder", None), torch.nn.Module):
-                    chosen = {key: value for key, value in first.options if key in PROBES}
+                    options = probe_settings(dict(first.key.options))
+                    chosen = {key: value for key, value in options if key in PROBES}
                     kind = str(encoder), *map(str, chosen.items())
                     if kind not in probes:
                         probes[kind] = _probing(encoder, data, settings, chosen)
                     encoding, probing = probes[kind]
                     fixed += encoding
-                if first.source is None:
+                if first.key.source is None:
                     trained, disk = _training(method, first, settings)
                     fixed += trained
-            seconds = [fixed + _variables(cell.game) * probing for cell in same]
+            seconds = [fixed + _variables(cell.key.game) * probing for cell in same]
             kinds.append(Kind(name, len(same), max(seconds), sum(seconds), disk))
     missing = _collections(waiting, settings, Path(root))
     steps = sum(missing)
@@ -280,9 +281,9 @@ def _training(
     disk = CHECKPOINTS * (weights + 2 * trainable) + weights  # Adam keeps two moments
     if not trainable:
         return 0.0, disk
-    options = dict(cell.options)
+    options = dict(cell.key.options)
     steps = int(options.get("steps", settings["data"]["steps"]))
-    epochs = int(options.get("max_epochs", settings["trainer"]["max_epochs"]))
+    epochs = epochs_of(steps, settings)
     step, forward = _times(method, settings["trainer"].get("precision"))
     if isinstance(method, SSLMethod):
         frames, stride = steps, max(1, method.sequence_length // 2)
@@ -298,8 +299,8 @@ def _method(name: str, settings: Mapping[str, Any]) -> LightningModule:
     model = settings["model"]
     base = dict(model.get("init_args", {})) if isinstance(model, dict) else {}
     own: Mapping[str, Any] = {"class_path": name}
-    if name in method_names() or name.endswith((".yaml", ".yml")):
-        path = method_path(name) if name in method_names() else Path(name)
+    if name in METHODS or name.endswith((".yaml", ".yml")):
+        path = method_path(name) if name in METHODS else Path(name)
         found = yaml.safe_load(path.read_text())["model"]
         own = found if isinstance(found, dict) else {"class_path": found}
     path_ = own["class_path"]
@@ -361,14 +362,14 @@ def _collections(cells: Sequence[RunSpec], settings: Mapping[str, Any], root: Pa
     usual = {name: settings["data"][name] for name in names if name in settings["data"]}
     wanted: dict[str, int] = {}
     for cell in cells:
-        options = dict(cell.options)
+        options = dict(cell.key.options)
         mode = options.get("mode", USUAL)
         frames = {**usual, "mode": settings["data"].get("mode") if mode == USUAL else int(mode)}
         if "policy" in options:
             frames["policy"] = options["policy"]
-        needed = [(settings["data"]["probe_steps"], cell.seed + PROBE_SEED_OFFSET)]
-        if cell.source is None and cell.method not in UNTRAINED:
-            needed.append((int(options.get("steps", settings["data"]["steps"])), cell.seed))
+        needed = [(settings["data"]["probe_steps"], cell.key.seed + PROBE_SEED_OFFSET)]
+        if cell.key.source is None and describe(cell.method).pretrains:
+            needed.append((int(options.get("steps", settings["data"]["steps"])), cell.key.seed))
         for steps, seed in needed:
-            wanted[collection_name(cell.game, steps=steps, seed=seed, **frames)] = steps
+            wanted[collection_name(cell.key.game, steps=steps, seed=seed, **frames)] = steps
     return [steps for name, steps in wanted.items() if not (root / name).exists()]

@@ -1,4 +1,4 @@
-"""Where a benchmark's runs are executed: on this machine, every cell a process of its own."""
+"""Where a benchmark's runs are executed: on this machine, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ GRACE_SECONDS = 20.0  # for an interrupted run to write its checkpoint
 
 
 class Executor(Protocol):
-    """Executes runs, several at a time; the runner asks it again and again what has ended."""
+    """Executes runs, several at a time; the runner polls it."""
 
     jobs: int
     """How many runs at a time; at least 1."""
 
-    def start(self, cell: RunSpec, words: Sequence[str], log: Path) -> None:
-        """Begin a run.
+    def start(self, run: RunSpec, argv: Sequence[str], log: Path) -> None:
+        """Start a run.
 
         Args:
-            cell: which one; not more than ``jobs`` at a time.
-            words: its command, after ``python -m lightning_stdim``.
-            log: the file that what it prints is appended to.
+            run: which one; not more than ``jobs`` at a time.
+            argv: its command, after ``python -m lightning_stdim``.
+            log: the file that its output is appended to.
         """
 
     def finished(self) -> list[tuple[RunSpec, int]]:
-        """Give the runs that have ended since the last call, with their exit statuses."""
+        """Return the runs that have ended since the last call, with their exit statuses."""
 
-    def words(self, cell: RunSpec) -> str:
-        """Give the last line that a run has printed.
+    def last_line(self, run: RunSpec) -> str:
+        """Return the last line that a run has printed.
 
         Args:
-            cell: a running one.
+            run: a running one.
 
         Returns:
             The line; empty if it is not known.
@@ -52,18 +52,18 @@ class Executor(Protocol):
 
 
 class LocalExecutor:
-    """Runs on this machine, or wherever a launcher in front of their command takes them.
+    """Executes runs on this machine, or wherever a launcher takes them.
 
     With several at a time each has its share of the cores (``OMP_NUM_THREADS``, unless that is set
-    already) and one GPU, in turn (``CUDA_VISIBLE_DEVICES``). With a launcher, such as Slurm's
-    ``srun --gpus 1 --cpus-per-task 8``, that is the launcher's business.
+    already) and one GPU, in turn (``CUDA_VISIBLE_DEVICES``). A launcher, such as Slurm's
+    ``srun --gpus 1 --cpus-per-task 8``, has to see to that itself.
 
     Args:
         jobs: how many runs at a time.
         lock: an open file that the runs inherit: as long as one of them lives on after its
             benchmark was killed, whoever wants to lock it can see that.
-        launcher: words in front of every command.
-        program: the words between launcher and command.
+        launcher: a command, with its options, that every run's command is appended to.
+        program: what stands between the launcher and a run's arguments.
     """
 
     def __init__(
@@ -81,20 +81,20 @@ class LocalExecutor:
         self.shares = [{}] * jobs if launcher else shares(jobs)
         self.running: dict[RunSpec, tuple[int, subprocess.Popen[bytes], Path]] = {}
 
-    def start(self, cell: RunSpec, words: Sequence[str], log: Path) -> None:
-        """Begin a run.
+    def start(self, run: RunSpec, argv: Sequence[str], log: Path) -> None:
+        """Start a run.
 
         Args:
-            cell: which one.
-            words: its command.
-            log: the file that what it prints is appended to.
+            run: which one.
+            argv: its command, after ``python -m lightning_stdim``.
+            log: the file that its output is appended to.
         """
         taken = {slot for slot, _, _ in self.running.values()}
         slot = next(k for k in range(self.jobs) if k not in taken)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [*self.program, *words],
+                [*self.program, *argv],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -102,26 +102,26 @@ class LocalExecutor:
                 pass_fds=[self.lock.fileno()],
                 start_new_session=True,  # a Ctrl-C reaches it once, through us, with its workers
             )
-        self.running[cell] = slot, process, log
+        self.running[run] = slot, process, log
 
     def finished(self) -> list[tuple[RunSpec, int]]:
-        """Give the runs that have ended since the last call, with their exit statuses."""
-        polled = {cell: process.poll() for cell, (_, process, _) in self.running.items()}
-        ended = [(cell, status) for cell, status in polled.items() if status is not None]
-        for cell, _ in ended:
-            del self.running[cell]
+        """Return the runs that have ended since the last call, with their exit statuses."""
+        polled = {run: process.poll() for run, (_, process, _) in self.running.items()}
+        ended = [(run, status) for run, status in polled.items() if status is not None]
+        for run, _ in ended:
+            del self.running[run]
         return ended
 
-    def words(self, cell: RunSpec) -> str:
-        """Give the last line that a run has printed.
+    def last_line(self, run: RunSpec) -> str:
+        """Return the last line that a run has printed.
 
         Args:
-            cell: a running one.
+            run: a running one.
 
         Returns:
             The line; empty if there is none.
         """
-        return last_words(self.running[cell][2])
+        return last_words(self.running[run][2])
 
     def end(self) -> None:
         """Interrupt what still runs, as a Ctrl-C would; kill what does not stop in time."""
@@ -144,7 +144,7 @@ def shares(jobs: int) -> list[dict[str, str]]:
         jobs: how many run at a time.
 
     Returns:
-        For each of them what to set in its environment; nothing if there is only one.
+        What to set in the environment of each; nothing if there is only one.
     """
     if jobs == 1:
         return [{}]

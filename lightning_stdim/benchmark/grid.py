@@ -1,30 +1,42 @@
-"""Which cells a benchmark has: games x methods x seeds, by name."""
+"""Which runs a benchmark has: games x methods x seeds, and what is varied beside them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from math import ceil
+from pathlib import Path
 from typing import Any
 
-from lightning_stdim.benchmark.cells import NEEDS_FILE, USUAL, Option, RunSpec, check_method
+from lightning_stdim.benchmark.cells import (
+    USUAL,
+    RunSpec,
+    check_method,
+    class_of,
+    name_of,
+    of_catalogue,
+)
+from lightning_stdim.catalogue import METHODS
 from lightning_stdim.datamodules.emulator.emulator import Emulator
 from lightning_stdim.datamodules.labels.games import canonical_game
 from lightning_stdim.datamodules.labels.games import games as annotated_games
 from lightning_stdim.errors import ConfigurationError
-from lightning_stdim.presets import method_names, read_preset
+from lightning_stdim.presets import read_preset
+from lightning_stdim.runs.key import Option, RunKey
+from lightning_stdim.utils.comma_separated import comma_separated
+from lightning_stdim.utils.user_code import import_from
 
 ALL = "all"
-
-UNTRAINED = ("majority", "random-cnn", "supervised", "pretrained-agent")
-"""Methods that use no frames to pretrain on."""
 
 HIDDEN = "256"
 """Units of the hidden layer of the probe ``"mlp"``."""
 
 PROBES = ("linear", "mlp")
 CLASSES = ("all", "observed")
+
+LONGEST_NAME = 255
+"""How many bytes of a name file systems allow."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +52,8 @@ class Sweep:
             probed on the other modes' frames, too.
         probes: "linear", and "mlp" for one hidden layer of 256 on standardised features, under the
             ``paper`` protocol alone.
-        classes: that a probe can predict: "all", or those "observed" in training; likewise.
+        classes: which classes a probe can predict: "all", or those "observed" in training; the
+            latter under the ``paper`` protocol alone.
         transfer: probe every trained encoder on the other games, too.
 
     Raises:
@@ -70,50 +83,30 @@ class Sweep:
                     )
 
     @classmethod
-    def parse(
-        cls,
-        *,
-        pretrain_steps: str,
-        policies: str,
-        modes: str,
-        probes: str,
-        classes: str,
-        transfer: bool,
-    ) -> Sweep:
-        """Read what a command line says.
+    def parse(cls, *, transfer: bool = False, **lists: str) -> Sweep:
+        """Make a sweep from text, such as a command line's.
 
         Args:
-            pretrain_steps: numbers separated by commas; may be empty.
-            policies: separated by commas; may be empty.
-            modes: separated by commas; may be empty.
-            probes: separated by commas.
-            classes: separated by commas.
             transfer: as it is.
+            **lists: values of the other arguments, separated by commas; an empty text is none.
 
         Returns:
-            The axes.
+            The sweep.
 
         Raises:
             ConfigurationError: something is no number, or no choice.
         """
-
-        def several(text: str) -> tuple[str, ...]:
-            return tuple(part.strip() for part in text.split(",") if part.strip())
-
+        values: dict[str, Any] = {name: comma_separated(text) for name, text in lists.items()}
         try:
-            steps = tuple(int(part) for part in several(pretrain_steps))
+            values["pretrain_steps"] = tuple(map(int, values.get("pretrain_steps", ())))
         except ValueError:
             raise ConfigurationError(
-                f"pretrain_steps {pretrain_steps!r}: expected numbers of frames, such as 3000,10000"
+                f"pretrain_steps {lists['pretrain_steps']!r}: expected numbers of frames, such as "
+                "3000,10000"
             ) from None
-        return cls(
-            steps,
-            several(policies),
-            tuple(str(int(mode)) if mode.isdecimal() else mode for mode in several(modes)),
-            several(probes),
-            several(classes),
-            transfer,
-        )
+        modes = values.get("modes", ())
+        values["modes"] = tuple(str(int(mode)) if mode.isdecimal() else mode for mode in modes)
+        return cls(**values, transfer=transfer)
 
 
 def grid(
@@ -121,26 +114,27 @@ def grid(
     methods: Sequence[str],
     seeds: Sequence[int],
     *,
-    axes: Sweep | None = None,
+    sweep: Sweep | None = None,
     preset: str = "laptop",
 ) -> list[RunSpec]:
-    """Spell out the cells.
+    """List the runs of a benchmark.
 
     Args:
         games: any spelling that is understood elsewhere; ``"all"`` stands for the paper's 22.
-        methods: ``"majority"``, names from ``presets.method_names``, classes of methods such as
-            ``"my_module.MyMethod"``, or YAML files with options of ``fit``; ``"all"`` stands for
-            all that need no further file.
+        methods: names of the catalogue, classes of methods such as ``"my_module.MyMethod"``, or
+            YAML files with options of ``fit``; ``"all"`` stands for all of the catalogue that need
+            no file.
         seeds: at least one, none negative.
-        axes: what else is varied.
-        preset: whose budget the axes change.
+        sweep: what else is varied.
+        preset: a shipped preset's name or a YAML file: what the sweep changes.
 
     Returns:
-        The cells, each once, after those whose encoders they probe. Every seed completes a table
+        The runs, each once, after those whose encoders they probe. Every seed completes a table
         before the next one begins.
 
     Raises:
-        ConfigurationError: something is missing, or there is no such game, method or mode.
+        ConfigurationError: something is missing, there is no such game, method or mode, or two
+            runs would have one directory.
     """
     for name, values in {"games": games, "methods": methods, "seeds": seeds}.items():
         if not values:
@@ -149,90 +143,136 @@ def grid(
         raise ConfigurationError(f"seed {min(seeds)} is negative; seeds are 0 or more")
     chosen = [check_method(name) for method in methods for name in _methods(method)]
     played = [canonical_game(name) for game in games for name in _games(game)]
-    axes = axes or Sweep()
+    sweep = sweep or Sweep()
     settings = read_preset(preset)
-    conditions = {game: _conditions(game, axes, settings) for game in played}
-    cells: list[RunSpec] = []
+    conditions = {game: _conditions(game, sweep, settings) for game in played}
+    lengths = {method: _lengths(method, sweep, settings) for method in chosen}
+    specs: list[RunSpec] = []
     for seed in seeds:
         trained = [
-            (RunSpec(game, method, seed, options), place)
+            (RunSpec(RunKey(game, name_of(method), seed, (*frames, *length)), method), place)
             for game, method in product(played, chosen)
             for place, condition in enumerate(conditions[game])
-            for options in _trainings(_non_default(condition, settings), method, axes, settings)
+            for frames in [_non_default(condition, settings)]
+            for length in lengths[method]
         ]
-        cells += (cell for cell, _ in trained)
-        for cell, place in trained:
-            cells += _probes(cell, place, conditions, axes, settings)
-    return list(dict.fromkeys(cells))
+        specs += (spec for spec, _ in trained)
+        for spec, place in trained:
+            keys = _probes(spec, place, conditions, sweep, settings)
+            specs += (RunSpec(key, spec.method) for key in keys)
+    specs = list(dict.fromkeys(specs))
+    _check_directories(specs)
+    return specs
 
 
-def _conditions(game: str, axes: Sweep, settings: Mapping[str, Any]) -> list[tuple[Option, Option]]:
-    """Give the ways in which a game's frames are collected: who plays, in which mode."""
+def _conditions(
+    game: str, sweep: Sweep, settings: Mapping[str, Any]
+) -> list[tuple[Option, Option]]:
+    """List the ways in which a game's frames are collected: who plays, in which mode."""
     usual = dict(_usual(settings))
-    policies = [policy.replace("{game}", game) for policy in axes.policies or (usual["policy"],)]
-    modes = axes.modes or (usual["mode"],)
+    policies = [policy.replace("{game}", game) for policy in sweep.policies or (usual["policy"],)]
+    modes = sweep.modes or (usual["mode"],)
     for mode in modes:
         if mode != USUAL:
             Emulator(game, mode=int(mode))  # fails before hours are spent on the others
     return [(("policy", policy), ("mode", mode)) for policy, mode in product(policies, modes)]
 
 
-def _trainings(
-    options: tuple[Option, ...], method: str, axes: Sweep, settings: Mapping[str, Any]
-) -> Iterator[tuple[Option, ...]]:
-    """Give the options of a method's runs that train on one condition's frames."""
-    if not axes.pretrain_steps or method in UNTRAINED:
-        yield options
-        return
-    frames = settings["trainer"]["max_epochs"] * settings["data"]["steps"]
-    for steps in axes.pretrain_steps:
-        if steps == settings["data"]["steps"]:
-            yield options
-        else:
-            yield (*options, ("steps", str(steps)), ("max_epochs", str(ceil(frames / steps))))
+def _lengths(method: str, sweep: Sweep, settings: Mapping[str, Any]) -> list[tuple[Option, ...]]:
+    """List the options that say on how many frames a method is pretrained."""
+    if not sweep.pretrain_steps or not _pretrains(method):
+        return [()]
+    usual = settings["data"]["steps"]
+    return [() if n == usual else (("steps", str(n)),) for n in sweep.pretrain_steps]
+
+
+def _pretrains(method: str) -> bool:
+    """Tell whether a method is trained on the frames that ``pretrain_steps`` counts."""
+    known, class_path = of_catalogue(method), class_of(method)
+    if known or class_path is None:
+        return known is None or known.pretrains
+    try:
+        stage = getattr(import_from(class_path), "data_stage", "pretrain")
+    except ConfigurationError:  # the run itself will say what is wrong
+        return True
+    return bool(stage == "pretrain")
 
 
 def _probes(
-    cell: RunSpec,
+    spec: RunSpec,
     place: int,
     conditions: Mapping[str, Sequence[tuple[Option, Option]]],
-    axes: Sweep,
+    sweep: Sweep,
     settings: Mapping[str, Any],
-) -> Iterator[RunSpec]:
-    """Give the further probes of a trained cell's encoder, on frames of the same kind or others."""
-    if cell.method == "majority":  # has none
+) -> Iterator[RunKey]:
+    """List the further probes of a run's encoder, on frames of the same kind or others."""
+    source, known = spec.key, of_catalogue(spec.method)
+    if known and not known.has_model:
         return
-    own = conditions[cell.game][place]
+    own = conditions[source.game][place]
     here = _non_default(own, settings)
-    for probe, classes in product(axes.probes, axes.classes):
-        # Raw features would have it measure their scale: docs/probe-protocols.md.
-        options = [("hidden", HIDDEN), ("standardize", "true")] if probe == "mlp" else []
+    for probe, classes in product(sweep.probes, sweep.classes):
+        options = [("hidden", HIDDEN)] if probe == "mlp" else []
         options += [("classes", classes)] if classes != "all" else []
-        if options:  # both are choices of the paper protocol: the other would only be done again
-            options.append(("protocols", "paper"))
-            yield RunSpec(cell.game, cell.method, cell.seed, (*here, *options), cell)
-    if cell.method == "random-cnn":  # the seed alone makes its encoder, wherever it is probed
+        if options:
+            yield _probe_of(source, source.game, (*here, *options))
+    if known and known.follows_from_seed:  # it is the same encoder wherever it is probed
         return
-    for other in conditions[cell.game]:
+    for other in conditions[source.game]:
         if other != own:
-            unusual = _non_default(other, settings)
-            told = tuple(option for option in other if option in unusual or option not in own)
-            yield RunSpec(cell.game, cell.method, cell.seed, told, cell)
-    if axes.transfer:
+            changed = _non_default(other, settings)
+            told = tuple(option for option in other if option in changed or option not in own)
+            yield _probe_of(source, source.game, told)
+    if sweep.transfer:
         for game, found in conditions.items():
-            if game != cell.game:
-                there = _non_default(found[place], settings)
-                yield RunSpec(game, cell.method, cell.seed, there, cell)
+            if game != source.game:
+                yield _probe_of(source, game, _non_default(found[place], settings))
+
+
+def _probe_of(source: RunKey, game: str, options: tuple[Option, ...]) -> RunKey:
+    return RunKey(game, source.method, source.seed, options, source)
 
 
 def _usual(settings: Mapping[str, Any]) -> tuple[Option, Option]:
-    """Give the condition of the preset."""
+    """Return the preset's condition."""
     return ("policy", settings.get("data", {}).get("policy", "random")), ("mode", USUAL)
 
 
 def _non_default(condition: Sequence[Option], settings: Mapping[str, Any]) -> tuple[Option, ...]:
-    """Leave out what the preset says."""
+    """Keep only what differs from the preset."""
     return tuple(option for option in condition if option not in _usual(settings))
+
+
+def _check_directories(specs: Iterable[RunSpec]) -> None:
+    """Refuse runs that would share a directory, or whose directories could not be made.
+
+    Two of the names may be one to a file system: some do not tell capitals from small letters, or
+    accents written in one character or in two.
+    """
+    taken: dict[str, RunSpec] = {}
+    for spec in specs:
+        name = spec.key.name
+        if "/" in name or len(name.encode()) > LONGEST_NAME:
+            raise ConfigurationError(
+                f"{_described(spec)} would have a directory named {name!r}, which is no name of a "
+                f"directory: it may have no slash, and at most {LONGEST_NAME} bytes; rename its "
+                "file or module"
+            )
+        folder = unicodedata.normalize("NFC", str(spec.folder(Path()))).casefold()
+        other = taken.setdefault(folder, spec)
+        if other is not spec:
+            raise ConfigurationError(
+                f"{_described(other)} and {_described(spec)} would share the directory "
+                f"{spec.folder(Path())}: rename a file or module so that their names differ in "
+                "more than folders or capitals, or give them different directories with --out"
+            )
+
+
+def _described(spec: RunSpec) -> str:
+    """Name a run by what the user has named: the method, and the policies with their folders."""
+    keys = filter(None, (spec.key.source, spec.key))
+    named = {value: None for key in keys for name, value in key.options if name == "policy"}
+    return f"{spec.method} with policy {', '.join(named)}" if named else spec.method
 
 
 def _games(name: str) -> Sequence[str]:
@@ -242,4 +282,4 @@ def _games(name: str) -> Sequence[str]:
 def _methods(name: str) -> Sequence[str]:
     if name != ALL:
         return [name]
-    return ["majority", *(method for method in method_names() if method not in NEEDS_FILE)]
+    return [method for method, known in METHODS.items() if known.needs != "file"]

@@ -1,4 +1,4 @@
-"""How a benchmark shows where it is: a live table on a terminal, plain lines elsewhere."""
+"""The progress of a benchmark: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ STYLES: dict[State, str] = {
 }
 
 LAST = 5
-"""How many finished cells the live table shows."""
+"""How many finished runs the live table shows."""
 
 
 class Progress:
-    """Shows where a grid is; a context manager.
+    """Shows the progress of a grid; a context manager.
 
     Args:
-        cells: the whole grid.
+        specs: the runs of the whole grid.
         console: where to show it.
         jobs: how many run at a time.
     """
 
-    def __init__(self, cells: Iterable[RunSpec], console: Console, *, jobs: int = 1) -> None:
+    def __init__(self, specs: Iterable[RunSpec], console: Console, *, jobs: int = 1) -> None:
         self.console = console
         self.jobs = jobs
-        self.states: dict[RunSpec, State] = dict.fromkeys(cells, "waiting")
-        self.places = {cell: place for place, cell in enumerate(self.states, start=1)}
-        self.words: dict[RunSpec, str] = {}
+        self.states: dict[RunSpec, State] = dict.fromkeys(specs, "waiting")
+        self.places = {run: place for place, run in enumerate(self.states, start=1)}
+        self.messages: dict[RunSpec, str] = {}
         self.started: dict[RunSpec, float] = {}
         self.seconds: dict[RunSpec, float] = {}
         self.live = Live(console=console, get_renderable=self._view, refresh_per_second=2)
@@ -65,66 +65,66 @@ class Progress:
         if self.console.is_terminal:
             self.live.stop()
 
-    def say(self, cell: RunSpec, words: str) -> None:
-        """Replace what a running cell is said to be doing; shown on a terminal only.
+    def say(self, run: RunSpec, message: str) -> None:
+        """Replace the message beside a run; shown on a terminal only.
 
         Args:
-            cell: which one.
-            words: what it is doing.
+            run: a running one.
+            message: what it is doing.
         """
-        self.words[cell] = words
+        self.messages[run] = message
 
     def change(
-        self, cell: RunSpec, state: State, words: str = "", *, seconds: float | None = None
+        self, run: RunSpec, state: State, message: str = "", *, seconds: float | None = None
     ) -> None:
-        """Record that a cell has changed its state.
+        """Record that a run has changed its state.
 
         Args:
-            cell: which one.
+            run: which one.
             state: its new state.
-            words: what a reader would want to know about it.
+            message: what a reader would want to know about it.
             seconds: how long it took, if it did not run here.
         """
-        self.states[cell] = state
-        self.words[cell] = words
+        self.states[run] = state
+        self.messages[run] = message
         if state == "running":
-            self.started[cell] = time.monotonic()
-        elif cell in self.started:
-            self.seconds[cell] = time.monotonic() - self.started[cell]
+            self.started[run] = time.monotonic()
+        elif run in self.started:
+            self.seconds[run] = time.monotonic() - self.started[run]
         elif seconds is not None:
-            self.seconds[cell] = seconds
+            self.seconds[run] = seconds
         if not self.console.is_terminal:
-            line = f"[{self.places[cell]}/{len(self.states)}] {cell}: {state}"
-            if cell in self.started and state != "running":
-                line += f" after {self.seconds[cell]:.0f} s"
-            if words:
-                line += f": {words}"
+            line = f"[{self.places[run]}/{len(self.states)}] {run}: {state}"
+            if run in self.started and state != "running":
+                line += f" after {self.seconds[run]:.0f} s"
+            if message:
+                line += f": {message}"
             if state == "done" and (left := self.seconds_left()):
                 line += f"; {duration(left)} left"
             self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def seconds_left(self) -> float | None:
-        """Expect of every cell to come what its method has taken so far.
+        """Estimate the time left: every run takes as long as its method has taken so far.
 
         Returns:
             Seconds until all is done; None as long as there is nothing to go by.
         """
         taken = defaultdict(list)
-        for cell, seconds in self.seconds.items():
-            if self.states[cell] in ("done", "was done"):
-                taken[_kind(cell)].append(seconds)
+        for run, seconds in self.seconds.items():
+            if self.states[run] in ("done", "was done"):
+                taken[_kind(run)].append(seconds)
         if not taken:
             return None
         means = {kind: fmean(values) for kind, values in taken.items()}
         other = fmean(means.values())  # of a kind that has not run yet
         now = time.monotonic()
         left = []
-        for cell, state in self.states.items():
-            expected = means.get(_kind(cell), other)
+        for run, state in self.states.items():
+            expected = means.get(_kind(run), other)
             if state == "waiting":
                 left.append(expected)
             elif state == "running":
-                left.append(max(0.0, expected - (now - self.started[cell])))
+                left.append(max(0.0, expected - (now - self.started[run])))
         # No sooner than the longest of them, and no sooner than all of them side by side.
         return max([sum(left) / self.jobs, *left], default=0.0)
 
@@ -137,14 +137,14 @@ class Progress:
         left = self.seconds_left()
         if left:
             head += f"; {duration(left)} left"
-        return Group(Text.from_markup(head), self._counts(), self._cells())
+        return Group(Text.from_markup(head), self._counts(), self._runs())
 
     def _counts(self) -> Table:
-        """Count what is done by method, or by game if there are several."""
-        games = len({cell.game for cell in self.states}) > 1
+        """Count finished runs by method, or by game if there are several."""
+        games = len({run.key.game for run in self.states}) > 1
         rows: dict[str, Counter[State]] = defaultdict(Counter)
-        for cell, state in self.states.items():
-            rows[cell.game if games else cell.name][state] += 1
+        for run, state in self.states.items():
+            rows[run.key.game if games else run.key.method][state] += 1
         table = Table.grid(padding=(0, 2))
         for name, states in rows.items():
             done, total = states["done"] + states["was done"], states.total()
@@ -156,26 +156,26 @@ class Progress:
             )
         return table
 
-    def _cells(self) -> Table:
-        """Show what runs and what failed, and the last that was done."""
+    def _runs(self) -> Table:
+        """List running and failed runs, and the last that were done."""
         table = Table.grid(padding=(0, 2))
         table.add_column()
         table.add_column()
         table.add_column(justify="right")
         table.add_column(no_wrap=True)
-        done = [cell for cell, state in self.states.items() if state == "done"][-LAST:]
-        for cell, state in self.states.items():
-            if state not in ("running", "failed") and cell not in done:
+        done = [run for run, state in self.states.items() if state == "done"][-LAST:]
+        for run, state in self.states.items():
+            if state not in ("running", "failed") and run not in done:
                 continue
-            seconds = self.seconds.get(cell)
+            seconds = self.seconds.get(run)
             if state == "running":
-                seconds = time.monotonic() - self.started[cell]
+                seconds = time.monotonic() - self.started[run]
             clock = "" if seconds is None else f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
-            words = escape(self.words.get(cell, ""))
-            table.add_row(escape(str(cell)), f"[{STYLES[state]}]{state}[/]", clock, words)
+            message = escape(self.messages.get(run, ""))
+            table.add_row(escape(str(run)), f"[{STYLES[state]}]{state}[/]", clock, message)
         return table
 
 
-def _kind(cell: RunSpec) -> tuple[str, bool]:
-    """Tell apart what takes different times: methods, and training from only probing."""
-    return cell.method, cell.source is None
+def _kind(run: RunSpec) -> tuple[str, bool]:
+    """Group runs that take about as long: of one method, and all training or all only probing."""
+    return run.key.method, run.only_probes

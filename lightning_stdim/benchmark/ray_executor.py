@@ -39,12 +39,14 @@ OUT = "--out"
 FOREIGN = "inputs"
 """Where files from outside the caller's directory lie in a run's."""
 POLL_SECONDS = 0.2
+RETRIES = 3
+"""How often a run is started again after its node or worker has died."""
 RETURN_SECONDS = 2 * GRACE_SECONDS
 """How long interrupted runs are waited for: they stop, and their directories come back."""
 
 
 class RayExecutor:
-    """Runs as tasks of a Ray cluster, each with its share of CPUs and GPUs.
+    """Executes runs as tasks of a Ray cluster, each with its share of CPUs and GPUs.
 
     A run whose node or worker dies is started again, elsewhere if need be; one that fails by itself
     is not. Collections are made on each node under the caller's path of them, once, unless nodes
@@ -57,8 +59,7 @@ class RayExecutor:
             of this machine alone.
         cpus: of a run; also its number of threads.
         gpus: of a run; a fraction shares a GPU between runs.
-        retries: how often a run is started again after its node or worker has died.
-        program: the words in front of every command.
+        program: what stands before a run's arguments.
 
     Raises:
         ConfigurationError: there is no Ray here, or no cluster at the address.
@@ -72,7 +73,6 @@ class RayExecutor:
         address: str | None = None,
         cpus: float = 1.0,
         gpus: float = 0.0,
-        retries: int = 3,
         program: Sequence[str] = PROGRAM,
     ) -> None:
         try:
@@ -89,23 +89,23 @@ class RayExecutor:
         with _own_termination():
             ray.init(address=address, log_to_driver=False, ignore_reinit_error=True)
         self.task = ray.remote(_run).options(
-            num_cpus=cpus, num_gpus=gpus, max_retries=retries, retry_exceptions=False
+            num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES, retry_exceptions=False
         )
         self.running: dict[Any, tuple[RunSpec, Path, Path]] = {}
 
-    def start(self, cell: RunSpec, words: Sequence[str], log: Path) -> None:
+    def start(self, run: RunSpec, argv: Sequence[str], log: Path) -> None:
         """Hand a run to the cluster.
 
         Args:
-            cell: which one.
-            words: its command.
-            log: the file that what it prints is appended to, once it has ended.
+            run: which one.
+            argv: its command, after ``python -m lightning_stdim``.
+            log: the file that its output is appended to, once it has ended.
         """
-        order, out = Order.of(self.program, words), Path(words[list(words).index(OUT) + 1])
-        self.running[self.task.remote(order)] = cell, out, log
+        order, out = Order.of(self.program, argv), Path(argv[list(argv).index(OUT) + 1])
+        self.running[self.task.remote(order)] = run, out, log
 
     def finished(self) -> list[tuple[RunSpec, int]]:
-        """Give the runs that have ended since the last call, with their exit statuses.
+        """Return the runs that have ended since the last call, with their exit statuses.
 
         Their directories are in place by then.
         """
@@ -115,12 +115,12 @@ class RayExecutor:
         return [self._take(task) for task in done]
 
     def _take(self, task: Any) -> tuple[RunSpec, int]:
-        cell, out, log = self.running.pop(task)
+        run, out, log = self.running.pop(task)
         log.parent.mkdir(parents=True, exist_ok=True)
         try:
             status, said, folder = self.ray.get(task)
         except self.ray.exceptions.TaskCancelledError:  # before it began
-            return cell, 1
+            return run, 1
         except self.ray.exceptions.RayError as error:  # it died more often than it is retried
             status, said, folder = 1, f"{error}\n".encode(), None
         with log.open("ab") as file:
@@ -131,16 +131,16 @@ class RayExecutor:
             _unpack(folder, incoming)
             shutil.rmtree(out, ignore_errors=True)
             incoming.rename(out)
-        return cell, status
+        return run, status
 
-    def words(self, cell: RunSpec) -> str:
-        """Give the last line that a run has printed: what it prints comes back with it.
+    def last_line(self, run: RunSpec) -> str:
+        """Return nothing: what a run prints comes back when it has ended.
 
         Args:
-            cell: a running one.
+            run: a running one.
 
         Returns:
-            Nothing.
+            An empty line.
         """
         return ""
 
@@ -158,10 +158,10 @@ class RayExecutor:
 
 @dataclass
 class Order:
-    """A run as it goes to a node.
+    """A run with everything that a node needs for it.
 
     Attributes:
-        words: its command; paths in it are relative to the run's own working directory.
+        argv: its command; paths in it are relative to the run's own working directory.
         caller: the caller's directory, for modules of the user's.
         out: the path of the run's directory.
         files: by such a path the content of a file.
@@ -169,7 +169,7 @@ class Order:
         links: by such a path an absolute one that it stands for.
     """
 
-    words: list[str]
+    argv: list[str]
     caller: str
     out: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
@@ -177,18 +177,18 @@ class Order:
     links: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, program: Sequence[str], words: Sequence[str]) -> Order:
+    def of(cls, program: Sequence[str], argv: Sequence[str]) -> Order:
         """Pack a command with what it reads.
 
         Args:
             program: what runs it; this is on the node already.
-            words: the command.
+            argv: the command.
 
         Returns:
             The order.
         """
-        order = cls([*program, *words[:1]], os.getcwd())
-        for option, word in pairwise(words):
+        order = cls([*program, *argv[:1]], os.getcwd())
+        for option, word in pairwise(argv):
             path = Path(word)
             if option in DATA:
                 word = _there(path)
@@ -199,11 +199,11 @@ class Order:
                 word = order._add_settings(path)
             elif option in INPUTS and path.exists():
                 word = order._add(path)
-            order.words.append(word)
+            order.argv.append(word)
         return order
 
     def _add(self, path: Path) -> str:
-        """Take a file or a folder along, if it is there; give its path on the node."""
+        """Add a file or a folder, if it is there; return its path on the node."""
         there = _there(path)
         if path.is_file():
             self.files[there] = path.read_bytes()
@@ -212,7 +212,7 @@ class Order:
         return there
 
     def _add_settings(self, path: Path) -> str:
-        """Take a YAML file along, and the files that it names, such as an agent's."""
+        """Add a YAML file, and the files that it names, such as an agent's."""
         there = self._add(path)
         try:
             settings = yaml.safe_load(self.files[there])
@@ -225,7 +225,7 @@ class Order:
 
 
 def _there(path: Path) -> str:
-    """Name a path on the node: the same, if that stays inside the run's working directory."""
+    """Choose a path on the node: the same, if it lies inside the run's working directory."""
     if not path.is_absolute() and ".." not in path.parts:
         return str(path)
     # Always by the same name: a run that goes on elsewhere has it in its configuration.
@@ -277,7 +277,7 @@ def _run(order: Order) -> tuple[int, bytes, bytes | None]:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
             process = subprocess.Popen(
-                order.words,
+                order.argv,
                 cwd=here,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -307,7 +307,7 @@ def _interrupt(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def _own_termination() -> Iterator[None]:
-    """Keep what this process does when it is terminated: Ray would have it abort."""
+    """Keep this process's handler of SIGTERM, which Ray would replace by one that aborts."""
     if threading.current_thread() is not threading.main_thread():  # which alone gets signals
         yield
         return
@@ -320,7 +320,7 @@ def _own_termination() -> Iterator[None]:
 
 
 def _check_reachable(address: str) -> None:
-    """Find out in seconds what takes Ray minutes to say."""
+    """Check within seconds that there is a cluster; Ray takes minutes to say that there is none."""
     host, _, port = address.rpartition("//")[2].rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=10).close()

@@ -1,36 +1,34 @@
-"""Run a benchmark's cells: what is finished is skipped, what fails stops no other."""
+"""Run a benchmark: what is finished is skipped, what fails stops nothing else."""
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import json
 import signal
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Literal
 
 from rich.console import Console
 
-from lightning_stdim.benchmark.cells import RunSpec, clear_unfinished
+from lightning_stdim.benchmark.cells import RunSpec, clear_unfinished, is_file
 from lightning_stdim.benchmark.executors import Executor, LocalExecutor
 from lightning_stdim.benchmark.progress import Progress
 from lightning_stdim.errors import ConfigurationError, StoreError
-from lightning_stdim.presets import preset_path, read_preset
-from lightning_stdim.runs.results import Results, is_complete, read_results
-from lightning_stdim.utils.files import atomically
+from lightning_stdim.presets import preset_path
+from lightning_stdim.runs.grid_record import GridRecord
+from lightning_stdim.runs.key import RunKey
+from lightning_stdim.runs.results import FILE, Results, is_complete, read_results
 from lightning_stdim.utils.log_tail import last_words
 
-RECORD = "benchmark.json"
 POLL_SECONDS = 0.1
 ERROR_LINES = 30
 
 
-def run_cells(
-    cells: Sequence[RunSpec],
+def run_grid(
+    specs: Sequence[RunSpec],
     *,
     preset: str = "laptop",
     out: str | Path = "runs/laptop",
@@ -39,16 +37,16 @@ def run_cells(
     console: Console | None = None,
     executor: Callable[[int, IO[str]], Executor] = LocalExecutor,
 ) -> int:
-    """Run every cell that has no results yet.
+    """Make every run that has no results yet.
 
-    A cell's run is ``out/<game>/<method>/seed<seed>/``; what it printed is beside that in
+    A run's directory is ``out/<game>/<method>/seed<seed>/``; what it printed is beside that in
     ``seed<seed>.log``. One that fails leaves ``seed<seed>.error.txt`` and the others go on; the
     same call again skips what is finished, resumes what has a checkpoint and tries again what
-    failed. Cells may be added later; the preset may not change within one directory, since then
+    failed. Runs may be added later; the preset may not change within one directory, since then
     its numbers could not be compared.
 
     Args:
-        cells: which ones, in this order.
+        specs: which runs, in this order.
         preset: a shipped one's name or a YAML file.
         out: the benchmark's directory.
         root: folder of the collections.
@@ -57,11 +55,11 @@ def run_cells(
         executor: makes what executes the runs, from ``jobs`` and the directory's lock.
 
     Returns:
-        An exit status: 0 if every cell has results, 1 if some failed, 130 if interrupted.
+        An exit status: 0 if every run has results, 1 if some failed, 130 if interrupted.
 
     Raises:
-        ConfigurationError: an argument is wrong, or the directory belongs to another preset or is
-            in use.
+        ConfigurationError: an argument is wrong, or the directory belongs to another preset, holds
+            results of another run where one of these would be, or is in use.
         StoreError: the directory cannot be written, or holds a results file of another schema.
     """
     console = console or Console()
@@ -72,53 +70,55 @@ def run_cells(
     running: set[RunSpec] = set()
     failed: list[RunSpec] = []
     with (
-        _claim(out, preset) as lock,
+        _claim(specs, out, preset) as lock,
         _terminated_as_interrupted(),
-        Progress(cells, console, jobs=jobs) as progress,
+        Progress(specs, console, jobs=jobs) as progress,
     ):
         waiting: list[RunSpec] = []
-        for cell in cells:
-            if is_complete(cell.folder(out)):
-                _done(cell, out, progress, "was done")
+        for run in specs:
+            if is_complete(run.folder(out)):
+                _check_key(run, out)
+                _done(run, out, progress, "was done")
             else:
-                waiting.append(cell)
-        runs = executor(jobs, lock)
+                waiting.append(run)
+        executing = executor(jobs, lock)
         try:
             while waiting or running:
                 while len(running) < jobs and (ready := _next(waiting, running)):
-                    cell = ready
-                    waiting.remove(cell)
-                    if cell.source and not is_complete(cell.source.folder(out)):
-                        _fail(cell, f"no encoder: {cell.source} failed", out, progress)
-                        failed.append(cell)
+                    run = ready
+                    waiting.remove(run)
+                    source = run.source
+                    if source and not is_complete(source.folder(out)):
+                        _fail(run, f"no encoder: {source} failed", out, progress)
+                        failed.append(run)
                         continue
-                    clear_unfinished(cell.folder(out))
-                    progress.change(cell, "running")
-                    words = cell.arguments(preset=preset, root=root, out=out)
-                    runs.start(cell, words, _log(cell, out))
-                    running.add(cell)
+                    clear_unfinished(run.folder(out))
+                    progress.change(run, "running")
+                    argv = run.arguments(preset=preset, root=root, out=out)
+                    executing.start(run, argv, _log(run, out))
+                    running.add(run)
                 time.sleep(POLL_SECONDS)
-                for cell, status in runs.finished():
-                    running.remove(cell)
-                    if not _finish(cell, status, out, progress):
-                        failed.append(cell)
-                for cell in running:
-                    progress.say(cell, runs.words(cell))
+                for run, status in executing.finished():
+                    running.remove(run)
+                    if not _finish(run, status, out, progress):
+                        failed.append(run)
+                for run in running:
+                    progress.say(run, executing.last_line(run))
         except KeyboardInterrupt:
             left = len(waiting) + len(running)
-            console.print(f"interrupted with {left} of {len(cells)} runs to go; ", end="")
+            console.print(f"interrupted with {left} of {len(specs)} runs to go; ", end="")
             console.print("the same command goes on where this one stopped")
             return 130
         finally:
-            runs.end()
-    for cell in failed:
-        console.print(f"{cell} failed: {_error(cell, out)}", markup=False, soft_wrap=True)
+            executing.end()
+    for run in failed:
+        console.print(f"{run} failed: {_error(run, out)}", markup=False, soft_wrap=True)
     return 1 if failed else 0
 
 
 @contextmanager
 def _terminated_as_interrupted() -> Iterator[None]:
-    """Have a termination, such as a scheduler's at its time limit, end the runs like a Ctrl-C."""
+    """Treat a termination, such as a scheduler's at its time limit, like a Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():  # which alone gets signals
         yield
         return
@@ -130,21 +130,20 @@ def _terminated_as_interrupted() -> Iterator[None]:
 
 
 def _next(waiting: Sequence[RunSpec], running: Collection[RunSpec]) -> RunSpec | None:
-    """Find the first cell whose encoder, if it is another cell's, is not still to come."""
-    for cell in waiting:
-        if cell.source is None or not (cell.source in running or cell.source in waiting):
-            return cell
-    return None
+    """Find the first run that does not wait for another run's encoder."""
+    to_come = {*waiting, *running}
+    return next((run for run in waiting if run.source not in to_come), None)
 
 
 @contextmanager
-def _claim(out: Path, preset: str) -> Iterator[IO[str]]:
-    """Hold the directory for this grid alone, and for this preset.
+def _claim(specs: Sequence[RunSpec], out: Path, preset: str) -> Iterator[IO[str]]:
+    """Hold the directory for this grid alone, and for its preset and methods.
 
     The runs inherit the lock: as long as one of them lives on after its benchmark was killed, no
-    second process is started on the same cell.
+    second process is started on the same run.
     """
-    record, old_record = _records(preset)
+    files = {run.key.method: run.method for run in specs if is_file(run.method)}
+    record = GridRecord.of(preset, files)
     try:
         out.mkdir(parents=True, exist_ok=True)
         lock = (out / ".lock").open("w")
@@ -158,80 +157,92 @@ def _claim(out: Path, preset: str) -> Iterator[IO[str]]:
                 f"{out} is in use by another benchmark, or by a run that a killed one left behind; "
                 "wait for it or end it"
             ) from None
-        path = out / RECORD
-        try:
-            there = json.loads(path.read_text()) if path.exists() else None
-        except ValueError as error:
-            raise StoreError(
-                f"cannot read {path}: {error}; remove it if its preset was {preset!r}"
-            ) from error
-        if there in (None, old_record):
-            with atomically(path) as temporary:
-                temporary.write_text(json.dumps(record, indent=1) + "\n")
-        elif there != record:
-            of = "its present version" if there.get("preset") == preset else repr(preset)
-            raise ConfigurationError(
-                f"{out} holds runs of preset {there.get('preset')!r}, not {of}; "
-                "choose another directory"
-            )
+        if there := GridRecord.read(out):
+            _check_settings(there, record, out)
+        record.write(out)
         yield lock
 
 
-def _records(preset: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Give what a directory's record says of a preset, and what one of the first schema says.
+def _check_settings(there: GridRecord, record: GridRecord, out: Path) -> None:
+    """Refuse a directory whose results were made with other settings."""
+    if not there.has_preset_of(record):
+        of = "its present version" if there.preset == record.preset else repr(record.preset)
+        raise ConfigurationError(
+            f"{out} holds runs of preset {there.preset!r}, not {of}; choose another directory"
+        )
+    changed = set(there.changed_methods(record))
+    for path in sorted(out.rglob(FILE)) if changed else ():
+        if (name := RunKey.of_record(read_results(path)).method) in changed:
+            raise ConfigurationError(
+                f"{path} was made with {there.files[name]} as it was then, which is not what "
+                f"{record.files[name]} says now; give the file another name, or choose another "
+                "directory"
+            )
 
-    The first had the file's bytes hashed, so that a changed comment made another preset of it.
+
+def _check_key(run: RunSpec, out: Path) -> None:
+    """Refuse a directory that holds the results of another run, such as another agent's.
+
+    Old results hold no key. Nor is a run with its preset's settings alone checked: if those ask for
+    other frames than the protocol's, ``fit`` adds them to the key that it writes.
     """
-    settings = json.dumps(read_preset(preset), sort_keys=True, default=str)
-    content = hashlib.sha256(preset_path(preset).read_bytes()).hexdigest()
-    return (
-        {
-            "schema": 2,
-            "preset": preset,
-            "settings_sha256": hashlib.sha256(settings.encode()).hexdigest(),
-        },
-        {"schema": 1, "preset": preset, "preset_sha256": content},
-    )
+    results, wanted = read_results(run.folder(out)), run.key
+    if "key" not in results or not (wanted.options or wanted.source):
+        return
+    there = RunKey.from_dict(results["key"])
+    if there != wanted:
+        raise ConfigurationError(
+            f"{run.folder(out)} holds the results of another run: {_full(there)}, not "
+            f"{_full(wanted)}; name it as before, give a file another name, or choose another "
+            "directory"
+        )
 
 
-def _finish(cell: RunSpec, status: int, out: Path, progress: Progress) -> bool:
+def _full(key: RunKey) -> str:
+    """Write a key with the whole paths that its variant shortens."""
+    options = ", ".join(f"{name} {value}" for name, value in key.options)
+    words = f"{key.method} on {key.game} with {options or 'the settings of the preset'}"
+    return f"{words}, and the encoder of {_full(key.source)}" if key.source else words
+
+
+def _finish(run: RunSpec, status: int, out: Path, progress: Progress) -> bool:
     try:
-        if status == 0 and is_complete(cell.folder(out)):
-            _error(cell, out).unlink(missing_ok=True)
-            _done(cell, out, progress, "done")
+        if status == 0 and is_complete(run.folder(out)):
+            _error(run, out).unlink(missing_ok=True)
+            _done(run, out, progress, "done")
             return True
         reason = f"exit status {status}, no results" if status >= 0 else f"signal {-status}"
     except StoreError as problem:
         reason = str(problem)
-    _fail(cell, reason, out, progress)
+    _fail(run, reason, out, progress)
     return False
 
 
-def _fail(cell: RunSpec, reason: str, out: Path, progress: Progress) -> None:
-    log = _log(cell, out)
+def _fail(run: RunSpec, reason: str, out: Path, progress: Progress) -> None:
+    log = _log(run, out)
     tail = log.read_text(errors="replace").splitlines()[-ERROR_LINES:] if log.exists() else []
-    error = _error(cell, out)
+    error = _error(run, out)
     error.parent.mkdir(parents=True, exist_ok=True)
     said = ["The end of what it printed:", "", *tail, ""] if tail else [""]
-    error.write_text("\n".join([f"{cell}: {reason}. {said[0]}".rstrip(), *said[1:]]))
-    progress.change(cell, "failed", (last_words(log) if tail else "") or reason)
+    error.write_text("\n".join([f"{run}: {reason}. {said[0]}".rstrip(), *said[1:]]))
+    progress.change(run, "failed", (last_words(log) if tail else "") or reason)
 
 
-def _done(cell: RunSpec, out: Path, progress: Progress, state: Literal["done", "was done"]) -> None:
-    results = read_results(cell.folder(out))
-    progress.change(cell, state, _headline(results), seconds=results["budget"].get("seconds"))
+def _done(run: RunSpec, out: Path, progress: Progress, state: Literal["done", "was done"]) -> None:
+    results = read_results(run.folder(out))
+    progress.change(run, state, _headline(results), seconds=results["budget"].get("seconds"))
 
 
-def _log(cell: RunSpec, out: Path) -> Path:
-    return cell.folder(out).with_suffix(".log")
+def _log(run: RunSpec, out: Path) -> Path:
+    return run.folder(out).with_suffix(".log")
 
 
-def _error(cell: RunSpec, out: Path) -> Path:
-    return cell.folder(out).with_suffix(".error.txt")
+def _error(run: RunSpec, out: Path) -> Path:
+    return run.folder(out).with_suffix(".error.txt")
 
 
 def _headline(results: Results) -> str:
-    """Give the mean F1 over categories, under the protocol that does not depend on luck."""
+    """Write the mean F1 over categories, under the converged protocol if there is one."""
     protocols = results["scores"]["protocols"]
     name = "converged" if "converged" in protocols else next(iter(protocols))
     mean = protocols[name]["f1"]["mean_over_categories"]

@@ -1,1 +1,1 @@
-"""What finished runs say, as tables, pictures and words: one game compared, and the report."""
+"""The comparison of one game, and the report: tables, pictures and text from finished runs."""

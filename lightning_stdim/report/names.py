@@ -3,60 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Literal
+from typing import Literal, NamedTuple
 
+from lightning_stdim.catalogue import METHODS, describe
 from lightning_stdim.runs.results import Metric
 
 METRICS: dict[Metric, str] = {"f1": "F1 (weighted by class support)", "accuracy": "Accuracy"}
 
-METHODS = {
-    "majority": "Majority",
-    "random-cnn": "Random-CNN",
-    "vae": "VAE",
-    "pixel-pred": "Pixel-Pred",
-    "cpc": "CPC",
-    "static-dim": "Static-DIM",
-    "global-t-dim": "Global-T-DIM",
-    "jsd-st-dim": "JSD-ST-DIM",
-    "st-dim-global-local": "ST-DIM, global-local",
-    "st-dim-local-local": "ST-DIM, local-local",
-    "st-dim": "ST-DIM",
-    "dim-ua": "DIM-UA",
-    "dim-ua-large": "DIM-UA, 16 384 units",
-    "vicreg": "VICReg",
-    "byol": "BYOL",
-    "latent-prediction": "Latent prediction",
-    "pretrained-agent": "Pretrained agent",
-    "supervised": "Supervised",
-}
-"""Display names, in the order of the columns; methods that are not here come last."""
 
+class Entry(NamedTuple):
+    """What a comparison compares: runs of one method that differ in game and seed alone.
 
-def name_of(method: str, variant: str = "") -> str:
-    """Name runs that are averaged together, as their directories do.
-
-    Args:
-        method: its name.
-        variant: in what the runs differ from their preset; may be empty.
-
-    Returns:
-        Such as ``"st-dim"`` or ``"st-dim,steps=3000"``.
+    Attributes:
+        method: its name in the runs' keys.
+        variant: how the runs differ from their preset; empty if they do not.
     """
-    return ",".join(filter(None, (method, variant)))
 
+    method: str
+    variant: str = ""
 
-def display(name: str) -> str:
-    """Write a name for people.
+    @property
+    def title(self) -> str:
+        """The name for people, such as ``"ST-DIM"`` or ``"ST-DIM (steps=3000)"``."""
+        title = describe(self.method).title
+        return f"{title} ({self.variant})" if self.variant else title
 
-    Args:
-        name: from :func:`name_of`.
-
-    Returns:
-        Such as ``"ST-DIM"`` or ``"ST-DIM (steps=3000)"``.
-    """
-    method, _, variant = name.partition(",")
-    title = METHODS.get(method, method)
-    return f"{title} ({variant})" if variant else title
+    def __str__(self) -> str:
+        return self.title
 
 
 TITLES = {
@@ -87,21 +60,19 @@ def game_title(game: str) -> str:
     return TITLES.get(game, game.capitalize())
 
 
-def in_order(names: Iterable[str]) -> list[str]:
-    """Put names in the order of the display, each once.
+def in_order(entries: Iterable[Entry]) -> list[Entry]:
+    """Sort entries as tables list them.
 
     Args:
-        names: from :func:`name_of`.
+        entries: any.
 
     Returns:
-        The same names.
+        The same, each once: methods as in the catalogue, the user's after them by name, and the
+        variants of a method after its runs with the preset.
     """
     rank = sort_key(METHODS)
-    return sorted(set(names), key=lambda name: (rank(name.partition(",")[0]), name))
+    return sorted(set(entries), key=lambda entry: (rank(entry.method), entry.variant))
 
-
-ALWAYS = ("majority", "random-cnn", "st-dim", "supervised")
-"""Methods whose published numbers are shown even if nobody ran them; others' beside ours only."""
 
 PROTOCOLS = {
     "majority": "",
@@ -118,7 +89,25 @@ CATEGORY_LABELS = {
     "misc_keys": "Miscellaneous",
 }
 
-Group = Literal["ours", "report", "paper"]
+Group = Literal["ours", "report", "paper", "paper-ppo"]
+"""Who made numbers: this package; the reproducibility report; the paper, on the frames of a random
+agent or of its PPO agent."""
+
+GROUPS: dict[Group, str] = {
+    "ours": "ours",
+    "report": "report",
+    "paper": "paper",
+    "paper-ppo": "paper, PPO agent",
+}
+"""How tables call them."""
+
+GROUPS_IN_WORDS: dict[Group, str] = {
+    "ours": "this package",
+    "report": "the report",
+    "paper": "the paper",
+    "paper-ppo": "the paper, PPO agent",
+}
+"""How text calls them."""
 
 
 def sort_key(order: Iterable[str]) -> Callable[[str], tuple[int, str]]:

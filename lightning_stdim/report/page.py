@@ -1,19 +1,15 @@
-"""The report: a page that stands alone, the same in Markdown, and every number as CSV."""
+"""The report: a self-contained HTML page, the same in Markdown, and all numbers as CSV."""
 
 from __future__ import annotations
 
-import shlex
-from collections import defaultdict
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from lightning_stdim.benchmark.cells import NEEDS_FILE
-from lightning_stdim.presets import FOLDER
+from lightning_stdim.report.content.commands import commands, made_otherwise
 from lightning_stdim.report.content.game_section import section
 from lightning_stdim.report.content.paper_tables import table_2, table_3
 from lightning_stdim.report.content.summary import summarise
@@ -32,7 +28,6 @@ from lightning_stdim.report.tables.printable import (
     SignedCell,
     metric_of,
 )
-from lightning_stdim.runs.results import Results
 from lightning_stdim.utils.files import atomically
 
 NAME = "report"
@@ -74,7 +69,7 @@ def write_report(
 
 
 def _context(record: Record, games: dict[str, list[Table]], folder: Path) -> dict[str, Any]:
-    """Gather what the templates print."""
+    """Gather the values that the templates print."""
     f1 = {game: metric_of(tables, "f1") for game, tables in games.items()}
     names = ", ".join(map(game_title, games)) if len(games) < 4 else f"{len(games)} games"
     return {
@@ -85,61 +80,12 @@ def _context(record: Record, games: dict[str, list[Table]], folder: Path) -> dic
         ],
         "games": [section(record, game, tables) for game, tables in games.items()],
         "failures": record.failures,
-        "commands": _commands(record, folder),
-        "others": not all(map(_of_the_grid, record.results)),
+        "commands": commands(record, folder),
+        "others": made_otherwise(record),
         "made_with": made_with(record.results),
         "citations": citations(),
         "runs": _runs(record),
     }
-
-
-def _commands(record: Record, folder: Path) -> list[str]:
-    """Spell out what makes the grid's own runs, and this report, again."""
-    seeds: dict[tuple[str, str], int] = {}  # of every preset's methods
-    games: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for run in filter(_of_the_grid, record.results):
-        key = _preset(run), _method(run)
-        seeds[key] = max(seeds.get(key, 0), run["seed"] + 1)
-        games[key].add(run["game"])
-    commands = []
-    for preset, count in sorted({(preset, count) for (preset, _), count in seeds.items()}):
-        keys = [key for key, known in seeds.items() if (key[0], known) == (preset, count)]
-        words = ["--games", ",".join(sorted(set().union(*(games[key] for key in keys))))]
-        words += ["--methods", ",".join(method for _, method in keys), "--seeds", str(count)]
-        words += ["--preset", preset, "--out", record.out.name]
-        commands.append(f"python -m lightning_stdim benchmark {shlex.join(words)}")
-    words = [record.out.name, *(["--methods", ",".join(record.chosen)] if record.chosen else [])]
-    words += ["--into", folder.name] if folder != record.out else []
-    return [*commands, f"python -m lightning_stdim report {shlex.join(words)}"]
-
-
-def _of_the_grid(run: Results) -> bool:
-    """Tell whether ``benchmark`` makes a run when it is told no more than preset and method."""
-    elsewhere = set(_values(run, "--encoder")) - {"random", "majority"}
-    return _method(run) not in NEEDS_FILE and not run.get("variant") and not elsewhere
-
-
-def _preset(run: Results) -> str:
-    """Name the preset that a run was made with, or its file if it is the user's own."""
-    named = [*_values(run, "--config"), *_values(run, "--preset")]
-    path = Path(named[0] if named else run["preset"] or "laptop")
-    named_or_ours = not path.suffix or path.parent.name == "configs"
-    shipped = named_or_ours and (FOLDER / f"{path.stem}.yaml").is_file()
-    return path.stem if shipped else str(path)
-
-
-def _method(run: Results) -> str:
-    """Name the method that a run was made with, or its class or file if it is the user's own."""
-    _, *settings = _values(run, "--config") or [""]
-    # The package's own files, wherever it was installed, are known by the method's name.
-    files = [path for path in settings if Path(path).parts[-3:-1] != ("configs", "methods")]
-    return next(iter(files + _values(run, "--model")), run["method"])
-
-
-def _values(run: Results, option: str) -> list[str]:
-    """Find the values of an option in the command that made a run."""
-    words = shlex.split(run["command"])
-    return [value for word, value in pairwise(words) if word == option]
 
 
 def _runs(record: Record) -> Sheet:
@@ -184,11 +130,11 @@ def _signed(cell: ScoreCell) -> str:
 
 
 def _shade(difference: float) -> str:
-    """Colour a difference: blue above zero and orange below, which the colour-blind tell apart."""
+    """Colour a difference: blue above zero, orange below; colour-blind readers tell them apart."""
     colour = "43, 123, 186" if difference > 0 else "217, 115, 13"
     return f"rgba({colour}, {STRONGEST * min(abs(difference) / FULL, 1):.2f})"
 
 
 def _markdown(text: str) -> str:
-    """Keep text from being read as Markdown or HTML."""
+    """Escape text for Markdown and HTML."""
     return "".join(f"\\{letter}" if letter in "\\`*_[]<>|#" else letter for letter in text)

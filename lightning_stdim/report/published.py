@@ -85,21 +85,22 @@ def paper(
     )
 
 
-def paper_category(category: str, method: str) -> float | None:
-    """Look up the paper's Table 3: F1 by category, random agent, mean over its 22 games.
+def paper_category(category: str, method: str, *, agent: Agent = "random") -> float | None:
+    """Look up the paper's Table 3, or 7 for PPO: F1 by category, mean over its 22 games.
 
     Args:
         category: such as ``"agent_localization"``.
         method: such as ``"st-dim"``.
+        agent: the agent that collected the frames.
 
     Returns:
         The score, 0 to 1; None if the table does not have it.
     """
-    return _cell(_tables()["paper"]["random"]["f1"]["categories"], category, method)
+    return _cell(_tables()["paper"][agent]["f1"]["categories"], category, method)
 
 
 def citations() -> dict[str, str]:
-    """Name the two sources.
+    """Cite the two sources.
 
     Returns:
         ``"paper"`` and ``"report"``, a line each.

@@ -1,15 +1,19 @@
-"""What a benchmark has left on disk: finished runs with their files, and those that failed."""
+"""A benchmark's directory as a report reads it: finished runs with their files, and failed ones."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
+from lightning_stdim.datamodules.policies.settings import CHECKPOINTS as AGENT_FILES
 from lightning_stdim.errors import ConfigurationError, StoreError
-from lightning_stdim.report.names import in_order, name_of
+from lightning_stdim.report.names import Entry, in_order
+from lightning_stdim.report.published import Agent
 from lightning_stdim.runs.curves import Curves, read_curves
+from lightning_stdim.runs.key import RunKey
 from lightning_stdim.runs.predictions import Predictions
 from lightning_stdim.runs.results import FILE, Results, read_results
 from lightning_stdim.utils.log_tail import last_words
@@ -27,28 +31,33 @@ class Run:
     folder: Path
     results: Results
 
-    @property
-    def name(self) -> str:
-        """The method and the variant, as ``tables.name_of``."""
-        return name_of(self.results["method"], self.results.get("variant", ""))
+    @cached_property
+    def key(self) -> RunKey:
+        """The run's identity."""
+        return RunKey.of_record(self.results)
+
+    @cached_property
+    def entry(self) -> Entry:
+        """The method and variant of the run, as :func:`entry_of`."""
+        return entry_of(self.results)
 
     @property
     def frames(self) -> str:
-        """In what its probe frames differ from the protocol's, as ``tables.frames_of``."""
+        """How its probe frames differ from the protocol's, as :func:`frames_of`."""
         return frames_of(self.results)
 
     def curves(self) -> Curves:
-        """Read what it logged; nothing if it trained nothing."""
+        """Read what the run logged; nothing if it trained nothing."""
         metrics = self.folder / "metrics.csv"
         return read_curves(metrics) if metrics.is_file() else {}
 
     def predictions(self) -> Predictions | None:
-        """Read what its probes predicted; None if that was not written."""
+        """Read what the run's probes predicted; None if that was not written."""
         return Predictions.read(self.folder)
 
 
 def on_the_same_frames(runs: Sequence[Run]) -> list[Run]:
-    """Leave out runs whose probe frames are of another kind than most: their labels are others.
+    """Leave out runs whose probe frames are of another kind than most: they have other labels.
 
     Args:
         runs: of one game.
@@ -67,12 +76,12 @@ class Failure:
     """A run that failed and has not succeeded since.
 
     Attributes:
-        cell: its game, method and seed, in words.
-        words: the last line that it printed.
+        run: its directory below the benchmark's.
+        last_line: the last line that it printed.
     """
 
-    cell: str
-    words: str
+    run: str
+    last_line: str
 
 
 @dataclass(frozen=True)
@@ -92,7 +101,7 @@ class Record:
     chosen: tuple[str, ...] = ()
 
     def only(self, methods: Sequence[str]) -> Record:
-        """Narrow it to some methods, with all their variants.
+        """Keep only some methods, with all their variants.
 
         Args:
             methods: their names, at least one.
@@ -103,18 +112,18 @@ class Record:
         Raises:
             ConfigurationError: a method has no finished run.
         """
-        there = {run["method"] for run in self.results}
+        there = in_order(Entry(run.key.method) for run in self.runs)
         for name in methods:
-            if name not in there:
+            if Entry(name) not in there:
                 raise ConfigurationError(
                     f"no run of {name!r} has finished in {self.out}; there are "
-                    f"{', '.join(in_order(there))}"
+                    f"{', '.join(entry.method for entry in there)}"
                 )
-        runs = tuple(run for run in self.runs if run.results["method"] in methods)
+        runs = tuple(run for run in self.runs if run.key.method in methods)
         return replace(self, runs=runs, chosen=tuple(methods))
 
     def on_the_same_frames(self) -> Record:
-        """Narrow it to runs whose scores compare; see the function of that name.
+        """Keep only the runs whose scores compare; see the function of that name.
 
         Returns:
             The same without the other runs.
@@ -133,7 +142,7 @@ class Record:
         return sorted({run.results["game"] for run in self.runs})
 
     def of(self, game: str) -> Iterator[Run]:
-        """Give the runs of one game.
+        """Iterate over the runs of one game.
 
         Args:
             game: canonical name.
@@ -155,34 +164,86 @@ def read_record(out: str | Path) -> Record:
 
     Raises:
         StoreError: there is no results file, or one cannot be read.
+        ConfigurationError: two of them are of one run, under the same labels: tables would take
+            them for two seeds.
     """
     out = Path(out)
     paths = sorted(out.rglob(FILE))
     if not paths:
         raise StoreError(f"{out} holds no {FILE}: no run has finished there")
-    return Record(
-        out=out,
-        runs=tuple(Run(path.parent, read_results(path)) for path in paths),
-        failures=tuple(_failures(out.rglob("seed*.error.txt"))),
-    )
+    runs = tuple(Run(path.parent, read_results(path)) for path in paths)
+    _check_distinct(runs)
+    return Record(out=out, runs=runs, failures=tuple(_failures(out)))
 
 
-def _failures(paths: Iterable[Path]) -> Iterator[Failure]:
-    for path in sorted(paths):
+def _check_distinct(runs: Iterable[Run]) -> None:
+    # Tables group runs by their variant in words; keys that differ beyond that would be mixed up.
+    seen: dict[tuple[str, Entry, int, str], Run] = {}
+    for run in runs:
+        where = run.results["game"], run.entry, run.results["seed"], label_set_of(run.results)
+        other = seen.setdefault(where, run)
+        if other is not run:
+            raise ConfigurationError(
+                f"{other.folder} and {run.folder} are both of {run.key}, and would be taken for "
+                "two seeds: report on the directory of one benchmark at a time, or remove one of "
+                "the two; a run with other settings needs a name of its own (--method)"
+            )
+
+
+def _failures(out: Path) -> Iterator[Failure]:
+    for path in sorted(out.rglob("seed*.error.txt")):
         folder = path.with_name(path.name.removesuffix(".error.txt"))
         if not (folder / FILE).exists():
-            game, method, seed = folder.parts[-3:]
-            yield Failure(f"{game} {method} seed {seed.removeprefix('seed')}", last_words(path))
+            yield Failure(folder.relative_to(out).as_posix(), last_words(path))
 
 
-def frames_of(run: Results) -> str:
-    """Say in what a run's probe frames differ from the protocol's.
+def entry_of(run: Results) -> Entry:
+    """Name the method and variant of a run.
 
     Args:
         run: its results.
 
     Returns:
-        Such as ``"mode 12"`` or ``"policy ppo.zip, in colour"``; empty if in nothing. Runs of one
+        The method and the variant of its key.
+    """
+    key = RunKey.of_record(run)
+    return Entry(key.method, key.variant)
+
+
+def label_set_of(run: Results) -> str:
+    """Name a run's label set with its version.
+
+    Args:
+        run: its results.
+
+    Returns:
+        Such as ``"paper 1"``.
+    """
+    return f"{run['scores']['label_set']} {run['scores'].get('label_set_version', 1)}"
+
+
+def collected_by(run: Results) -> Agent:
+    """Tell which of the paper's two agents is comparable to the one that collected a run's frames.
+
+    Args:
+        run: its results.
+
+    Returns:
+        ``"ppo"`` if an agent's file played while the probe frames were collected, else
+        ``"random"``.
+    """
+    known = run["scores"].get("provenance", {}).get("collection", {})
+    return "ppo" if str(known.get("policy", "")).endswith(AGENT_FILES) else "random"
+
+
+def frames_of(run: Results) -> str:
+    """Say how a run's probe frames differ from the protocol's.
+
+    Args:
+        run: its results.
+
+    Returns:
+        Such as ``"mode 12"`` or ``"policy ppo.zip, in colour"``; empty if they do not. Runs of one
         game and seed with the same words are of the same frames.
     """
     known = run["scores"].get("provenance", {}).get("collection", {})

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from lightning_stdim.report.names import METRICS
 from lightning_stdim.report.output import table_image, text
+from lightning_stdim.report.published import Agent
 from lightning_stdim.report.runs_on_disk import Record
 from lightning_stdim.report.tables.comparison import Table, compare
 from lightning_stdim.utils.files import atomically
@@ -15,13 +16,17 @@ from lightning_stdim.utils.files import atomically
 NAME = "comparison"
 
 
-def compare_games(record: Record, *, mixed_label_sets: bool = False) -> dict[str, list[Table]]:
+def compare_games(
+    record: Record, *, mixed_label_sets: bool = False, paper_agent: Agent | None = None
+) -> dict[str, list[Table]]:
     """Lay out the tables of every game.
 
     Args:
         record: finished runs.
         mixed_label_sets: compare results of different label sets, and published numbers with
             results for other label sets than the paper's.
+        paper_agent: whose frames the paper's numbers are of; by default of a PPO agent beside
+            frames that an agent's file collected, and of a random agent beside others.
 
     Returns:
         For each game a table for every metric.
@@ -32,7 +37,13 @@ def compare_games(record: Record, *, mixed_label_sets: bool = False) -> dict[str
     """
     return {
         game: [
-            compare(record.results, game=game, metric=metric, mixed_label_sets=mixed_label_sets)
+            compare(
+                record.results,
+                game=game,
+                metric=metric,
+                mixed_label_sets=mixed_label_sets,
+                paper_agent=paper_agent,
+            )
             for metric in METRICS
         ]
         for game in record.games

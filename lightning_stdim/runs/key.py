@@ -1,4 +1,4 @@
-"""The identity of a run: what it is of, as data."""
+"""The identity of a run, as data."""
 
 from __future__ import annotations
 
@@ -7,27 +7,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from lightning_stdim.datamodules.policies.settings import CHECKPOINTS as AGENT_FILES
+from lightning_stdim.errors import ConfigurationError
+
 Option = tuple[str, str]
-"""A setting that differs from the preset's, by name, and its value as a command line writes it.
+"""A setting that differs from the preset's: its name, and its value as a command line writes it.
 With an empty name: the user's own words for what differs."""
 
-AGENTS = (".zip", ".safetensors", ".pth", ".pt")
-"""How the names of agents' files end."""
+FRAMES = ("policy", "epsilon", "greedy", "pixels", "mode", "difficulty")
+"""Options that say which frames are collected."""
 
 
 @dataclass(frozen=True)
 class RunKey:
-    """What a run is of: two runs of one key are the same run.
+    """The identity of a run: two runs of one key are the same run.
 
-    A benchmark makes it, or ``fit`` and ``probe`` themselves. ``results.json`` stores it, and names
-    of directories and in tables are derived from it; nothing reads it back out of a name.
+    A benchmark makes it, or ``fit`` and ``probe`` themselves. ``results.json`` stores it. Names of
+    directories and in tables are derived from it, and nothing reads it back out of a name.
 
     Attributes:
         game: canonical name.
         method: a name of the catalogue, the dotted path of a class, or the stem of the file that
             configures the method.
         seed: of the collections, the splits, the initialisation and the training.
-        options: what differs from the preset; empty if nothing does.
+        options: what differs from the preset, without what follows from that; empty if nothing
+            does.
         source: the run whose encoder this one probes; None for a run with an encoder of its own.
     """
 
@@ -55,8 +59,13 @@ class RunKey:
         return ",".join(filter(None, words))
 
     @property
+    def trained_where_probed(self) -> bool:
+        """Whether at most the frames differ from the preset's, for training and probing alike."""
+        return self.source is None and all(name in FRAMES for name, _ in self.options)
+
+    @property
     def name(self) -> str:
-        """The method and the variant, such as ``"st-dim,steps=3000"``: what a seed is one of."""
+        """The method and the variant, such as ``"st-dim,steps=3000"``."""
         return ",".join(filter(None, (self.method, self.variant)))
 
     def folder(self, out: Path) -> Path:
@@ -71,7 +80,7 @@ class RunKey:
         return out / self.game / self.name / f"seed{self.seed}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the key as plain data.
+        """Convert the key to plain data.
 
         Returns:
             What :meth:`from_dict` reads, and JSON can hold.
@@ -95,26 +104,36 @@ class RunKey:
             The key.
 
         Raises:
-            KeyError: game, method or seed is missing.
+            ConfigurationError: the data is something else.
         """
+        kinds: dict[str, type] = {"game": str, "method": str, "seed": int}
+        for name, kind in kinds.items():
+            if not isinstance(data, Mapping) or not isinstance(data.get(name), kind):
+                raise ConfigurationError(f"a run's key needs a {name!r} of type {kind.__name__}")
+        options = data.get("options") or ()
+        for option in options:
+            if not isinstance(option, list | tuple) or list(map(type, option)) != [str, str]:
+                raise ConfigurationError(
+                    f"a run's key has the option {option!r}: expected a name and a value, both text"
+                )
         source = data.get("source")
         return cls(
             game=data["game"],
             method=data["method"],
             seed=data["seed"],
-            options=tuple((str(name), str(value)) for name, value in data.get("options", ())),
-            source=cls.from_dict(source) if source else None,
+            options=tuple((name, value) for name, value in options),
+            source=None if source is None else cls.from_dict(source),
         )
 
     @classmethod
     def of_record(cls, results: Mapping[str, Any]) -> Self:
-        """Give the key of a results file.
+        """Read the key of a results file.
 
         Args:
-            results: its content.
+            results: the file's content, validated.
 
         Returns:
-            The key that it stores. A file from before keys were stored has its variant in words;
+            The key that it stores. A file from before keys were stored has a variant in words;
             each of them becomes an option.
         """
         if "key" in results:
@@ -131,9 +150,9 @@ def _in_words(name: str, value: str, prefix: str) -> str:
 
 
 def _short(policy: str) -> str:
-    """Name an agent by its file; by its folder if the file's name says nothing."""
+    """Name an agent by its file, or by its folder if the file is called ``policy``."""
     path = Path(policy)
-    if path.suffix not in AGENTS:  # "sticky-random", "module:callable"
+    if path.suffix not in AGENT_FILES:  # "sticky-random", "module:callable"
         return policy
     return path.parent.name if path.stem == "policy" and path.parent.name else path.stem
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict, cast
 
-from lightning_stdim.errors import StoreError
+from lightning_stdim.errors import ConfigurationError, StoreError
+from lightning_stdim.runs.key import RunKey
 from lightning_stdim.utils.files import atomically
 
 SCHEMA = 1
@@ -34,7 +35,7 @@ REQUIRED = set(MetricScores.__annotations__) - {"mean_weighted_by_entropy"}
 
 
 class ScoresJSON(TypedDict):
-    """What ``evaluate_encoder`` returns: metrics by protocol, and how they came about.
+    """The scores of one encoder: metrics by protocol, and how they came about.
 
     ``protocols`` maps ``"paper"``, ``"converged"``, ``"supervised"`` or ``"majority"`` to metrics
     (``"f1"``, ``"accuracy"``, ...); ``controls`` does so for ``"majority"`` and ``"shuffled"``;
@@ -55,7 +56,7 @@ class ScoresJSON(TypedDict):
 
 
 class Budget(TypedDict, total=False):
-    """What a run spent: counts of frames, epochs and optimiser steps; wall time in seconds.
+    """The cost of a run: counts of frames, epochs and optimiser steps; wall time in seconds.
 
     ``seconds`` is the whole run's, with probing; ``training_seconds`` is its training's alone.
     """
@@ -71,8 +72,9 @@ class Budget(TypedDict, total=False):
 class Results(TypedDict):
     """The content of ``results.json``.
 
-    ``variant`` says in what a run differs from its preset, such as ``"steps=3000"``; absent or
-    empty if in nothing.
+    ``key`` is the run's :class:`~lightning_stdim.runs.key.RunKey` as plain data; results from
+    before keys were stored lack it. ``variant`` says the same for readers: how a run differs from
+    its preset, such as ``"steps=3000"``; absent or empty if it does not.
     """
 
     schema: int
@@ -81,6 +83,7 @@ class Results(TypedDict):
     preset: str | None
     variant: NotRequired[str]
     seed: int
+    key: NotRequired[dict[str, Any]]
     scores: ScoresJSON
     budget: Budget
     command: str
@@ -200,6 +203,8 @@ def _problems(data: object) -> Iterator[str]:
             yield f"{key!r} is missing"
         elif not isinstance(data[key], kind):
             yield f"{key!r} is of type {type(data[key]).__name__}"
+    if "key" in data:
+        yield from _problems_of_key(data["key"], data)
     scores = data["scores"]
     if not isinstance(scores.get("protocols"), dict) or not scores["protocols"]:
         yield "'scores' names no protocol"
@@ -215,8 +220,20 @@ def _problems(data: object) -> Iterator[str]:
                 yield f"{metric!r} of {name} has no {sorted(missing)[0]!r}"
 
 
+def _problems_of_key(key: Any, data: Mapping[str, Any]) -> Iterator[str]:
+    """Say why a key is malformed, or is another run's."""
+    try:
+        found = RunKey.from_dict(key)
+    except (ConfigurationError, TypeError) as error:
+        yield f"its key cannot be read: {error}"
+        return
+    for name in ("game", "method", "seed"):
+        if getattr(found, name) != data[name]:
+            yield f"its key is of {name} {getattr(found, name)!r}, its {name} is {data[name]!r}"
+
+
 def _finite(value: Any) -> Any:
-    """Replace numbers that JSON has no word for by None, all the way down."""
+    """Replace numbers that JSON cannot represent by None, recursively."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):

@@ -97,7 +97,7 @@ def test_what_is_there_costs_nothing(of, tmp_path: Path, make_result) -> None:
 
 
 def test_modes_have_collections_of_their_own(of, tmp_path: Path) -> None:
-    cells = grid(["breakout"], ["st-dim"], [0], axes=Sweep(modes=("default", "12")))
+    cells = grid(["breakout"], ["st-dim"], [0], sweep=Sweep(modes=("default", "12")))
     assert of(cells).collections == 4
     (tmp_path / "data").mkdir()
     for file in ("seed0-3200", "seed0-3200-mode12", "seed1000000-12000-mode8"):
@@ -106,7 +106,7 @@ def test_modes_have_collections_of_their_own(of, tmp_path: Path) -> None:
 
 
 def test_probes_of_other_cells_train_nothing(of) -> None:
-    cells = grid(["pong"], ["st-dim"], [0], axes=Sweep(probes=("linear", "mlp")))
+    cells = grid(["pong"], ["st-dim"], [0], sweep=Sweep(probes=("linear", "mlp")))
     trained, probed = of(cells).kinds
     assert probed.name == "st-dim probe.hidden=256"
     assert probed.seconds == 5 + 2 + 6 * 1.5 < trained.seconds

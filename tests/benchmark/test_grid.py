@@ -1,22 +1,26 @@
-"""Which cells there are."""
+"""Which runs there are, what they are called, and how they are made."""
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lightning_stdim.benchmark.cells import RunSpec
 from lightning_stdim.benchmark.grid import Sweep, grid
+from lightning_stdim.catalogue import METHODS
 from lightning_stdim.errors import ConfigurationError
-from lightning_stdim.report.names import METHODS
+from lightning_stdim.runs.key import RunKey
+from tests.specs import spec
 
 
 def test_every_seed_completes_a_table_before_the_next() -> None:
-    cells = grid(["Pong", "ALE/Boxing-v5"], ["majority", "st-dim"], [0, 1])
-    assert cells == [
-        RunSpec(game, method, seed)
+    runs = grid(["Pong", "ALE/Boxing-v5"], ["majority", "st-dim"], [0, 1])
+    assert runs == [
+        spec(game, method, seed)
         for seed in (0, 1)
         for game in ("pong", "boxing")
         for method in ("majority", "st-dim")
@@ -24,41 +28,44 @@ def test_every_seed_completes_a_table_before_the_next() -> None:
 
 
 def test_all() -> None:
-    cells = grid(["all"], ["all"], [0])
-    assert len({cell.game for cell in cells}) == 22
-    assert {cell.method for cell in cells} == set(METHODS) - {"pretrained-agent"}
-    assert len(cells) == len(set(cells)) == 22 * (len(METHODS) - 1)
+    runs = grid(["all"], ["all"], [0])
+    assert len({run.key.game for run in runs}) == 22
+    assert {run.key.method for run in runs} == set(METHODS) - {"pretrained-agent"}
+    assert len(runs) == len(set(runs)) == 22 * (len(METHODS) - 1)
     # What is named twice is there once.
-    assert grid(["pong", "all"], ["st-dim", "st-dim"], [0])[0] == RunSpec("pong", "st-dim", 0)
+    assert grid(["pong", "all"], ["st-dim", "st-dim"], [0])[0] == spec("pong", "st-dim", 0)
     assert len(grid(["pong", "all"], ["st-dim", "st-dim"], [0])) == 22
 
 
-def names(cells: list[RunSpec]) -> list[str]:
-    return [str(cell) for cell in cells]
+def names(runs: list[RunSpec]) -> list[str]:
+    return [str(run) for run in runs]
 
 
 def test_fewer_frames_take_more_epochs() -> None:
-    axes = Sweep(pretrain_steps=(1000, 3000))
-    cells = grid(["pong"], ["majority", "st-dim"], [0], axes=axes, preset="laptop")
-    assert names(cells) == [
+    sweep = Sweep(pretrain_steps=(1000, 3000))
+    runs = grid(["pong"], ["majority", "st-dim"], [0], sweep=sweep, preset="laptop")
+    assert names(runs) == [
         "pong majority seed 0",
         "pong st-dim steps=1000 seed 0",
         "pong st-dim steps=3000 seed 0",
     ]
-    words = cells[1].arguments(preset="laptop", root="data", out=Path("out"))
-    options = dict(pairwise(words))
+    argv = runs[1].arguments(preset="laptop", root="data", out=Path("out"))
+    options = dict(pairwise(argv))
     # The preset: 5 epochs of 16 000.
     assert (options["--data.steps"], options["--trainer.max_epochs"]) == ("1000", "80")
-    assert options["--variant"] == "steps=1000"
+    assert json.loads(options["--run_key"]) == {
+        "options": [["steps", "1000"]],
+        "source": None,
+    }
     assert options["--out"] == "out/pong/st-dim,steps=1000/seed0"
-    words = cells[2].arguments(preset="laptop", root="data", out=Path("out"))
-    assert dict(pairwise(words))["--trainer.max_epochs"] == "27"
+    argv = runs[2].arguments(preset="laptop", root="data", out=Path("out"))
+    assert dict(pairwise(argv))["--trainer.max_epochs"] == "27"
 
 
 def test_every_encoder_is_probed_on_the_other_policys_frames() -> None:
-    axes = Sweep(policies=("random", "agents/{game}-ppo/policy.zip"))
-    cells = grid(["pong"], ["majority", "st-dim"], [3], axes=axes)
-    assert names(cells) == [
+    sweep = Sweep(policies=("random", "agents/{game}-ppo/policy.zip"))
+    runs = grid(["pong"], ["majority", "st-dim"], [3], sweep=sweep)
+    assert names(runs) == [
         "pong majority seed 3",
         "pong majority policy=pong-ppo seed 3",
         "pong st-dim seed 3",
@@ -67,59 +74,69 @@ def test_every_encoder_is_probed_on_the_other_policys_frames() -> None:
         "pong st-dim policy=pong-ppo,probe.policy=random seed 3",
     ]
     majority, trained, probed = (
-        dict(pairwise(cells[k].arguments(preset="smoke", root="data", out=Path("out"))))
+        dict(pairwise(runs[k].arguments(preset="smoke", root="data", out=Path("out"))))
         for k in (1, 3, 5)
     )
     assert majority["--policy"] == trained["--data.policy"] == "agents/pong-ppo/policy.zip"
     assert probed["--policy"] == "random"
     assert probed["--encoder"] == "out/pong/st-dim,policy=pong-ppo/seed3/encoder"
     assert probed["--method"] == "st-dim"
+    key = json.loads(probed["--run_key"])
+    assert key == {"options": [["policy", "random"]], "source": runs[3].key.to_dict()}
+    assert RunKey.from_dict({"game": "pong", "method": "st-dim", "seed": 3, **key}) == runs[5].key
+    # What is as the preset says needs no words.
+    plain = runs[0].arguments(preset="smoke", root="data", out=Path("out"))
+    assert "--run_key" not in plain
+    assert ("--method", "majority") in pairwise(plain)
     assert probed["--seed"] == "3"
 
 
 def test_other_probes_take_the_same_encoder() -> None:
-    axes = Sweep(probes=("linear", "mlp"), classes=("all", "observed"))
-    cells = grid(["pong"], ["majority", "st-dim"], [0], axes=axes)
-    assert names(cells)[2:] == [
+    sweep = Sweep(probes=("linear", "mlp"), classes=("all", "observed"))
+    runs = grid(["pong"], ["majority", "st-dim"], [0], sweep=sweep)
+    assert names(runs)[2:] == [
         "pong st-dim probe.classes=observed seed 0",
         "pong st-dim probe.hidden=256 seed 0",
         "pong st-dim probe.hidden=256,probe.classes=observed seed 0",
     ]
-    assert all(cell.source == cells[1] for cell in cells[2:])
-    words = cells[3].arguments(preset="smoke", root="data", out=Path("out"))
+    assert all(run.key.source == runs[1].key for run in runs[2:])
+    assert runs[3].key.options == (("hidden", "256"),)  # without what follows from it
+    argv = runs[3].arguments(preset="smoke", root="data", out=Path("out"))
     options = {"--hidden": "256", "--standardize": "true", "--protocols": "paper"}
-    assert dict(pairwise(words)).items() >= options.items()
+    assert dict(pairwise(argv)).items() >= options.items()
 
 
 def test_nothing_is_run_twice() -> None:
     """A random encoder is the same whatever it would have been trained on."""
-    axes = Sweep(modes=("0", "1"), probes=("linear", "mlp"), transfer=True)
-    cells = grid(["pong"], ["random-cnn"], [0], axes=axes)
-    assert [cell.variant for cell in cells] == [
+    sweep = Sweep(modes=("0", "1"), probes=("linear", "mlp"), transfer=True)
+    runs = grid(["pong"], ["random-cnn"], [0], sweep=sweep)
+    assert [run.key.variant for run in runs] == [
         *("mode=0", "mode=1"),
         *(f"mode={mode},probe.mode={mode},probe.hidden=256" for mode in (0, 1)),
     ]
-    cells = grid(["pong"], ["st-dim"], [0], axes=Sweep(pretrain_steps=(1000, 16_000)))
-    assert [cell.variant for cell in cells] == ["steps=1000", ""]
+    runs = grid(["pong"], ["st-dim"], [0], sweep=Sweep(pretrain_steps=(1000, 16_000)))
+    assert [run.key.variant for run in runs] == ["steps=1000", ""]
 
 
 def test_transfer_goes_from_every_game_to_every_other() -> None:
-    cells = grid(["pong", "boxing"], ["st-dim"], [0], axes=Sweep(transfer=True))
-    assert names(cells) == [
+    runs = grid(["pong", "boxing"], ["st-dim"], [0], sweep=Sweep(transfer=True))
+    assert names(runs) == [
         "pong st-dim seed 0",
         "boxing st-dim seed 0",
         "boxing st-dim from=pong seed 0",
         "pong st-dim from=boxing seed 0",
     ]
-    words = dict(pairwise(cells[2].arguments(preset="smoke", root="data", out=Path("out"))))
-    assert words["--game"] == "boxing"
-    assert words["--encoder"] == "out/pong/st-dim/seed0/encoder"
+    options = dict(pairwise(runs[2].arguments(preset="smoke", root="data", out=Path("out"))))
+    assert options["--game"] == "boxing"
+    assert options["--encoder"] == "out/pong/st-dim/seed0/encoder"
+    key = json.loads(options["--run_key"])
+    assert key == {"options": [], "source": runs[0].key.to_dict()}
 
 
 def test_every_encoder_is_probed_in_the_other_modes() -> None:
-    axes = Sweep(modes=("default", "12"))
-    cells = grid(["breakout"], ["majority", "st-dim"], [0], axes=axes)
-    assert names(cells) == [
+    sweep = Sweep(modes=("default", "12"))
+    runs = grid(["breakout"], ["majority", "st-dim"], [0], sweep=sweep)
+    assert names(runs) == [
         "breakout majority seed 0",
         "breakout majority mode=12 seed 0",
         "breakout st-dim seed 0",
@@ -128,7 +145,7 @@ def test_every_encoder_is_probed_in_the_other_modes() -> None:
         "breakout st-dim mode=12,probe.mode=default seed 0",
     ]
     majority, trained, there, back = (
-        dict(pairwise(cells[k].arguments(preset="smoke", root="data", out=Path("out"))))
+        dict(pairwise(runs[k].arguments(preset="smoke", root="data", out=Path("out"))))
         for k in (1, 3, 4, 5)
     )
     assert majority["--mode"] == trained["--data.mode"] == there["--mode"] == "12"
@@ -136,14 +153,14 @@ def test_every_encoder_is_probed_in_the_other_modes() -> None:
     assert back["--encoder"] == "out/breakout/st-dim,mode=12/seed0/encoder"
 
 
-def test_axes_together_are_a_product() -> None:
-    axes = Sweep(policies=("random", "ppo.zip"), modes=("default", "12"), classes=("observed",))
-    cells = grid(["breakout"], ["st-dim"], [0], axes=axes)
-    trained = [cell for cell in cells if cell.source is None]
-    assert [cell.variant for cell in trained] == [
+def test_swept_values_together_are_a_product() -> None:
+    sweep = Sweep(policies=("random", "ppo.zip"), modes=("default", "12"), classes=("observed",))
+    runs = grid(["breakout"], ["st-dim"], [0], sweep=sweep)
+    trained = [run for run in runs if run.key.source is None]
+    assert [run.key.variant for run in trained] == [
         *("", "mode=12", "policy=ppo", "policy=ppo,mode=12"),
     ]
-    probed = [cell.variant for cell in cells if cell.source == trained[3]]
+    probed = [run.key.variant for run in runs if run.key.source == trained[3].key]
     own = "policy=ppo,mode=12"
     assert probed == [
         # Its own frames are not the preset's, and the command has to say so.
@@ -155,9 +172,9 @@ def test_axes_together_are_a_product() -> None:
 
 
 def test_transfer_keeps_to_the_frames_of_its_kind() -> None:
-    axes = Sweep(policies=("random", "{game}.zip"), transfer=True)
-    cells = grid(["pong", "boxing"], ["st-dim"], [0], axes=axes)
-    transferred = [cell for cell in cells if cell.source and cell.source.game != cell.game]
+    sweep = Sweep(policies=("random", "{game}.zip"), transfer=True)
+    runs = grid(["pong", "boxing"], ["st-dim"], [0], sweep=sweep)
+    transferred = [run for run in runs if run.key.source and run.key.source.game != run.key.game]
     assert names(transferred) == [
         "boxing st-dim from=pong seed 0",
         "boxing st-dim policy=pong,from=pong,probe.policy=boxing seed 0",
@@ -167,7 +184,7 @@ def test_transfer_keeps_to_the_frames_of_its_kind() -> None:
 
 
 @pytest.mark.parametrize(
-    ("axes", "message"),
+    ("lists", "message"),
     [
         ({"pretrain_steps": "3000,many"}, "expected numbers of frames"),
         ({"pretrain_steps": "0"}, "pretrain_steps 0 is not positive"),
@@ -176,19 +193,132 @@ def test_transfer_keeps_to_the_frames_of_its_kind() -> None:
         ({"modes": "default,hard"}, "mode 'hard': expected a number or default"),
     ],
 )
-def test_wrong_axes(axes: dict[str, str], message: str) -> None:
+def test_wrong_lists(lists: dict[str, str], message: str) -> None:
     usual = {"pretrain_steps": "", "policies": "", "modes": ""}
     usual |= {"probes": "linear", "classes": "all"}
     with pytest.raises(ConfigurationError, match=message):
-        Sweep.parse(**{**usual, **axes}, transfer=False)
+        Sweep.parse(**{**usual, **lists}, transfer=False)
     assert Sweep.parse(**usual, transfer=False) == Sweep()
 
 
 def test_a_mode_that_a_game_has_not_is_told_before_the_start() -> None:
     with pytest.raises(ConfigurationError, match="pong has no mode 12: choose from 0, 1"):
-        grid(["breakout", "pong"], ["st-dim"], [0], axes=Sweep(modes=("12",)))
+        grid(["breakout", "pong"], ["st-dim"], [0], sweep=Sweep(modes=("12",)))
 
 
 def test_an_agent_needs_its_file() -> None:
     with pytest.raises(ConfigurationError, match=r"YAML file .*pretrained-agent\.md"):
         grid(["pong"], ["pretrained-agent"], [0])
+
+
+def test_methods_of_one_name_in_two_modules_are_two() -> None:
+    runs = grid(["pong"], ["a.Mine", "b.Mine"], [0])
+    assert [run.key.name for run in runs] == ["a.Mine", "b.Mine"]
+    assert len({run.folder(Path("out")) for run in runs}) == 2
+    for run in runs:
+        options = dict(pairwise(run.arguments(preset="smoke", root="data", out=Path("out"))))
+        assert options["--model"] == options["--method"] == run.key.method
+
+
+def test_runs_that_would_share_a_directory_are_refused(tmp_path: Path) -> None:
+    files = [tmp_path / folder / "wide.yaml" for folder in ("x", "y")]
+    for file in files:
+        file.parent.mkdir()
+        file.write_text("model: STDIM")
+    first, second = map(str, files)
+    with pytest.raises(ConfigurationError) as refused:
+        grid(["pong"], [first, "st-dim", second], [0])
+    assert first in str(refused.value)
+    assert second in str(refused.value)
+    assert "rename" in str(refused.value)
+    assert len(grid(["pong"], [first, "st-dim"], [0])) == 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("agents/a/ppo.zip", "agents/b/ppo.zip"),
+        ("agents/ppo.zip", "agents/ppo.pt"),
+        ("agents/ppo/policy.zip", "more/ppo/policy.zip"),
+        ("agents/ppo.zip", "agents/PPO.zip"),  # one name where capitals do not count
+        ("module:play", "Module:play"),
+        ("agents/caf\u00e9.zip", "agents/cafe\u0301.zip"),  # one name to some file systems
+    ],
+)
+def test_policies_that_would_share_a_directory_are_refused(one: str, other: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        grid(["pong"], ["st-dim"], [0], sweep=Sweep(policies=(one, other)))
+    assert one in str(refused.value)
+    assert other in str(refused.value)
+    assert grid(["pong"], ["st-dim"], [0], sweep=Sweep(policies=(one,)))
+
+
+def test_callables_of_one_package_are_told_apart() -> None:
+    sweep = Sweep(policies=("agents.a:play", "agents.b:play"))
+    assert len(grid(["pong"], ["majority"], [0], sweep=sweep)) == 2
+
+
+@pytest.mark.parametrize("method", ["a.Mine", "a.mine", "../a.Mine", "a/b.Mine", "a." + "b" * 300])
+def test_what_is_no_name_of_a_directory_is_refused(method: str) -> None:
+    if method == "a.Mine":
+        assert grid(["pong"], [method], [0])
+        return
+    with pytest.raises(ConfigurationError, match="directory"):
+        grid(["pong"], ["a.Mine", method], [0])
+
+
+@pytest.mark.parametrize("name", ["st-dim", "ST-DIM"])
+def test_a_file_takes_no_other_methods_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / f"{name}.yaml").write_text("model: STDIM")
+    with pytest.raises(ConfigurationError, match="as another method is; rename it"):
+        grid(["pong"], [str(tmp_path / f"{name}.yaml")], [0])
+
+
+FROZEN = """
+from lightning_stdim.methods import PretrainedAgent, STDIM
+
+class MyAgent(PretrainedAgent): ...
+class Better(STDIM): ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("method", "count"),
+    [
+        ("majority", 1),
+        ("random-cnn", 1),
+        ("supervised", 1),
+        ("RandomCNN", 1),
+        ("lightning_stdim.methods.RandomCNN", 1),
+        ("lightning_stdim.probes.Supervised", 1),
+        ("agent.yaml", 1),
+        ("short.yaml", 1),
+        ("frozen_method.MyAgent", 1),
+        ("frozen_method.Better", 2),
+        ("st-dim", 2),
+        ("wide.yaml", 2),
+        ("usual.yaml", 2),
+        ("no_such_module.Mine", 2),
+    ],
+)
+def test_numbers_of_frames_are_for_methods_that_pretrain(
+    tmp_path: Path, monkeypatch, method: str, count: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    Path("frozen_method.py").write_text(FROZEN)
+    agent = {"class_path": "lightning_stdim.methods.PretrainedAgent", "init_args": {"agent": "x"}}
+    models = {"agent": agent, "short": "PretrainedAgent", "wide": {"class_path": "STDIM"}}
+    for name, model in models.items():
+        Path(f"{name}.yaml").write_text(yaml.safe_dump({"model": model}))
+    Path("usual.yaml").write_text("data:\n  batch_size: 32\n")  # the preset's model
+    runs = grid(["pong"], [method], [0], sweep=Sweep(pretrain_steps=(1000, 3000)))
+    assert len(runs) == count
+
+
+def test_a_random_encoder_by_any_name_is_taken_to_no_other_frames(tmp_path: Path) -> None:
+    file = tmp_path / "untrained.yaml"
+    file.write_text("model: RandomCNN")
+    for method in ("random-cnn", "RandomCNN", str(file)):
+        runs = grid(["pong"], [method], [0], sweep=Sweep(modes=("0", "1"), transfer=True))
+        assert [run.key.source for run in runs] == [None, None]

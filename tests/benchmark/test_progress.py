@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from lightning_stdim.benchmark import progress
-from lightning_stdim.benchmark.cells import RunSpec
 from lightning_stdim.benchmark.progress import Progress
 from lightning_stdim.utils.log_tail import duration
+from tests.specs import spec
 
 
 @pytest.fixture
@@ -21,13 +21,13 @@ def clock(monkeypatch) -> list[float]:
     return now
 
 
-def shown(cells, *, jobs: int, terminal: bool = False) -> Progress:
+def shown(runs, *, jobs: int, terminal: bool = False) -> Progress:
     console = Console(file=io.StringIO(), width=100, force_terminal=terminal, color_system=None)
-    return Progress(cells, console, jobs=jobs)
+    return Progress(runs, console, jobs=jobs)
 
 
 def test_time_left_is_what_the_method_took_before(clock) -> None:
-    quick, slow = ([RunSpec("pong", name, seed) for seed in range(3)] for name in ("vae", "cpc"))
+    quick, slow = ([spec("pong", name, seed) for seed in range(3)] for name in ("vae", "cpc"))
     grid = shown([*quick, *slow], jobs=1)
     assert grid.seconds_left() is None
     grid.change(quick[0], "was done", seconds=10.0)
@@ -46,28 +46,28 @@ def test_time_left_is_what_the_method_took_before(clock) -> None:
 
 
 def test_side_by_side_it_takes_as_long_as_the_longest(clock) -> None:
-    cells = [RunSpec("pong", "vae", seed) for seed in range(4)]
-    grid = shown(cells, jobs=2)
-    grid.change(cells[0], "was done", seconds=10.0)
+    runs = [spec("pong", "vae", seed) for seed in range(4)]
+    grid = shown(runs, jobs=2)
+    grid.change(runs[0], "was done", seconds=10.0)
     assert grid.seconds_left() == pytest.approx(15)
-    for cell in cells[1:3]:
-        grid.change(cell, "was done", seconds=10.0)
+    for run in runs[1:3]:
+        grid.change(run, "was done", seconds=10.0)
     assert grid.seconds_left() == pytest.approx(10)
-    grid.change(cells[3], "was done", seconds=10.0)
+    grid.change(runs[3], "was done", seconds=10.0)
     assert grid.seconds_left() == 0
 
 
 def test_a_large_grid_fits_on_a_screen(clock) -> None:
     games, methods = [f"game{k}" for k in range(22)], [f"method{k}" for k in range(17)]
-    cells = [RunSpec(*cell, 0) for cell in itertools.product(games, methods)]
-    grid = shown(cells, jobs=2, terminal=True)
-    for cell in cells[:40]:
-        grid.change(cell, "running")
+    runs = [spec(*run, 0) for run in itertools.product(games, methods)]
+    grid = shown(runs, jobs=2, terminal=True)
+    for run in runs[:40]:
+        grid.change(run, "running")
         clock[0] += 1
-        grid.change(cell, "done")
-    grid.change(cells[40], "running")
-    grid.say(cells[40], "[epoch 3] half of it")
-    grid.change(cells[41], "failed", "no room")
+        grid.change(run, "done")
+    grid.change(runs[40], "running")
+    grid.say(runs[40], "[epoch 3] half of it")
+    grid.change(runs[41], "failed", "no room")
     with grid.console.capture() as captured:
         grid.console.print(grid._view())
     text = captured.get()

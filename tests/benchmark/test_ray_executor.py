@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -19,11 +20,11 @@ import yaml
 from ray.cluster_utils import Cluster
 from rich.console import Console
 
-from lightning_stdim.benchmark.cells import RunSpec
 from lightning_stdim.benchmark.ray_executor import RayExecutor
-from lightning_stdim.benchmark.runner import run_cells
+from lightning_stdim.benchmark.runner import run_grid
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.runs.results import read_results
+from tests.specs import spec
 
 # Writes down where it ran and what it was given; the method "slow" waits to be told to go on.
 FAKE = """
@@ -83,13 +84,13 @@ def cluster(tmp_path: Path, make_result, monkeypatch) -> Iterator[Cluster]:
 
 
 def run(
-    cells: list[RunSpec], cluster: Cluster, tmp_path: Path, made=RayExecutor, **options
+    specs: list[Any], cluster: Cluster, tmp_path: Path, made=RayExecutor, **options
 ) -> tuple[int, str]:
     console = Console(file=io.StringIO(), width=200)
     program = (sys.executable, str(tmp_path / "fake.py"))
     executor = partial(made, address=cluster.address, program=program, **options)
-    status = run_cells(
-        cells, preset="smoke", out="runs/mine", jobs=4, console=console, executor=executor
+    status = run_grid(
+        specs, preset="smoke", out="runs/mine", jobs=4, console=console, executor=executor
     )
     return status, console.file.getvalue()
 
@@ -97,13 +98,13 @@ def run(
 def test_a_grid_survives_the_death_of_a_node(cluster: Cluster, tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     nodes = [cluster.add_node(num_cpus=2, object_store_memory=80 * 2**20) for _ in range(2)]
-    source = RunSpec("pong", "st-dim", 0)
-    cells = [
-        RunSpec("pong", "vae", 0),
+    source = spec("pong", "st-dim", 0)
+    specs = [
+        spec("pong", "vae", 0),
         source,
-        RunSpec("pong", "cpc", 0),
-        RunSpec("pong", "majority", 1),
-        RunSpec("pong", "st-dim", 0, (("hidden", "256"),), source),
+        spec("pong", "cpc", 0),
+        spec("pong", "majority", 1),
+        spec("pong", "st-dim", 0, (("hidden", "256"),), source),
     ]
 
     def kill() -> None:
@@ -119,14 +120,14 @@ def test_a_grid_survives_the_death_of_a_node(cluster: Cluster, tmp_path: Path) -
 
     killer = threading.Thread(target=kill)
     killer.start()
-    status, said = run(cells, cluster, tmp_path, cpus=1)
+    status, said = run(specs, cluster, tmp_path, cpus=1)
     killer.join()
     assert status == 1  # cpc's, which is not tried again
     assert len(list(marks.glob("vae-*"))) == 2
     assert len(list(marks.glob("cpc-*"))) == 1
     out = Path("runs/mine")
-    for cell in (cells[0], cells[1], cells[3], cells[4]):
-        assert read_results(cell.folder(out))["seed"] == cell.seed, said
+    for one in (specs[0], specs[1], specs[3], specs[4]):
+        assert read_results(one.folder(out))["seed"] == one.key.seed, said
     assert (source.folder(out) / "encoder" / "config.json").is_file()
     assert "training st-dim" in source.folder(out).with_suffix(".log").read_text()
     assert "error: no room" in (out / "pong" / "cpc" / "seed0.error.txt").read_text()
@@ -153,14 +154,14 @@ def test_an_interrupted_run_comes_back_and_goes_on(cluster: Cluster, tmp_path: P
         "data": {"policy": str(tmp_path / "agent.zip"), "game": "pong"},
     }
     Path("my-agent.yaml").write_text(yaml.safe_dump(settings))
-    cells = [RunSpec("pong", "vae", 0), RunSpec("pong", "my-agent.yaml", 0)]
-    status, said = run(cells, cluster, tmp_path, made=Interrupted)
+    specs = [spec("pong", "vae", 0), spec("pong", "my-agent.yaml", 0)]
+    status, said = run(specs, cluster, tmp_path, made=Interrupted)
     assert status == 130, said
-    vae, agent = (cell.folder(Path("runs/mine")) for cell in cells)
+    vae, agent = (one.folder(Path("runs/mine")) for one in specs)
     assert (vae / "checkpoints" / "last.ckpt").is_file()
     assert "KeyboardInterrupt" in vae.with_suffix(".log").read_text()
     assert not agent.exists()  # it never began
-    status, said = run(cells, cluster, tmp_path)
+    status, said = run(specs, cluster, tmp_path)
     assert status == 0, said
 
 

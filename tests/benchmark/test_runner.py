@@ -18,13 +18,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from lightning_stdim.benchmark.cells import RunSpec
 from lightning_stdim.benchmark.executors import LocalExecutor
-from lightning_stdim.benchmark.grid import grid as cells_of
-from lightning_stdim.benchmark.runner import run_cells
+from lightning_stdim.benchmark.grid import Sweep
+from lightning_stdim.benchmark.grid import grid as specs_of
+from lightning_stdim.benchmark.runner import run_grid
 from lightning_stdim.errors import ConfigurationError, StoreError
+from lightning_stdim.runs.key import RunKey
 from lightning_stdim.runs.results import is_complete, read_results
 from lightning_stdim.utils.log_tail import last_words
+from tests.specs import spec
 
 # Notes its arguments, then does what the environment says for its method: see FAKE_* below.
 FAKE = """
@@ -78,13 +80,13 @@ class Grid:
         self.console = Console(file=io.StringIO(), width=200)
 
     def run(self, methods=METHODS, games=("pong",), seeds=(0,), **arguments) -> int:
-        return self.run_cells(cells_of(games, methods, seeds), **arguments)
+        return self.run_grid(specs_of(games, methods, seeds), **arguments)
 
-    def run_cells(self, cells, launcher=(), **arguments) -> int:
+    def run_grid(self, specs, launcher=(), **arguments) -> int:
         arguments = {"preset": "smoke", "out": self.out, "console": self.console, **arguments}
         program = (sys.executable, str(self.fake))
         executor = partial(LocalExecutor, launcher=launcher, program=program)
-        return run_cells(cells, executor=executor, **arguments)
+        return run_grid(specs, executor=executor, **arguments)
 
     def start(self, **environment: str) -> subprocess.Popen[str]:
         """The same in a process of its own, until the method that hangs has started."""
@@ -95,10 +97,10 @@ class Grid:
             "from functools import partial\n"
             "from lightning_stdim.benchmark.executors import LocalExecutor\n"
             "from lightning_stdim.benchmark.grid import grid\n"
-            "from lightning_stdim.benchmark.runner import run_cells\n"
+            "from lightning_stdim.benchmark.runner import run_grid\n"
             f"executor = partial(LocalExecutor, program=[sys.executable, {str(self.fake)!r}])\n"
-            f"cells = grid(['pong'], {METHODS!r}, [0])\n"
-            f"sys.exit(run_cells(cells, preset='smoke', out={str(self.out)!r}, executor=executor))"
+            f"specs = grid(['pong'], {METHODS!r}, [0])\n"
+            f"sys.exit(run_grid(specs, preset='smoke', out={str(self.out)!r}, executor=executor))"
         )
         environment = {**os.environ, "FAKE_HANGS": "random-cnn", **environment}
         process = subprocess.Popen(
@@ -139,16 +141,16 @@ def grid(tmp_path: Path, make_result, monkeypatch) -> Grid:
     return grid
 
 
-def test_every_cell_runs_once(grid: Grid) -> None:
+def test_every_run_is_made_once(grid: Grid) -> None:
     assert grid.run(games=["Pong", "boxing"], seeds=[0, 1], root="frames") == 0
-    cells = [RunSpec(g, m, s) for g in ("pong", "boxing") for m in METHODS for s in (0, 1)]
-    for cell in cells:
-        folder = cell.folder(grid.out)
-        assert folder == grid.out / cell.game / cell.method / f"seed{cell.seed}"
-        assert read_results(folder)["seed"] == cell.seed
+    specs = [spec(g, m, s) for g in ("pong", "boxing") for m in METHODS for s in (0, 1)]
+    for run in specs:
+        folder = run.folder(grid.out)
+        assert folder == grid.out / run.key.game / run.key.method / f"seed{run.key.seed}"
+        assert read_results(folder)["seed"] == run.key.seed
         assert "training" in folder.with_suffix(".log").read_text()
-        assert f"{cell}: done" in grid.said
-    assert len(grid.calls) == len(cells)
+        assert f"{run}: done" in grid.said
+    assert len(grid.calls) == len(specs)
     majority, random, *_ = grid.calls
     assert majority[:3] == ["probe", "--encoder", "majority"]
     assert random[0] == "fit"
@@ -163,6 +165,7 @@ def test_every_cell_runs_once(grid: Grid) -> None:
         "--data.root": "frames",
         "--data.game": "pong",
         "--seed_everything": "0",
+        "--method": "random-cnn",
         "--out": str(grid.out / "pong" / "random-cnn" / "seed0"),
     }
 
@@ -184,14 +187,65 @@ def test_a_method_may_be_a_file_of_settings(grid: Grid, tmp_path: Path) -> None:
         grid.run(methods=[str(taken)])
 
 
-def test_finished_cells_are_skipped_and_seeds_can_be_added(grid: Grid) -> None:
+def test_another_file_of_a_methods_name_is_refused_once_there_are_results(
+    grid: Grid, tmp_path: Path, monkeypatch
+) -> None:
+    files = [tmp_path / folder / "my-agent.yaml" for folder in "xy"]
+    for k, file in enumerate(files):
+        file.parent.mkdir()
+        file.write_text(f"model: PretrainedAgent\nseed_everything: {k}")
+    first, second = map(str, files)
+    monkeypatch.setenv("FAKE_FAILS", "my-agent")
+    assert grid.run(methods=[first]) == 1
+    monkeypatch.delenv("FAKE_FAILS")
+    assert grid.run(methods=[second]) == 0  # nothing was made with the first
+    with pytest.raises(ConfigurationError, match="choose another directory") as refused:
+        grid.run(methods=[first], seeds=[1])
+    assert first in str(refused.value)
+    assert second in str(refused.value)
+    assert grid.run(methods=["st-dim"]) == 0
+    files[0].write_text(f"# moved\n{files[1].read_text()}")
+    assert grid.run(methods=[first], seeds=[0, 1]) == 0  # the same settings elsewhere
+    files[0].write_text("model: PretrainedAgent\nseed_everything: 7")
+    with pytest.raises(ConfigurationError, match="which is not what"):
+        grid.run(methods=[first])
+
+
+def test_another_agents_results_are_not_taken_for_these(grid: Grid, tmp_path: Path) -> None:
+    def run(agent: str) -> int:
+        sweep = Sweep(policies=(agent,))
+        return grid.run_grid(specs_of(["pong"], ["majority"], [0], sweep=sweep))
+
+    assert run("a/ppo.zip") == 0
+    path = grid.out / "pong" / "majority,policy=ppo" / "seed0" / "results.json"
+    results = json.loads(path.read_text())
+    assert run("b/ppo.zip") == 0  # a record from before keys were stored does not tell
+    key = RunKey("pong", "majority", 0, (("policy", "a/ppo.zip"),)).to_dict()
+    path.write_text(json.dumps(results | {"key": key}))
+    with pytest.raises(ConfigurationError, match=r"policy a/ppo\.zip, not .* b/ppo\.zip"):
+        run("b/ppo.zip")
+    assert run("a/ppo.zip") == 0
+    assert len(grid.calls) == 1
+
+
+def test_a_preset_of_other_frames_is_gone_on_with(grid: Grid) -> None:
+    """What ``fit`` adds to the key of a run that is told nothing makes no other run of it."""
+    assert grid.run(methods=["majority"]) == 0
+    path = grid.out / "pong" / "majority" / "seed0" / "results.json"
+    key = RunKey("pong", "majority", 0, (("policy", "ppo-0123abcd"),)).to_dict()
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"key": key}))
+    assert grid.run(methods=["majority"]) == 0
+    assert len(grid.calls) == 1
+
+
+def test_finished_runs_are_skipped_and_seeds_can_be_added(grid: Grid) -> None:
     grid.run()
     assert grid.run(seeds=[0, 1]) == 0
     assert len(grid.calls) == 2 * len(METHODS)
     assert grid.said.count("was done: F1 0.60 (converged)") == len(METHODS)
 
 
-def test_a_failing_cell_stops_no_other(grid: Grid, monkeypatch) -> None:
+def test_a_failing_run_stops_no_other(grid: Grid, monkeypatch) -> None:
     monkeypatch.setenv("FAKE_FAILS", "random-cnn")
     assert grid.run() == 1
     assert is_complete(grid.out / "pong" / "st-dim" / "seed0")
@@ -226,16 +280,16 @@ def test_a_launcher_goes_in_front(grid: Grid, tmp_path: Path) -> None:
 
 def test_a_probe_of_an_encoder_waits_for_it(grid: Grid, monkeypatch) -> None:
     monkeypatch.setenv("FAKE_FAILS", "st-dim")
-    source = RunSpec("pong", "st-dim", 0)
-    probe = RunSpec("pong", "st-dim", 0, (("hidden", "256"),), source)
-    other = RunSpec("pong", "random-cnn", 0)
-    cells = [source, probe, other]
-    assert grid.run_cells(cells, jobs=2) == 1
+    source = spec("pong", "st-dim", 0)
+    probe = spec("pong", "st-dim", 0, (("hidden", "256"),), source)
+    other = spec("pong", "random-cnn", 0)
+    specs = [source, probe, other]
+    assert grid.run_grid(specs, jobs=2) == 1
     assert len(grid.calls) == 2  # not the probe
     error = probe.folder(grid.out).with_suffix(".error.txt")
     assert "no encoder: pong st-dim seed 0 failed" in error.read_text()
     monkeypatch.delenv("FAKE_FAILS")
-    assert grid.run_cells(cells, jobs=2) == 0
+    assert grid.run_grid(specs, jobs=2) == 0
     assert [call[0] for call in grid.calls[2:]] == ["fit", "probe"]
     assert str(source.folder(grid.out) / "encoder") in grid.calls[-1]
     assert not error.exists()

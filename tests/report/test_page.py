@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from lightning_stdim.catalogue import METHODS, describe
 from lightning_stdim.cli import main
 from lightning_stdim.report import published
-from lightning_stdim.report.names import METHODS
 from lightning_stdim.report.page import write_report
 from lightning_stdim.report.runs_on_disk import Failure, Record, read_record
 from lightning_stdim.report.statistics.student import estimate, stratified_estimate
 from lightning_stdim.report.write import compare_games
+from lightning_stdim.runs.grid_record import GridRecord
+from lightning_stdim.runs.key import RunKey
 from lightning_stdim.runs.results import write_results
 from tests.report.pages import HOSTILE, Page, make_tree
 
@@ -59,7 +61,7 @@ def test_numbers_are_those_of_the_results(record, page) -> None:
         for method in ("random-cnn", "st-dim", HOSTILE):
             values = mean_of(record, game, method, "paper")
             found = estimate(values)
-            cell = shown[METHODS.get(method, method)][lines[game, "ours"]]
+            cell = shown[describe(method).title][lines[game, "ours"]]
             assert cell == f"{found.mean:.2f}±{f'{found.half_width:.2f}'.removeprefix('0')}"
 
 
@@ -67,7 +69,7 @@ def test_differences_are_ours_minus_published(record, page) -> None:
     columns, rows = page.tables[TABLE_2.format("paper")]
     for game in GAMES:
         for method in ("majority", "random-cnn", "st-dim"):
-            k = columns.index(METHODS[method]) - 1
+            k = columns.index(METHODS[method].title) - 1
             protocol = method if method == "majority" else "paper"
             ours = sum(mean_of(record, game, method, protocol)) / 2
             theirs = published.paper(game.lower(), method).scores["mean_over_categories"]
@@ -125,7 +127,7 @@ def test_words(page) -> None:
     assert "Not compared over games, since not every game has a run: Supervised." in page.text
     assert "ST-DIM is ahead of Random-CNN: +0.3" in page.text
     assert "Not scored: enemy_score (entropy 0.1 nats is under 0.6)." in page.text
-    assert "breakout supervised seed 0: error: <b>no</b> memory left" in page.text
+    assert "breakout/supervised/seed0: error: <b>no</b> memory left" in page.text
     assert "--games breakout,pong" in page.text
     assert "python -m lightning_stdim report mine" in page.text
 
@@ -198,7 +200,7 @@ def test_markdown_and_csv_say_the_same(record, page) -> None:
 
 def test_failures_are_those_without_results(record, tmp_path) -> None:
     (failure,) = record.failures
-    assert failure == Failure("breakout supervised seed 0", "error: <b>no</b> memory left")
+    assert failure == Failure("breakout/supervised/seed0", "error: <b>no</b> memory left")
 
 
 def test_one_game_one_seed_one_method(tmp_path, make_result) -> None:
@@ -437,7 +439,7 @@ def test_the_commands_run_what_was_run(tmp_path, make_result) -> None:
     assert "by their own commands below" in page
 
 
-def test_what_the_axes_change(tmp_path, make_result) -> None:
+def test_what_a_sweep_changes(tmp_path, make_result) -> None:
     def run(variant: str, seed: int, paper: float, mode: int | None = None, **changes) -> None:
         found = make_result("st-dim", seed, (paper,) * 3, variant=variant, **changes)
         found["scores"]["provenance"] = {"collection": {} if mode is None else {"mode": mode}}
@@ -475,3 +477,57 @@ def test_f1_by_number_of_frames(tmp_path, make_result) -> None:
     drawn = [a["aria-label"] for tag, a in page.tags if tag == "svg" and a.get("role") == "img"]
     assert "pong, ST-DIM: F1 against 2 numbers of frames." in drawn
     assert not any("Random-CNN: F1 against" in label for label in drawn)
+
+
+def test_differences_to_the_papers_agent(tmp_path, make_result, capsys) -> None:
+    for name in ("majority", "random-cnn", "st-dim"):
+        key = RunKey("pong", name, 0, (("policy", "agents/ppo.zip"), ("epsilon", "0.2")))
+        protocols = ("majority",) if name == "majority" else ("paper", "converged")
+        run = make_result(name, key=key.to_dict(), variant=key.variant, protocols=protocols)
+        run["scores"]["provenance"] = {"collection": {"policy": "ppo.zip", "epsilon": 0.2}}
+        write_results(tmp_path / name, run)
+    assert main(["report", str(tmp_path)]) == 0
+    page = Page((tmp_path / "report.html").read_text())
+    rows = columns_of(page, TABLE_2.format("paper"))
+    mine = rows["Pong", "ours"], rows["Pong", "paper, PPO agent"]
+    name = "ST-DIM (policy=ppo,epsilon=0.2)"
+    assert [cells[name] for cells in mine] == ["0.60", "0.79"]
+    assert rows["Pong", "ours − paper, PPO agent"][name] == "−0.19"
+    assert not any(line == "paper" for _, line in rows)
+    rows = columns_of(page, "F1 by category, paper protocol")
+    printed = rows["Agent localization", "paper, PPO agent, 22 games"]
+    assert printed[name] == "0.54"
+    protocols = columns_of(page, "The same features under both protocols")["", name]
+    assert protocols["Published in the paper, PPO agent"] == "0.79"
+    assert main(["report", str(tmp_path), "--paper_agent", "random"]) == 0
+    page = Page((tmp_path / "report.html").read_text())
+    assert columns_of(page, TABLE_2.format("paper"))["", "ST-DIM"]["paper"] == "0.81"
+
+
+def test_the_commands_of_runs_with_keys(tmp_path, make_result) -> None:
+    """What a benchmark made, by its own record; what was made by hand, by its own command."""
+
+    def write_run(method, options=(), folder=None, seed=0):
+        key = RunKey("pong", method, seed, options)
+        words = "python -m lightning_stdim fit --config some/other.yaml"  # says nothing
+        run = make_result(method, seed, key=key.to_dict(), variant=key.variant, command=words)
+        write_results(folder or key.folder(tmp_path), run)
+
+    for seed in (0, 1):
+        write_run("st-dim", seed=seed)
+    write_run("my_module.Mine")
+    write_run("wide")
+    write_run("vae", (("steps", "3000"),))
+    write_run("cpc", folder=tmp_path / "by-hand")
+    Path(tmp_path / "wide.yaml").write_text("model: STDIM")
+    files = {"wide": str(tmp_path / "wide.yaml")}
+    GridRecord.of("laptop", files).write(tmp_path)
+    page = write(read_record(tmp_path))[0].read_text()
+    found = re.search("<pre>(.*?)</pre>", page, re.DOTALL)[1].splitlines()
+    start = "python -m lightning_stdim benchmark --games pong --methods "
+    end = f"--preset laptop --out {tmp_path.name}"
+    assert found[:-1] == [
+        f"{start}my_module.Mine,{files['wide']} --seeds 1 {end}",
+        f"{start}st-dim --seeds 2 {end}",
+    ]
+    assert "by their own commands below" in page

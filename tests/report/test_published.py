@@ -6,7 +6,7 @@ import pytest
 
 from lightning_stdim.datamodules.labels.annotations import CATEGORIES
 from lightning_stdim.datamodules.labels.games import games
-from lightning_stdim.report.published import paper, report
+from lightning_stdim.report.published import paper, paper_category, report
 
 
 @pytest.mark.parametrize(
@@ -81,3 +81,14 @@ def test_what_was_not_published_is_none() -> None:
     assert paper("pong", "my-method") is None
     assert report("pong", "majority") is None
     assert report("breakout", "st-dim") is None
+
+
+def test_the_papers_ppo_agent() -> None:
+    """Tables 6 and 7 of the paper."""
+    for method, mean in (("majority", 0.02), ("st-dim", 0.79), ("supervised", 0.87)):
+        found = paper("pong", method, agent="ppo")
+        assert found.scores["mean_over_categories"] == mean
+        assert sum(found.scores["categories"].values()) / 4 == pytest.approx(mean, abs=0.011)
+    assert paper("pong", "st-dim", metric="accuracy", agent="ppo") is None
+    assert paper_category("agent_localization", "st-dim", agent="ppo") == 0.54
+    assert paper_category("agent_localization", "st-dim") == 0.58

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from lightning_stdim.errors import StoreError
+from lightning_stdim.runs.key import RunKey
 from lightning_stdim.runs.results import is_complete, read_results, write_results
 from tests.results import scores_of
 
+KEY = {"game": "pong", "method": "st-dim", "seed": 0}
 METRICS = {metric: scores_of({"ball_x": 0.5}) for metric in ("f1", "accuracy")}
 
 
@@ -23,6 +25,13 @@ def test_what_is_written_is_read_again(tmp_path: Path, make_result) -> None:
     assert path == tmp_path / "run" / "results.json"
     assert read_results(path) == read_results(tmp_path / "run") == make_result()
     assert is_complete(tmp_path / "run")
+
+
+def test_a_key_is_kept(tmp_path: Path, make_result) -> None:
+    source = RunKey("boxing", "st-dim", 0, (("steps", "3000"),))
+    key = RunKey("pong", "st-dim", 0, (("hidden", "256"),), source)
+    write_results(tmp_path, make_result(key=key.to_dict()))
+    assert RunKey.of_record(read_results(tmp_path)) == key
 
 
 def test_schema_number_is_added(tmp_path: Path, make_result) -> None:
@@ -61,6 +70,14 @@ def test_a_folder_without_results_is_not_complete(tmp_path: Path) -> None:
             "control 'shuffled' has no 'f1'",
         ),
         ({"scores": {"protocols": {"paper": METRICS}, "controls": []}}, "'controls' is no object"),
+        ({"key": "st-dim"}, "its key cannot be read: a run's key needs a 'game'"),
+        ({"key": {**KEY, "seed": "0"}}, "needs a 'seed' of type int"),
+        ({"key": {**KEY, "options": [["steps", 3000]]}}, "expected a name and a value, both text"),
+        ({"key": {**KEY, "options": ["ab"]}}, "expected a name and a value, both text"),
+        ({"key": {**KEY, "options": 3}}, "its key cannot be read"),
+        ({"key": {**KEY, "source": {"game": "pong"}}}, "needs a 'method' of type str"),
+        ({"key": {**KEY, "seed": 1}}, "its key is of seed 1, its seed is 0"),
+        ({"key": {**KEY, "method": "vae"}}, "its key is of method 'vae', its method is 'st-dim'"),
     ],
 )
 def test_another_form_is_refused(tmp_path: Path, make_result, changes, message: str) -> None:

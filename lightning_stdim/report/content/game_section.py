@@ -7,21 +7,22 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
+from lightning_stdim.catalogue import DEFAULT_COMPARISON, describe
 from lightning_stdim.datamodules.labels.screen_positions import Landmark
 from lightning_stdim.report.content.game_tables import budget, control, controls, numbers
 from lightning_stdim.report.content.paper_tables import report_table
 from lightning_stdim.report.content.variants import beside_their_own, by_frames
-from lightning_stdim.report.names import PROTOCOLS, display, game_title, in_order
+from lightning_stdim.report.names import PROTOCOLS, Entry, game_title, in_order
 from lightning_stdim.report.output.frame_overlays import Picture, data_uri, draw_marks, drawable
 from lightning_stdim.report.output.plots.agreement import draw_agreement
 from lightning_stdim.report.output.plots.learning import draw_learning
 from lightning_stdim.report.output.plots.scores import DotPlotRow, draw_scores
 from lightning_stdim.report.runs_on_disk import Record, Run, on_the_same_frames
 from lightning_stdim.report.tables.comparison import Table
-from lightning_stdim.report.tables.printable import Sheet, methods_of, metric_of, protocol_of
+from lightning_stdim.report.tables.printable import Sheet, entries_of, metric_of, protocol_of
 from lightning_stdim.runs.predictions import Predictions
 
-PICTURED = ("random-cnn", "st-dim", "supervised")
+PICTURED = tuple(Entry(name) for name in DEFAULT_COMPARISON if describe(name).has_model)
 """Methods whose predictions are drawn beside those of the best ones."""
 MOST_PICTURED = 4
 
@@ -123,7 +124,7 @@ def section(record: Record, game: str, tables: Sequence[Table]) -> Section:
         published=tuple(sheet for table in tables if (sheet := report_table(table))),
         learning=tuple(_learning(game, runs)),
         seed=seed,
-        predicted=tuple(_predicted(game, name, predictions[name]) for name in chosen),
+        predicted=tuple(_predicted(game, entry, predictions[entry]) for entry in chosen),
         frames=tuple(map(data_uri, first.frames)) if first else (),
         objects=tuple(drawable(game, first)) if first else (),
         budget=budget(f1),
@@ -133,24 +134,24 @@ def section(record: Record, game: str, tables: Sequence[Table]) -> Section:
 
 def _scores(table: Table, runs: Sequence[Run]) -> list[Plot]:
     """Draw a dot plot for the mean over categories and for every variable."""
-    ours = [name for name in methods_of([table], "ours") if name != "majority"]
+    ours = [one for one in entries_of([table], "ours") if describe(one.method).has_model]
     plots = []
     for row, cells in zip(table.rows, table.cells, strict=True):
         if row.kind != "variable" and row.name != "mean_over_categories":
             continue
         found = {
-            (column.name, column.protocol): cell
+            (column.entry, column.protocol): cell
             for column, cell in zip(table.columns, cells, strict=True)
             if column.group == "ours" and cell is not None
         }
         lines = [
             DotPlotRow(
-                title=display(name),
-                cells={p: cell for (method, p), cell in found.items() if method == name},
-                shuffled=control(_of(runs, name), row, "shuffled"),
-                majority=control(_of(runs, name), row, "majority"),
+                title=entry.title,
+                cells={p: cell for (one, p), cell in found.items() if one == entry},
+                shuffled=control(_of(runs, entry), row, "shuffled"),
+                majority=control(_of(runs, entry), row, "majority"),
             )
-            for name in ours
+            for entry in ours
         ]
         if any(line.cells for line in lines):
             plots.append(Plot(row.label, draw_scores(lines, what=f"{table.game}, {row.label}")))
@@ -159,47 +160,46 @@ def _scores(table: Table, runs: Sequence[Run]) -> list[Plot]:
 
 def _learning(game: str, runs: Sequence[Run]) -> list[Plot]:
     plots = []
-    for name in in_order(run.name for run in runs):
-        curves = [run.curves() for run in _of(runs, name)]
-        title = display(name)
-        drawn = draw_learning(curves, what=f"{game}, {title}") if curves else None
+    for entry in in_order(run.entry for run in runs):
+        curves = [run.curves() for run in _of(runs, entry)]
+        drawn = draw_learning(curves, what=f"{game}, {entry.title}") if curves else None
         if drawn:
-            plots.append(Plot(title, drawn))
+            plots.append(Plot(entry.title, drawn))
     return plots
 
 
-def _with_predictions(runs: Sequence[Run]) -> tuple[int | None, dict[str, Predictions]]:
-    """Take the seed for which the most runs have left predictions: they are of the same frames."""
-    by_seed: dict[int, dict[str, Predictions]] = {}
+def _with_predictions(runs: Sequence[Run]) -> tuple[int | None, dict[Entry, Predictions]]:
+    """Choose the seed for which the most runs have left predictions, all of the same frames."""
+    by_seed: dict[int, dict[Entry, Predictions]] = {}
     for run in on_the_same_frames(runs):
         predictions = run.predictions()
         if predictions and predictions.predicted:
-            by_seed.setdefault(run.results["seed"], {})[run.name] = predictions
+            by_seed.setdefault(run.results["seed"], {})[run.entry] = predictions
     if not by_seed:
         return None, {}
     seed = max(sorted(by_seed), key=lambda seed: len(by_seed[seed]))
     return seed, by_seed[seed]
 
 
-def _pictured(table: Table, predictions: dict[str, Predictions]) -> list[str]:
-    """Choose methods: those that everybody has, and the best by the converged protocol."""
+def _pictured(table: Table, predictions: dict[Entry, Predictions]) -> list[Entry]:
+    """Choose the methods to picture: the usual ones, and the best under the converged protocol."""
     row = next(k for k, row in enumerate(table.rows) if row.name == "mean_over_categories")
     mean = {
-        column.name: cell.value
+        column.entry: cell.value
         for column, cell in zip(table.columns, table.cells[row], strict=True)
         if cell and column.group == "ours" and column.protocol == "converged"
     }
-    best = sorted(mean, key=lambda name: -mean[name])
+    best = sorted(mean, key=lambda entry: -mean[entry])
     wanted = list(dict.fromkeys([*best[:1], *PICTURED, *best]))
-    chosen = [name for name in wanted if name in predictions][:MOST_PICTURED]
-    return sorted(chosen, key=lambda name: -mean.get(name, 0))
+    chosen = [entry for entry in wanted if entry in predictions][:MOST_PICTURED]
+    return sorted(chosen, key=lambda entry: -mean.get(entry, 0))
 
 
-def _predicted(game: str, method: str, predictions: Predictions) -> Predicted:
-    protocol = protocol_of(method, "converged")
+def _predicted(game: str, entry: Entry, predictions: Predictions) -> Predicted:
+    protocol = protocol_of(entry.method, "converged")
     if protocol not in predictions.predicted:
         protocol = next(iter(predictions.predicted))
-    title = display(method)
+    title = entry.title
     values = predictions.predicted[protocol]
     return Predicted(
         title=f"{title}, {PROTOCOLS.get(protocol, protocol)}",
@@ -216,5 +216,5 @@ def _predicted(game: str, method: str, predictions: Predictions) -> Predicted:
     )
 
 
-def _of(runs: Sequence[Run], name: str) -> list[Run]:
-    return [run for run in runs if run.name == name]
+def _of(runs: Sequence[Run], entry: Entry) -> list[Run]:
+    return [run for run in runs if run.entry == entry]

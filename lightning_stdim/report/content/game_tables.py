@@ -6,13 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 
-from lightning_stdim.report.names import METRICS, game_title
+from lightning_stdim.report.names import GROUPS_IN_WORDS, METRICS, game_title
 from lightning_stdim.report.output.text import budget_lines
 from lightning_stdim.report.runs_on_disk import Run, on_the_same_frames
 from lightning_stdim.report.tables.comparison import Column, Row, ScoreCell, Table
 from lightning_stdim.report.tables.printable import Block, Line, Sheet
-
-WHOSE = {"ours": "", "report": "the report: ", "paper": "the paper: "}
 
 
 def numbers(table: Table) -> Sheet:
@@ -41,7 +39,7 @@ def numbers(table: Table) -> Sheet:
 
 
 def controls(table: Table, runs: Sequence[Run]) -> Sheet | None:
-    """Lay out what is known without a representation.
+    """Lay out label entropies, and the scores of controls without a representation.
 
     Args:
         table: for the rows.
@@ -102,7 +100,7 @@ def _over_seeds(values: Iterable[tuple[Run, float | None]]) -> float | None:
 
 
 def budget(table: Table) -> Sheet:
-    """Lay out what every method cost, a method a line, with what is known of published ones.
+    """Lay out what every method cost, one per line, with what is known of published ones.
 
     Args:
         table: of any metric.
@@ -126,4 +124,5 @@ def budget(table: Table) -> Sheet:
 
 
 def _whose(column: Column) -> str:
-    return f"{WHOSE[column.group]}{column.title}"
+    whose = "" if column.group == "ours" else f"{GROUPS_IN_WORDS[column.group]}: "
+    return f"{whose}{column.title}"

@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from statistics import fmean
 
 from lightning_stdim.report import published
-from lightning_stdim.report.names import CATEGORY_LABELS, Group, display, game_title
+from lightning_stdim.report.names import CATEGORY_LABELS, GROUPS, Entry, Group, game_title
+from lightning_stdim.report.published import Agent
 from lightning_stdim.report.statistics.student import stratified_estimate
 from lightning_stdim.report.tables.comparison import MOST_METHODS, Column, ScoreCell, Table
 from lightning_stdim.report.tables.printable import (
@@ -15,13 +16,16 @@ from lightning_stdim.report.tables.printable import (
     Protocol,
     Sheet,
     SignedCell,
-    methods_of,
+    entries_of,
     protocol_of,
     transposed,
 )
 
-Find = Callable[[Group, str, str], ScoreCell | None]
+Find = Callable[[Group, Entry, str], ScoreCell | None]
 """From who made the numbers, the method and the protocol to a score."""
+
+PAPER: dict[Group, Agent] = {"paper": "random", "paper-ppo": "ppo"}
+"""The paper's numbers, by the agent that collected the frames."""
 
 COMPLETE = "A mean over games is given where none is missing."
 
@@ -37,14 +41,14 @@ def table_2(games: Mapping[str, Table], protocol: Protocol) -> Sheet:
         The sheet; with a mean over games if there are several. Many methods are rows, not columns,
         where there are fewer games.
     """
-    methods = methods_of(games.values())
+    entries = entries_of(games.values())
     groups = _groups(games.values(), protocol)
     rows = {game_title(game): _mean_over_categories(table) for game, table in games.items()}
     if len(games) > 1:
         rows["Mean over games"] = mean_over_games(games)
-    blocks = [Block(name, _lines(find, methods, groups, protocol)) for name, find in rows.items()]
+    blocks = [Block(name, _lines(find, entries, groups, protocol)) for name, find in rows.items()]
     title = f"F1 by game, mean over categories, {protocol} protocol"
-    return _by_method(title, methods, blocks, games)
+    return _by_method(title, entries, blocks, games)
 
 
 def mean_over_games(games: Mapping[str, Table]) -> Find:
@@ -65,11 +69,11 @@ def _mean_over_categories(table: Table) -> Find:
 
 
 def _by_method(
-    title: str, methods: Sequence[str], blocks: Sequence[Block], games: Collection[str]
+    title: str, entries: Sequence[Entry], blocks: Sequence[Block], games: Collection[str]
 ) -> Sheet:
-    """Have what is fewer, methods or games or categories, in columns, if there are many methods."""
+    """Lay many methods out as rows if games or categories are fewer."""
     notes = (COMPLETE,) if len(games) > 1 else ()
-    sheet = Sheet(title, tuple(map(display, methods)), tuple(blocks), notes)
+    sheet = Sheet(title, tuple(entry.title for entry in entries), tuple(blocks), notes)
     wide = len(sheet.columns) > max(MOST_METHODS, len(sheet.blocks))
     return transposed(sheet) if wide else sheet
 
@@ -85,7 +89,7 @@ def table_3(games: Mapping[str, Table], protocol: Protocol) -> Sheet:
         The sheet. The published numbers that ours are compared with are means over our games of
         the printed scores of the variables; what the paper prints, over its 22 games, follows.
     """
-    methods = methods_of(games.values())
+    entries = entries_of(games.values())
     groups = _groups(games.values(), protocol)
     blocks = []
     for category, label in CATEGORY_LABELS.items():
@@ -96,14 +100,26 @@ def table_3(games: Mapping[str, Table], protocol: Protocol) -> Sheet:
         ]
         if not finders:
             continue
-        lines = _lines(_mean_of(finders), methods, groups, protocol)
-        if "paper" in groups:
-            printed = tuple(published.paper_category(category, name) for name in methods)
-            cells = tuple(None if value is None else ScoreCell(value) for value in printed)
-            lines += (Line("paper, 22 games", cells),)
+        lines = _lines(_mean_of(finders), entries, groups, protocol)
+        lines += tuple(_over_22_games(category, entries, group, games) for group in groups)
         blocks.append(Block(label, lines))
     title = f"F1 by category{', mean over games' * (len(games) > 1)}, {protocol} protocol"
-    return _by_method(title, methods, blocks, games)
+    return _by_method(title, entries, blocks, games)
+
+
+def _over_22_games(
+    category: str, entries: Sequence[Entry], group: Group, games: Mapping[str, Table]
+) -> Line:
+    """Write the paper's mean of a category over its 22 games, for the methods in the tables."""
+    there = {c.entry for table in games.values() for c in table.columns if c.group == group}
+    printed = (
+        published.paper_category(category, entry.method, agent=PAPER[group])
+        if entry in there
+        else None
+        for entry in entries
+    )
+    cells = tuple(None if value is None else ScoreCell(value) for value in printed)
+    return Line(f"{GROUPS[group]}, 22 games", cells)
 
 
 def report_table(table: Table) -> Sheet | None:
@@ -115,42 +131,42 @@ def report_table(table: Table) -> Sheet | None:
     Returns:
         The sheet; None if the report has no numbers for the game.
     """
-    methods = [column.method for column in table.columns if column.group == "report"]
-    if not methods:
+    entries = [column.entry for column in table.columns if column.group == "report"]
+    if not entries:
         return None
     blocks = []
     for row in table.rows:
         if row.kind == "category" or row.name == "mean_over_categories":
             find = _finder(table, row.kind, row.name)
-            lines = _lines(find, methods, ("report", "paper"), "paper")
-            converged = tuple(find("ours", name, "converged") for name in methods)
+            lines = _lines(find, entries, ("report", "paper"), "paper")
+            converged = tuple(find("ours", entry, "converged") for entry in entries)
             blocks.append(Block(row.label, (*lines, Line("ours, converged", converged))))
     what = {"f1": "F1", "accuracy": "Accuracy"}[table.metric]
     return Sheet(
         title=f"{what} on {game_title(table.game)} by category",
-        columns=tuple(map(display, methods)),
+        columns=tuple(entry.title for entry in entries),
         blocks=tuple(blocks),
     )
 
 
 def _lines(
-    find: Find, methods: Sequence[str], groups: Sequence[Group], protocol: Protocol
+    find: Find, entries: Sequence[Entry], groups: Sequence[Group], protocol: Protocol
 ) -> tuple[Line, ...]:
     """Write ours, then for every group its numbers and the difference."""
-    ours = tuple(find("ours", name, protocol_of(name, protocol)) for name in methods)
+    ours = tuple(find("ours", entry, protocol_of(entry.method, protocol)) for entry in entries)
     lines = [Line("ours", ours)]
     for group in groups:
-        theirs = tuple(find(group, name, "") for name in methods)
+        theirs = tuple(find(group, entry, "") for entry in entries)
         if any(theirs):
-            lines.append(Line(group, theirs))
-            lines.append(Line(f"ours − {group}", tuple(map(_difference, ours, theirs))))
+            lines.append(Line(GROUPS[group], theirs))
+            lines.append(Line(f"ours − {GROUPS[group]}", tuple(map(_difference, ours, theirs))))
     return tuple(lines) if len(lines) > 1 else (Line("", ours),)
 
 
 def _groups(tables: Iterable[Table], protocol: Protocol) -> tuple[Group, ...]:
-    """Name who else has numbers that are comparable: none beside the converged protocol."""
+    """List whose numbers are comparable with ours; with the converged protocol's nobody's are."""
     there = {column.group for table in tables for column in table.columns}
-    return ("paper",) if protocol == "paper" and "paper" in there else ()
+    return tuple(group for group in PAPER if group in there) if protocol == "paper" else ()
 
 
 def _finder(table: Table, kind: str, name: str) -> Find:
@@ -163,21 +179,21 @@ def _finder(table: Table, kind: str, name: str) -> Find:
         ),
         (None,) * len(table.columns),
     )
-    row: dict[tuple[str, str, str], ScoreCell | None] = {}
+    row: dict[tuple[str, Entry, str], ScoreCell | None] = {}
     for column, cell in zip(table.columns, cells, strict=True):
         row.setdefault(_key(column), cell)
-    return lambda group, method, protocol: row.get((group, method, protocol))
+    return lambda group, entry, protocol: row.get((group, entry, protocol))
 
 
-def _key(column: Column) -> tuple[str, str, str]:
-    return column.group, column.name, column.protocol
+def _key(column: Column) -> tuple[str, Entry, str]:
+    return column.group, column.entry, column.protocol
 
 
 def _mean_of(finders: Sequence[Find]) -> Find:
     """Average over games; nothing where a game is missing."""
 
-    def find(group: Group, method: str, protocol: str) -> ScoreCell | None:
-        cells = [find(group, method, protocol) for find in finders]
+    def find(group: Group, entry: Entry, protocol: str) -> ScoreCell | None:
+        cells = [find(group, entry, protocol) for find in finders]
         known = [cell for cell in cells if cell is not None]
         if len(known) < len(cells):
             return None

@@ -1,4 +1,4 @@
-"""How the methods stand: over games, by protocol, and by how variables are averaged."""
+"""Rankings of the methods: over games, by protocol, and by how variables are averaged."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 from lightning_stdim.errors import ConfigurationError
-from lightning_stdim.report.names import display
+from lightning_stdim.report.names import GROUPS, Entry, Group
 from lightning_stdim.report.runs_on_disk import Record
 from lightning_stdim.report.statistics import aggregates
 from lightning_stdim.report.statistics.aggregates import ScoreMatrix
@@ -22,27 +22,27 @@ MEANS = {
 """The ways to average a game's variables, first the paper's."""
 
 
-def over_games(scores: Mapping[str, ScoreMatrix], protocol: Protocol) -> tuple[Sheet, Sheet]:
-    """Lay out what Agarwal et al. 2021 (arXiv 2108.13264) ask for.
+def over_games(scores: Mapping[Entry, ScoreMatrix], protocol: Protocol) -> tuple[Sheet, Sheet]:
+    """Lay out the aggregates that Agarwal et al. 2021 (arXiv 2108.13264) recommend.
 
     Args:
-        scores: of several games, from :func:`arrays.collect`.
+        scores: of several games, from :func:`score_matrix`.
         protocol: whose they are.
 
     Returns:
         Aggregates over games by method, and the probability of improvement by pair of methods.
     """
-    names = list(scores)
+    entries = list(scores)
     try:
-        ranks = aggregates.average_ranks({name: scores[name] for name in ranked(scores)})
+        ranks = aggregates.average_ranks({entry: scores[entry] for entry in ranked(scores)})
     except ConfigurationError:  # no seed is common to all
         ranks = {}
     blocks, known = [], False
-    for name in names:
-        middle = aggregates.bootstrap(aggregates.interquartile_mean, scores[name])
-        mean = aggregates.bootstrap(aggregates.mean, scores[name])
+    for entry in entries:
+        middle = aggregates.bootstrap(aggregates.interquartile_mean, scores[entry])
+        mean = aggregates.bootstrap(aggregates.mean, scores[entry])
         known = known or mean.known
-        blocks.append(Block(display(name), (Line("", (middle, mean, ranks.get(name))),)))
+        blocks.append(Block(entry.title, (Line("", (middle, mean, ranks.get(entry))),)))
     intervals = (
         "In brackets 95 % stratified bootstrap intervals over the runs of every game, which are "
         "too narrow with few seeds (docs/statistics.md)."
@@ -59,56 +59,58 @@ def over_games(scores: Mapping[str, ScoreMatrix], protocol: Protocol) -> tuple[S
         ),
     )
     pairs = {}
-    for a, b in combinations(names, 2):
+    for a, b in combinations(entries, 2):
         found = aggregates.bootstrap(aggregates.probability_of_improvement, scores[a], scores[b])
         pairs[a, b] = found
         pairs[b, a] = aggregates.Interval(1 - found.value, 1 - found.high, 1 - found.low)
     matrix = Sheet(
         f"Probability of improvement, {protocol} protocol",
-        tuple(display(name) for name in names),
+        tuple(entry.title for entry in entries),
         tuple(
-            Block(display(a), (Line("", tuple(pairs.get((a, b), "") for b in names)),))
-            for a in names
+            Block(a.title, (Line("", tuple(pairs.get((a, b), "") for b in entries)),))
+            for a in entries
         ),
-        ("How probably a run of the row's method is ahead of one of the column's.",),
+        ("The probability that a run of the row's method is ahead of one of the column's.",),
     )
     return summary, matrix
 
 
 def by_protocol(
-    paper: Mapping[str, ScoreMatrix],
-    converged: Mapping[str, ScoreMatrix],
-    published: Mapping[str, ScoreCell],
+    paper: Mapping[Entry, ScoreMatrix],
+    converged: Mapping[Entry, ScoreMatrix],
+    published: Mapping[Entry, ScoreCell],
+    group: Group = "paper",
 ) -> tuple[Sheet, str]:
     """Lay out every method under both protocols.
 
     Args:
-        paper: scores under the ``paper`` protocol, from :func:`arrays.collect`.
+        paper: scores under the ``paper`` protocol, from :func:`score_matrix`.
         converged: the same under ``converged``.
         published: what the paper has of them.
+        group: which of the paper's numbers these are.
 
     Returns:
         The sheet, and a sentence on whether the order of the methods depends on the protocol.
     """
-    names = [name for name in ranked(converged) if name in paper]
-    places = [_places(scores, names) for scores in (paper, converged)]
+    entries = [entry for entry in ranked(converged) if entry in paper]
+    places = [_places(scores, entries) for scores in (paper, converged)]
     blocks = []
-    for name in names:
-        mean = cell(converged[name])
+    for entry in entries:
+        mean = cell(converged[entry])
         cells: tuple[Value, ...] = (
             str(mean.runs),
-            *(cell(paper[name]), places[0][name]),
-            *(mean, places[1][name]),
-            change(paper[name], converged[name]),
-            *([published.get(name)] if published else []),
+            *(cell(paper[entry]), places[0][entry]),
+            *(mean, places[1][entry]),
+            change(paper[entry], converged[entry]),
+            *([published.get(entry)] if published else []),
         )
-        blocks.append(Block(display(name), (Line("", cells),)))
+        blocks.append(Block(entry.title, (Line("", cells),)))
     columns = (
         "Runs",
         *("Paper protocol", "Place"),
         *("Converged protocol", "Place"),
         "Converged − paper, same run",
-        *(["Published in the paper"] if published else []),
+        *([f"Published in the {GROUPS[group]}"] if published else []),
     )
     sheet = Sheet(
         "The same features under both protocols",
@@ -119,7 +121,7 @@ def by_protocol(
             "encoder.",
         ),
     )
-    return sheet, _turned("the two protocols", names, (paper, converged))
+    return sheet, _turned("the two protocols", entries, (paper, converged))
 
 
 def by_mean(record: Record) -> tuple[Sheet, str]:
@@ -133,41 +135,44 @@ def by_mean(record: Record) -> tuple[Sheet, str]:
     """
     scores = {mean: score_matrix(record, "converged", mean) for mean in MEANS}
     scores = {mean: found for mean, found in scores.items() if found}
-    names = ranked(scores["mean_over_categories"]) if scores else []
+    entries = ranked(scores["mean_over_categories"]) if scores else []
     places = {mean: _places(found, ranked(found)) for mean, found in scores.items()}
     blocks = []
-    for name in names:
+    for entry in entries:
         cells: list[Value] = []
         for mean, found in scores.items():
-            cells += [cell(found[name]) if name in found else None, places[mean].get(name)]
-        blocks.append(Block(display(name), (Line("", tuple(cells)),)))
+            cells += [cell(found[entry]) if entry in found else None, places[mean].get(entry)]
+        blocks.append(Block(entry.title, (Line("", tuple(cells)),)))
     columns = [word for mean in scores for word in (f"Mean {MEANS[mean]}", "Place")]
     sheet = Sheet("Ways to average, converged protocol", tuple(columns), tuple(blocks))
-    return sheet, _turned("the ways to average", names, list(scores.values()))
+    return sheet, _turned("the ways to average", entries, list(scores.values()))
 
 
-def _places(scores: Mapping[str, ScoreMatrix], names: Sequence[str]) -> dict[str, str]:
-    """Count who is ahead; equal ones share a place."""
-    means = {name: float(aggregates.mean(scores[name])) for name in names}
+def _places(scores: Mapping[Entry, ScoreMatrix], entries: Sequence[Entry]) -> dict[Entry, str]:
+    """Rank the methods; equal ones share a place."""
+    means = {entry: float(aggregates.mean(scores[entry])) for entry in entries}
     return {
-        name: str(1 + sum(other > mean for other in means.values())) for name, mean in means.items()
+        entry: str(1 + sum(other > mean for other in means.values()))
+        for entry, mean in means.items()
     }
 
 
-def _turned(what: str, names: Sequence[str], ways: Sequence[Mapping[str, ScoreMatrix]]) -> str:
+def _turned(
+    what: str, entries: Sequence[Entry], ways: Sequence[Mapping[Entry, ScoreMatrix]]
+) -> str:
     """Say whether the order of the methods depends on a choice, and whether the runs resolve it."""
-    total = len(names) * (len(names) - 1) // 2
+    total = len(entries) * (len(entries) - 1) // 2
     if not total:
         return ""
-    resolved: dict[frozenset[str], str] = {}  # the two in words if they are, else ""
+    resolved: dict[frozenset[Entry], str] = {}  # the two in words if they are, else ""
     for first, second in combinations(ways, 2):
         means = [
-            {name: float(aggregates.mean(way[name])) for name in names if name in way}
+            {one: float(aggregates.mean(way[one])) for one in entries if one in way}
             for way in (first, second)
         ]
         for a, b in aggregates.reversals(*means):
             both = _ahead(first, a, b) and _ahead(second, b, a)
-            words = f"{display(a)} and {display(b)}" if both else ""
+            words = f"{a.title} and {b.title}" if both else ""
             resolved[frozenset((a, b))] = resolved.get(frozenset((a, b))) or words
     if not resolved:
         return f"All {total} pairs of methods stand in the same order under {what}."
@@ -180,7 +185,7 @@ def _turned(what: str, names: Sequence[str], ways: Sequence[Mapping[str, ScoreMa
     return f"{text}Of {len(shown)} the runs resolve both orders: {'; '.join(shown[:5])}{more}."
 
 
-def _ahead(scores: Mapping[str, ScoreMatrix], a: str, b: str) -> bool:
+def _ahead(scores: Mapping[Entry, ScoreMatrix], a: Entry, b: Entry) -> bool:
     """Tell whether the runs resolve that a method is ahead of another."""
     if not common(scores[a], scores[b]):
         return False

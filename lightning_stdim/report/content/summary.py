@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from lightning_stdim.report.content.paper_tables import mean_over_games
+from lightning_stdim.report.content.paper_tables import PAPER, mean_over_games
 from lightning_stdim.report.content.rankings import by_mean, by_protocol, over_games
-from lightning_stdim.report.names import display, game_title, in_order
+from lightning_stdim.report.names import Entry, Group, game_title, in_order
 from lightning_stdim.report.runs_on_disk import Record
 from lightning_stdim.report.statistics import aggregates
 from lightning_stdim.report.statistics.aggregates import ScoreMatrix
-from lightning_stdim.report.tables.comparison import Table
+from lightning_stdim.report.tables.comparison import ScoreCell, Table
 from lightning_stdim.report.tables.printable import Sheet, protocol_of
 from lightning_stdim.report.tables.score_matrix import cell, common, ranked, score_matrix
 
@@ -65,23 +65,22 @@ def summarise(record: Record, games: Mapping[str, Table]) -> Summary:
         "class support, means over categories as in the paper's tables."
     )
     probed = {
-        run.name
+        run.entry
         for run in record.runs
-        if protocol_of(run.name, "converged") in run.results["scores"]["protocols"]
+        if protocol_of(run.entry.method, "converged") in run.results["scores"]["protocols"]
     }
     left_out = in_order(probed - converged.keys())
     paragraphs = [opening, _leader(converged, "converged"), _leader(paper, "paper")]
     paragraphs.append(_incomplete(converged))
     if left_out:
-        names = "; ".join(display(name) for name in left_out)
+        names = "; ".join(entry.title for entry in left_out)
         paragraphs.append(f"Not compared over games, since not every game has a run: {names}.")
-    elsewhere = in_order({run.name for run in whole.runs} - {run.name for run in record.runs})
+    elsewhere = in_order({run.entry for run in whole.runs} - {run.entry for run in record.runs})
     if elsewhere:
-        names = "; ".join(display(name) for name in elsewhere)
+        names = "; ".join(entry.title for entry in elsewhere)
         paragraphs.append(f"Probed on other frames, so compared only in the tables below: {names}.")
     paragraphs.append(_collapsed(whole))
-    find = mean_over_games(games)
-    published = {name: score for name in converged if (score := find("paper", name, ""))}
+    group, published = _published(games, converged)
     return Summary(
         paragraphs=tuple(filter(None, paragraphs)),
         verdicts=tuple(_verdicts(converged)),
@@ -90,32 +89,46 @@ def summarise(record: Record, games: Mapping[str, Table]) -> Summary:
             for sheet in (*over_games(converged, "converged"), *over_games(paper, "paper"))
             if sheet.blocks and len(titles) > 1
         ),
-        protocols=by_protocol(paper, converged, published),
+        protocols=by_protocol(paper, converged, published, group),
         means=by_mean(record),
     )
 
 
-def _leader(scores: Mapping[str, ScoreMatrix], protocol: str) -> str:
+def _published(
+    games: Mapping[str, Table], entries: Iterable[Entry]
+) -> tuple[Group, dict[Entry, ScoreCell]]:
+    """Find the paper's numbers for the frames that most runs are of."""
+    find, entries = mean_over_games(games), list(entries)
+    found = {
+        group: {entry: score for entry in entries if (score := find(group, entry, ""))}
+        for group in PAPER
+    }
+    group = max(found, key=lambda group: len(found[group]))
+    return group, found[group]
+
+
+def _leader(scores: Mapping[Entry, ScoreMatrix], protocol: str) -> str:
     """Say which method leads, and against which ones the seeds that were run do not show it."""
-    best, *others = ranked(scores) or [""]
-    if not others:
+    competing = ranked(scores)
+    if len(competing) < 2:
         return ""
-    differences = {name: _difference(scores, best, name) for name in others}
-    compared = {name: d for name, d in differences.items() if d is not None}
-    open_ones = [name for name, d in compared.items() if not d.resolved]
+    best, *others = competing
+    differences = {entry: _difference(scores, best, entry) for entry in others}
+    compared = {entry: d for entry, d in differences.items() if d is not None}
+    open_ones = [entry for entry, d in compared.items() if not d.resolved]
     mean = cell(scores[best])
     interval = "" if mean.half_width is None else f" ± {mean.half_width:.2f}"
-    text = f"Under the {protocol} protocol {display(best)} leads with {mean.value:.2f}{interval}."
+    text = f"Under the {protocol} protocol {best.title} leads with {mean.value:.2f}{interval}."
     if not compared or not any(d.known for d in compared.values()):
         return f"{text} With a single seed nothing can be said about whether that is chance."
     if not open_ones:
         return f"{text} The runs resolve its lead over every other method."
-    names = "; ".join(display(name) for name in open_ones)
+    names = "; ".join(entry.title for entry in open_ones)
     many = f"{len(open_ones)} of the {len(compared)} others"
     return f"{text} The runs do not resolve its lead over {many}: {names}."
 
 
-def _incomplete(scores: Mapping[str, ScoreMatrix]) -> str:
+def _incomplete(scores: Mapping[Entry, ScoreMatrix]) -> str:
     """Say that means are over different runs, where they are."""
     there = [np.isfinite(values) for values in scores.values()]
     if not there or all(np.array_equal(one, there[0]) for one in there):
@@ -133,7 +146,7 @@ def _collapsed(record: Record) -> str:
         ranks = run.curves().get("effective_rank", {}).get("health", [])
         if ranks and ranks[-1][1] < COLLAPSED:
             where = f"{game_title(run.results['game'])}, seed {run.results['seed']}"
-            found.append(f"{display(run.name)} ({where})")
+            found.append(f"{run.entry.title} ({where})")
     if not found:
         return ""
     return (
@@ -142,18 +155,18 @@ def _collapsed(record: Record) -> str:
     )
 
 
-def _verdicts(scores: Mapping[str, ScoreMatrix]) -> list[str]:
-    best, *others = ranked(scores) or [""]
-    found = {name: _difference(scores, best, name) for name in others}
+def _verdicts(scores: Mapping[Entry, ScoreMatrix]) -> list[str]:
+    competing = ranked(scores)
+    pairs = ((competing[0], entry) for entry in competing[1:])
     return [
-        aggregates.verdict(display(best), display(name), difference) + "."
-        for name, difference in found.items()
-        if difference is not None
+        aggregates.verdict(best.title, entry.title, difference) + "."
+        for best, entry in pairs
+        if (difference := _difference(scores, best, entry)) is not None
     ]
 
 
 def _difference(
-    scores: Mapping[str, ScoreMatrix], a: str, b: str
+    scores: Mapping[Entry, ScoreMatrix], a: Entry, b: Entry
 ) -> aggregates.PairedDifference | None:
     """Compare two methods; None where a game has no seed that both have."""
     if not common(scores[a], scores[b]):

@@ -1,4 +1,4 @@
-"""What the axes change: runs with other settings beside the same method's own runs."""
+"""What a sweep changes: runs with other settings beside the same method's own runs."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from markupsafe import Markup
 
-from lightning_stdim.report.names import display, game_title, in_order
+from lightning_stdim.report.names import Entry, game_title, in_order
 from lightning_stdim.report.output.plots.frames import draw_frames
-from lightning_stdim.report.runs_on_disk import Record, Run
+from lightning_stdim.report.runs_on_disk import Record
 from lightning_stdim.report.tables.comparison import ScoreCell
 from lightning_stdim.report.tables.printable import BOTH_PROTOCOLS, Block, Line, Sheet, Value
 from lightning_stdim.report.tables.score_matrix import cell, change, score_matrix
@@ -27,21 +27,25 @@ def beside_their_own(game: str, record: Record) -> Sheet | None:
     Returns:
         The sheet; None if there is nothing to compare.
     """
-    runs = {run.name: run for run in record.runs}  # runs of one name differ in their seeds alone
-    own = {(run.results["method"], run.frames): name for name, run in runs.items() if _is_own(run)}
+    runs = {run.entry: run for run in record.runs}  # those of one entry differ in seed alone
+    own = {
+        (entry.method, run.frames): entry
+        for entry, run in runs.items()
+        if run.key.trained_where_probed
+    }
     scores = [score_matrix(record, protocol) for protocol in BOTH_PROTOCOLS]
     blocks = []
-    for name in in_order(runs):
-        method, frames = runs[name].results["method"], runs[name].frames
-        base = own.get((method, frames), name)
-        if base == name:
+    for entry in in_order(runs):
+        frames = runs[entry].frames
+        base = own.get((entry.method, frames), entry)
+        if base == entry:
             continue
-        cells: list[Value] = [base.partition(",")[2] or "preset's", frames or "protocol's"]
+        cells: list[Value] = [base.variant or "preset's", frames or "protocol's"]
         for found in scores:
-            cells.append(cell(found[name]) if name in found else None)
-            both = name in found and base in found
-            cells.append(change(found[base], found[name]) if both else None)
-        blocks.append(Block(display(name), (Line("", tuple(cells)),)))
+            cells.append(cell(found[entry]) if entry in found else None)
+            both = entry in found and base in found
+            cells.append(change(found[base], found[entry]) if both else None)
+        blocks.append(Block(entry.title, (Line("", tuple(cells)),)))
     if not blocks:
         return None
     columns = [word for p in BOTH_PROTOCOLS for word in (f"{p.capitalize()} protocol", "− own")]
@@ -67,25 +71,16 @@ def by_frames(game: str, record: Record) -> Iterator[tuple[str, Markup]]:
         Each such method's display name, and the plot.
     """
     scores = {protocol: score_matrix(record, protocol) for protocol in BOTH_PROTOCOLS}
-    counts: dict[str, dict[str, int]] = {}  # of every method's runs by name
+    counts: dict[Entry, dict[Entry, int]] = {}  # for each method frames by variant
     for run in record.runs:
-        variant, frames = (
-            run.results.get("variant", ""),
-            run.results["budget"].get("pretrain_frames"),
-        )
-        if frames and variant.partition("=")[0] in ("", "steps") and "," not in variant:
-            counts.setdefault(run.results["method"], {})[run.name] = frames
+        key, frames = run.key, run.results["budget"].get("pretrain_frames")
+        if frames and not key.source and all(name == "steps" for name, _ in key.options):
+            counts.setdefault(Entry(key.method), {})[run.entry] = frames
     for method in in_order(counts):
         if len(set(counts[method].values())) < 2:
             continue
         drawn: dict[str, dict[int, ScoreCell]] = {
-            protocol: {n: cell(found[name]) for name, n in counts[method].items() if name in found}
+            protocol: {n: cell(found[one]) for one, n in counts[method].items() if one in found}
             for protocol, found in scores.items()
         }
-        title = display(method)
-        yield title, draw_frames(drawn, what=f"{game}, {title}")
-
-
-def _is_own(run: Run) -> bool:
-    words = filter(None, run.results.get("variant", "").split(","))
-    return all(word.startswith(("policy=", "mode=", "difficulty=")) for word in words)
+        yield method.title, draw_frames(drawn, what=f"{game}, {method.title}")

@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from lightning_stdim.report.names import GROUPS_IN_WORDS
 from lightning_stdim.report.output.text import budget_lines, number, shared_notes
 from lightning_stdim.report.tables.comparison import ScoreCell, Table
 
@@ -25,7 +26,6 @@ NOTE_CHARACTERS = 18  # to the inch, in the notes' size
 INK, GREY = "#1a1a1a", "#6b6b6b"
 TINT = (0.13, 0.44, 0.71)  # a cell's ground goes from white at 0 towards this at 1
 STRENGTH = 0.42
-GROUP_NAMES = {"ours": "this package", "report": "the report", "paper": "the paper"}
 
 
 def png(tables: Sequence[Table], *, dpi: int = 200) -> bytes:
@@ -88,7 +88,7 @@ class _Page:
         self.text(0, title, size=10, weight="bold")
         self.y += 1.2 * LINE
         for group, columns in _runs([column.group for column in table.columns]):
-            self.heading(columns, GROUP_NAMES[group], size=8.5, color=GREY, rule=True)
+            self.heading(columns, GROUPS_IN_WORDS[group], size=8.5, color=GREY, rule=True)
         self.y += 1.15 * LINE
         names = [(column.group, column.title) for column in table.columns]
         for (_, title), columns in _runs(names):

@@ -12,11 +12,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from lightning_stdim.report.names import GROUPS
 from lightning_stdim.report.tables.comparison import Column, ScoreCell, Table
 from lightning_stdim.report.tables.notes import BUDGET_ROWS
-
-GROUPS = {"ours": "ours", "report": "report", "paper": "paper"}
-"""Headings of the column groups."""
 
 # Header words that would make a narrow column of numbers wide, broken where they may be.
 BREAKS = {
@@ -110,7 +108,7 @@ def tidy_csv(tables: Sequence[Table]) -> str:
     Returns:
         Lines of game, metric, kind of row, row, group, method, protocol, value, half_width (of
         the 95 % interval; empty for one run), runs (empty for published numbers), derived (1 if no
-        published table prints the number), label_set (with its version), variant (in what our
+        published table prints the number), label_set (with its version), variant (how our
         runs differ from their preset). Numbers are not rounded.
     """
     text = io.StringIO()

@@ -1,4 +1,4 @@
-"""What runs over games and seeds say of methods: aggregates, intervals, comparisons, verdicts.
+"""Statistics of methods over games and seeds: aggregates, intervals, comparisons, verdicts.
 
 A method's scores are an array [runs, games]; a row is a seed, the same one for all methods, and
 NaN stands for a run that is missing. The games are fixed: intervals are over other seeds, not over
@@ -11,10 +11,11 @@ Source: Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Sta
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +26,14 @@ from lightning_stdim.report.statistics.student import estimate, stratified_estim
 ScoreMatrix = NDArray[np.float64]
 """Float [..., runs, games]; the axes before the last two are those of resamples or methods."""
 
+Key = TypeVar("Key", bound=Hashable)
+"""How methods are named."""
+
 LEVEL = 0.95
 """Coverage of the intervals."""
 
 RESAMPLES = 2000
-"""Of the bootstrap: enough for the bounds' second decimal."""
+"""Number of bootstrap resamples: enough for the bounds' second decimal."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ def interquartile_mean(scores: ScoreMatrix) -> NDArray[np.float64]:
 
 
 def probability_of_improvement(a: ScoreMatrix, b: ScoreMatrix) -> NDArray[np.float64]:
-    """Compute how probably a run of one method is ahead of a run of another, averaged over games.
+    """Compute the probability that a run of one method beats a run of another, averaged over games.
 
     For each game the share of pairs of runs, one of each method, in which ``a`` is ahead, ties
     counting half (Mann and Whitney's U over the number of pairs; Agarwal et al. 2021, section
@@ -116,7 +120,7 @@ def bootstrap(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval:
-    """Give a statistic of one or several methods its stratified bootstrap interval.
+    """Compute a statistic of one or several methods with its stratified bootstrap interval.
 
     Each resample draws, for each method and game independently, as many runs as there are, with
     replacement; the bounds are percentiles of the statistic over the resamples (Agarwal et al.
@@ -124,7 +128,7 @@ def bootstrap(
 
     The spread of n resampled runs is on average (n - 1) / n of the variance between seeds. So with
     few runs a game the interval is too narrow, however many games there are: see
-    docs/statistics.md. For the mean of one game take :func:`intervals.estimate`.
+    docs/statistics.md. For the mean of one game take :func:`student.estimate`.
 
     Args:
         statistic: takes as many arrays [..., runs, games] as there are samples and returns [...]:
@@ -132,7 +136,7 @@ def bootstrap(
         *samples: each float [runs, games], NaN where a run is missing.
         level: coverage, in (0, 1).
         resamples: how many.
-        seed: of the resampling; the same one gives the same interval.
+        seed: random seed of the resampling; the same one gives the same interval.
 
     Returns:
         The statistic and its interval; no bounds if a game has a single run.
@@ -147,12 +151,8 @@ def bootstrap(
 
 
 def average_ranks(
-    scores: Mapping[str, ScoreMatrix],
-    *,
-    level: float = LEVEL,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> dict[str, Interval]:
+    scores: Mapping[Key, ScoreMatrix], *, level: float = LEVEL, resamples: int = RESAMPLES
+) -> dict[Key, Interval]:
     """Rank the methods within each game by their mean over runs, and average over games.
 
     The best has rank 1; equal ones share the mean of their ranks (Demšar, JMLR 7, 2006). Only
@@ -163,7 +163,6 @@ def average_ranks(
         scores: for each method float [runs, games], of the same shape.
         level: coverage of the intervals, in (0, 1).
         resamples: of the bootstrap.
-        seed: of the resampling.
 
     Returns:
         For each method its average rank, 1 to the number of methods; no bounds if a game has a
@@ -174,7 +173,7 @@ def average_ranks(
             seed that all methods have.
     """
     together = np.stack(_paired(scores))  # [methods, runs, games]
-    values, bounds = _percentiles(_ranks, [together], level, resamples, seed)
+    values, bounds = _percentiles(_ranks, [together], level, resamples, seed=0)
     return {
         name: Interval(float(value), float(low), float(high))
         for name, value, low, high in zip(scores, values, *bounds, strict=True)
@@ -183,7 +182,7 @@ def average_ranks(
 
 @dataclass(frozen=True)
 class PairedDifference(Interval):
-    """The mean of the paired differences a - b, and in how many of them which method is ahead.
+    """The mean of the paired differences a - b, and how often each method is ahead.
 
     Attributes:
         ahead: pairs with a over b.
@@ -211,7 +210,7 @@ def paired_difference(a: ScoreMatrix, b: ScoreMatrix, *, level: float = LEVEL) -
 
     Methods of one seed share collection and split, so that their scores go up and down together;
     the differences do not. Their mean over each game's seeds, averaged over games, has a Student
-    interval (:func:`intervals.stratified_estimate`): unlike the bootstrap's it is wide enough for
+    interval (:func:`student.stratified_estimate`): unlike the bootstrap's it is wide enough for
     a few seeds. Where one of several games has a single seed, it is Student's over the games'
     means, in which what differs between games counts as noise, too: wider than need be.
 
@@ -270,7 +269,7 @@ def verdict(a: str, b: str, difference: PairedDifference) -> str:
     return f"{a} against {b} is not resolved by {seeds}: {size}, {a} ahead in {wins}"
 
 
-def reversals(first: Mapping[str, float], second: Mapping[str, float]) -> list[tuple[str, str]]:
+def reversals(first: Mapping[Key, float], second: Mapping[Key, float]) -> list[tuple[Key, Key]]:
     """Find the pairs of methods that two summaries put in opposite orders.
 
     Args:
@@ -334,7 +333,7 @@ def _ranks(scores: ScoreMatrix) -> NDArray[np.float64]:
     return ranks
 
 
-def _paired(scores: Mapping[str, ScoreMatrix]) -> list[ScoreMatrix]:
+def _paired(scores: Mapping[Key, ScoreMatrix]) -> list[ScoreMatrix]:
     """Keep only the runs that all methods have."""
     shapes = {name: np.shape(values) for name, values in scores.items()}
     if len(set(shapes.values())) != 1:
@@ -344,7 +343,7 @@ def _paired(scores: Mapping[str, ScoreMatrix]) -> list[ScoreMatrix]:
         )
     common = ~np.isnan(list(scores.values())).any(axis=0)
     kept = [np.where(common, values, np.nan) for values in scores.values()]
-    _check(kept[0], of=f" that {', '.join(scores)} all have")
+    _check(kept[0], of=f" that {', '.join(map(str, scores))} all have")
     return kept
 
 

@@ -1,1 +1,1 @@
-"""Tables as data: what stands in which cell, before anything draws them."""
+"""Tables as data: the content of every cell, before anything draws it."""

@@ -1,6 +1,6 @@
 """The comparison table of one game: our methods beside the report's and the paper's numbers.
 
-This module decides what stands where; ``render`` and ``picture`` only draw it.
+This module decides what stands where; :mod:`lightning_stdim.report.output` only draws it.
 """
 
 from __future__ import annotations
@@ -8,35 +8,37 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 from typing import Any, Literal
 
+from lightning_stdim.catalogue import DEFAULT_COMPARISON
 from lightning_stdim.datamodules.labels.annotations import CATEGORIES
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.report import published
 from lightning_stdim.report.names import (
-    ALWAYS,
     CATEGORY_LABELS,
-    METHODS,
     METRICS,
     PROTOCOLS,
+    Entry,
     Group,
-    display,
-    name_of,
+    in_order,
     sort_key,
 )
+from lightning_stdim.report.published import Agent
+from lightning_stdim.report.runs_on_disk import collected_by, entry_of, label_set_of
 from lightning_stdim.report.statistics.student import estimate
 from lightning_stdim.report.tables.notes import (
     PUBLISHED_LABELS,
     budget_of,
-    label_set_of,
     notes_of,
     published_budget,
 )
+from lightning_stdim.runs.key import RunKey
 from lightning_stdim.runs.results import Metric, MetricScores, Results
 
 MOST_METHODS = 6
-"""So many methods of ours, under two protocols and beside published numbers, fit on a page."""
+"""How many of our methods, under two protocols and beside published numbers, fit on a page."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class ScoreCell:
 
 @dataclass(frozen=True)
 class Row:
-    """What one line of the table is about.
+    """The quantity that one line of the table shows.
 
     Attributes:
         kind: a category, a mean or a variable.
@@ -97,12 +99,13 @@ class Column:
     """One method under one protocol, or one published method.
 
     Attributes:
-        group: who made the numbers: this package, the report or the paper.
+        group: who made the numbers.
         method: such as ``"st-dim"``.
         protocol: such as ``"converged"``; empty for published numbers.
         labels: the label set and its version, such as ``"paper 1"``.
         budget: text by BUDGET_ROWS, what the numbers cost; an entry not known is absent.
-        variant: in what our runs differ from their preset; may be empty.
+        variant: how our runs differ from their preset, or those that published numbers stand
+            beside; may be empty.
     """
 
     group: Group
@@ -115,12 +118,12 @@ class Column:
     @property
     def title(self) -> str:
         """The method's display name, and the variant."""
-        return display(self.name)
+        return self.entry.title
 
     @property
-    def name(self) -> str:
-        """The method and the variant, as :func:`name_of`."""
-        return name_of(self.method, self.variant)
+    def entry(self) -> Entry:
+        """The method and the variant."""
+        return Entry(self.method, self.variant)
 
     @property
     def subtitle(self) -> str:
@@ -136,7 +139,7 @@ class Table:
         game: canonical name.
         metric: ``"f1"`` or ``"accuracy"``.
         rows: categories, means, variables, in this order.
-        columns: ours, the report's, the paper's, in this order.
+        columns: by group, in the order of GROUPS.
         cells: a tuple of cells for every row, one for every column; None where there is no number.
         notes: what a reader must know beside the numbers, a sentence or two each.
         part: which one of a table's parts, such as ``"part 1 of 2"``; empty for a whole one.
@@ -156,7 +159,7 @@ class Table:
         return ", ".join(filter(None, (f"{self.game}: {METRICS[self.metric]}", self.part)))
 
     def parts(self) -> list[Table]:
-        """Break a table that is too wide for a page.
+        """Split a table that is too wide for a page.
 
         Returns:
             Parts with all rows, of about equal width, in each some methods' columns, and beside
@@ -164,19 +167,19 @@ class Table:
             MOST_METHODS methods.
         """
         ours = [column for column in self.columns if column.group == "ours"]
-        names = list(dict.fromkeys(column.name for column in [*ours, *self.columns]))
-        count = -(-len(names) // MOST_METHODS)
+        entries = list(dict.fromkeys(column.entry for column in [*ours, *self.columns]))
+        count = -(-len(entries) // MOST_METHODS)
         if count == 1:
             return [self]
-        ends = [len(names) * k // count for k in range(count + 1)]
+        ends = [len(entries) * k // count for k in range(count + 1)]
         parts = []
         for k, (first, end) in enumerate(pairwise(ends)):
-            here = names[first:end]
-            methods = {column.method for column in ours if column.name in here}
+            here = entries[first:end]
+            methods = {column.method for column in ours if column.entry in here}
             chosen = [
                 i
                 for i, column in enumerate(self.columns)
-                if column.name in here or (column.group != "ours" and column.method in methods)
+                if column.entry in here or (column.group != "ours" and column.method in methods)
             ]
             parts.append(
                 replace(
@@ -190,7 +193,12 @@ class Table:
 
 
 def compare(
-    results: Sequence[Results], *, game: str, metric: Metric, mixed_label_sets: bool = False
+    results: Sequence[Results],
+    *,
+    game: str,
+    metric: Metric,
+    mixed_label_sets: bool = False,
+    paper_agent: Agent | None = None,
 ) -> Table:
     """Lay out our results beside the published ones.
 
@@ -199,11 +207,16 @@ def compare(
     for the paper's; unless a mixture is asked for. Then every label set has columns of its own,
     and the table says which is whose.
 
+    The paper's numbers depend on who played while its frames were collected. Where that was an
+    agent for ours, the numbers are those of its PPO agent, beside the runs that trained on the
+    frames that they are probed on.
+
     Args:
         results: runs of any games, methods and seeds.
         game: canonical name of the game to compare on.
         metric: ``"f1"`` or ``"accuracy"``.
         mixed_label_sets: compare across label sets all the same.
+        paper_agent: whose frames the paper's numbers are of; by default as said above.
 
     Returns:
         The table.
@@ -225,8 +238,9 @@ def compare(
     comparable = mixed_label_sets or label_sets == [PUBLISHED_LABELS]
 
     sources = list(_ours(runs, metric))
-    if comparable:
-        sources += _published(game, metric, {*ALWAYS, *(run["method"] for run in runs)})
+    beside = _beside(runs, paper_agent) if comparable else None
+    for group, entries in (beside or {}).items():
+        sources += _published(game, metric, group, entries)
     rows = _rows([scores for source in sources for scores in source.scores])
     return Table(
         game=game,
@@ -234,7 +248,7 @@ def compare(
         rows=rows,
         columns=tuple(source.column for source in sources),
         cells=tuple(tuple(source.cell(row) for source in sources) for row in rows),
-        notes=notes_of(runs, comparable=comparable),
+        notes=notes_of(runs, beside),
     )
 
 
@@ -257,38 +271,58 @@ class _Source:
 
 
 def _ours(runs: Sequence[Results], metric: Metric) -> Iterator[_Source]:
-    rank = sort_key(METHODS)
-    kinds: dict[tuple[str, str, str], list[Results]] = defaultdict(list)
+    kinds: dict[Entry, dict[str, list[Results]]] = defaultdict(lambda: defaultdict(list))
     for run in runs:
-        kinds[run["method"], run.get("variant", ""), label_set_of(run)].append(run)
-    for kind in sorted(kinds, key=lambda kind: (rank(kind[0]), *kind[1:])):
-        method, variant, labels = kind
-        of_kind = kinds[kind]
-        protocols = {name for run in of_kind for name in run["scores"]["protocols"]}
-        for protocol in sorted(protocols, key=sort_key(PROTOCOLS)):
-            having = [run for run in of_kind if protocol in run["scores"]["protocols"]]
-            budget = budget_of([run["budget"] for run in having])
-            column = Column("ours", method, protocol, labels, budget, variant)
-            yield _Source(column, [run["scores"]["protocols"][protocol][metric] for run in having])
+        kinds[entry_of(run)][label_set_of(run)].append(run)
+    for entry in in_order(kinds):
+        for labels, of_kind in sorted(kinds[entry].items()):
+            protocols = {name for run in of_kind for name in run["scores"]["protocols"]}
+            for protocol in sorted(protocols, key=sort_key(PROTOCOLS)):
+                having = [run for run in of_kind if protocol in run["scores"]["protocols"]]
+                scores = [run["scores"]["protocols"][protocol][metric] for run in having]
+                budget = budget_of([run["budget"] for run in having])
+                column = Column("ours", entry.method, protocol, labels, budget, entry.variant)
+                yield _Source(column, scores)
 
 
-def _published(game: str, metric: Metric, methods: Collection[str]) -> Iterator[_Source]:
-    groups: list[tuple[Group, Callable[..., published.Published | None]]] = [
-        ("report", published.report),
-        ("paper", published.paper),
-    ]
-    for group, look_up in groups:
-        for method in filter(methods.__contains__, METHODS):
-            # Also a column without numbers, so that a game's tables have the same ones.
-            found = {name: look_up(game, method, metric=name) for name in METRICS}
-            if any(found.values()):
-                column = Column(group, method, budget=published_budget(group, method))
-                own = found[metric]
-                yield _Source(column, [own.scores], own.derived) if own else _Source(column, [])
+def _beside(runs: Sequence[Results], agent: Agent | None) -> dict[Group, list[Entry]]:
+    """Choose whose numbers to show beside ours, and of which methods, run or not."""
+    by_agent: dict[Agent, list[Results]] = defaultdict(list)
+    for run in runs:
+        by_agent[agent or collected_by(run)].append(run)
+    found: dict[Group, list[Entry]] = {}
+    if "random" in by_agent:
+        methods = {*DEFAULT_COMPARISON, *(run["method"] for run in runs)}
+        found["report"] = found["paper"] = in_order(map(Entry, methods))
+    if keys := [RunKey.of_record(run) for run in by_agent["ppo"]]:
+        own = [key for key in keys if key.trained_where_probed]
+        wanted = {Entry(key.method, key.variant) for key in own}
+        wanted |= {Entry(name, key.variant) for key in own for name in DEFAULT_COMPARISON}
+        found["paper-ppo"] = in_order(wanted)
+    return found
+
+
+def _published(
+    game: str, metric: Metric, group: Group, entries: Collection[Entry]
+) -> Iterator[_Source]:
+    sources: dict[Group, Callable[..., published.Published | None]] = {
+        "report": published.report,
+        "paper": published.paper,
+        "paper-ppo": partial(published.paper, agent="ppo"),
+    }
+    look_up = sources[group]
+    for entry in entries:
+        # Also a column without numbers, so that a game's tables have the same ones.
+        found = {name: look_up(game, entry.method, metric=name) for name in METRICS}
+        if any(found.values()):
+            budget = published_budget(group, entry.method)
+            column = Column(group, entry.method, budget=budget, variant=entry.variant)
+            own = found[metric]
+            yield _Source(column, [own.scores], own.derived) if own else _Source(column, [])
 
 
 def _rows(scores: Sequence[MetricScores]) -> tuple[Row, ...]:
-    """Take every category and variable for which somebody has a number."""
+    """List every category and variable for which there is a number."""
 
     def named(part: Literal["categories", "variables"]) -> list[str]:
         present = (item for one in scores for item in one[part].items())

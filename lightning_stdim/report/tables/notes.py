@@ -1,31 +1,19 @@
-"""What a comparison says beside its numbers."""
+"""Notes and budgets beside the numbers of a comparison."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from statistics import fmean
 
 from lightning_stdim.report.names import Group
-from lightning_stdim.report.runs_on_disk import frames_of
+from lightning_stdim.report.runs_on_disk import frames_of, label_set_of
 from lightning_stdim.runs.results import Budget, Results
 
 BUDGET_ROWS = ("pretraining frames", "probe frames", "epochs", "time", "runs")
 
 PUBLISHED_LABELS = "paper 1"
-"""Label set and version that the published numbers are for."""
-
-
-def label_set_of(run: Results) -> str:
-    """Name a run's label set with its version.
-
-    Args:
-        run: its results.
-
-    Returns:
-        Such as ``"paper 1"``.
-    """
-    return f"{run['scores']['label_set']} {run['scores'].get('label_set_version', 1)}"
+"""The label set, with its version, of the published numbers."""
 
 
 def _dropped(runs: Sequence[Results], where: str) -> Iterator[str]:
@@ -47,12 +35,12 @@ def _dropped(runs: Sequence[Results], where: str) -> Iterator[str]:
             )
 
 
-def notes_of(runs: Sequence[Results], *, comparable: bool) -> tuple[str, ...]:
+def notes_of(runs: Sequence[Results], groups: Collection[Group] | None) -> tuple[str, ...]:
     """Write the notes below a comparison.
 
     Args:
         runs: of one game, at least one.
-        comparable: whether published numbers stand beside them.
+        groups: whose published numbers stand beside them; None if none could be compared.
 
     Returns:
         A sentence or two each.
@@ -76,24 +64,31 @@ def notes_of(runs: Sequence[Results], *, comparable: bool) -> tuple[str, ...]:
         of_kind = [run for run in runs if (label_set_of(run), frames_of(run)) == (labels, frames)]
         where = [f"label set {labels}"] * (len(sets) > 1) + [frames] * bool(frames)
         notes += _dropped(of_kind, f" ({', '.join(where)})" if where else "")
-    if comparable:
+    if groups is None:
+        notes.append("Published numbers are for the paper's label set, so none are shown here.")
+    groups = groups or ()
+    if "paper" in groups:
         notes.append(
             "Published: random agent, the game's default mode; neither gives a spread. In italics: "
             "means of the paper's per-variable numbers, which it does not print itself."
         )
-        if sets != [PUBLISHED_LABELS]:
-            notes.append(
-                "Columns of different label sets are of different tasks; published numbers are of "
-                f"{PUBLISHED_LABELS}."
-            )
-    else:
-        notes.append("Published numbers are for the paper's label set, so none are shown here.")
+    if "paper-ppo" in groups:
+        notes.append(
+            "Published, PPO agent: the paper's tables for frames that its PPO agent collected, a "
+            "fifth of its actions random (its Tables 6 and 7), beside ours of frames that an agent "
+            "collected; another agent plays another game."
+        )
+    if groups and sets != [PUBLISHED_LABELS]:
+        notes.append(
+            "Columns of different label sets are of different tasks; published numbers are of "
+            f"{PUBLISHED_LABELS}."
+        )
     notes.append(f"Made with {made_with(runs)}.")
     return tuple(notes)
 
 
 def made_with(runs: Sequence[Results]) -> str:
-    """Name software and hardware once if all runs agree, otherwise every combination.
+    """Name the software and hardware of runs, every combination once.
 
     Args:
         runs: of any games and methods.
@@ -112,7 +107,7 @@ def made_with(runs: Sequence[Results]) -> str:
 
 
 def budget_of(budgets: Sequence[Budget]) -> dict[str, str]:
-    """Write what runs cost.
+    """Summarise what runs cost.
 
     Args:
         budgets: of the runs that are averaged.
@@ -132,7 +127,7 @@ def budget_of(budgets: Sequence[Budget]) -> dict[str, str]:
 
 
 def published_budget(group: Group, method: str) -> dict[str, str]:
-    """Write what published numbers cost.
+    """Summarise what published numbers cost.
 
     Args:
         group: who published them.
@@ -151,7 +146,7 @@ def published_budget(group: Group, method: str) -> dict[str, str]:
 
 
 def _span(counts: Sequence[int | None]) -> str:
-    """Write counts over runs: one number if they agree, else from the least to the greatest."""
+    """Write the counts of several runs: one number if they agree, otherwise the range."""
     known = [count for count in counts if count]
     if not known:
         return ""

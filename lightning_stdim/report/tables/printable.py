@@ -1,4 +1,4 @@
-"""What a page or a Markdown file prints as a table: headings, and blocks of lines of cells."""
+"""Tables to print on a page or in Markdown: headings, and blocks of lines of cells."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from lightning_stdim.report.names import Group, in_order
+from lightning_stdim.catalogue import describe
+from lightning_stdim.report.names import Entry, Group, in_order
 from lightning_stdim.report.statistics.aggregates import Interval
 from lightning_stdim.report.tables.comparison import ScoreCell, Table
 from lightning_stdim.runs.results import Metric
@@ -14,13 +15,11 @@ from lightning_stdim.runs.results import Metric
 Protocol = Literal["paper", "converged"]
 BOTH_PROTOCOLS: tuple[Protocol, Protocol] = ("paper", "converged")
 Value = ScoreCell | Interval | str | None
-OWN_PROTOCOLS = {"majority": "majority", "supervised": "supervised"}
-"""Methods whose published numbers are not those of a probe."""
 
 
 @dataclass(frozen=True)
 class SignedCell(ScoreCell):
-    """A score minus another one: printed with its sign, on a ground of its colour."""
+    """A difference of two scores: printed with its sign, on a coloured background."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ class Sheet:
 
 
 def transposed(sheet: Sheet) -> Sheet:
-    """Put columns in the place of blocks, for a table of many methods.
+    """Exchange columns and blocks, for a table of many methods.
 
     Args:
         sheet: its blocks have lines of the same names.
@@ -99,34 +98,35 @@ def transposed(sheet: Sheet) -> Sheet:
     return replace(sheet, columns=tuple(headings), blocks=blocks)
 
 
-def methods_of(tables: Iterable[Table], group: Group | None = None) -> list[str]:
-    """List the methods of tables, with their variants.
+def entries_of(tables: Iterable[Table], group: Group | None = None) -> list[Entry]:
+    """List the entries that tables compare.
 
     Args:
         tables: comparisons.
         group: only those with numbers of this one; by default of any.
 
     Returns:
-        Names in the order of the display.
+        Methods with their variants, in the order of the display.
     """
     columns = (column for table in tables for column in table.columns)
-    return in_order(column.name for column in columns if group in (None, column.group))
+    return in_order(column.entry for column in columns if group in (None, column.group))
 
 
-def protocol_of(method: str, protocol: str) -> str:
-    """Name the protocol of ours whose score stands for a method.
+def protocol_of(method: str, protocol: Protocol) -> str:
+    """Name the protocol under which our score of a method is taken.
 
     Args:
         method: its name.
-        protocol: ``"paper"`` or ``"converged"``.
+        protocol: under which it is compared.
 
     Returns:
         The same; but the majority has a score of its own, and what was published of the supervised
         network is the score of its own heads.
     """
-    if method.startswith("supervised") and protocol == "converged":
+    known = describe(method)
+    if known.has_model and protocol == "converged":
         return protocol
-    return OWN_PROTOCOLS.get(method.partition(",")[0], protocol)
+    return known.own_protocol or protocol
 
 
 def metric_of(tables: Sequence[Table], metric: Metric) -> Table:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from lightning_stdim.report.names import in_order
+from lightning_stdim.catalogue import describe
+from lightning_stdim.report.names import Entry, in_order
 from lightning_stdim.report.runs_on_disk import Record
 from lightning_stdim.report.statistics import aggregates
 from lightning_stdim.report.statistics.aggregates import ScoreMatrix
@@ -18,7 +19,7 @@ from lightning_stdim.report.tables.printable import Protocol, SignedCell, protoc
 
 def score_matrix(
     record: Record, protocol: Protocol, mean: str = "mean_over_categories"
-) -> dict[str, ScoreMatrix]:
+) -> dict[Entry, ScoreMatrix]:
     """Arrange F1 by method.
 
     Args:
@@ -27,39 +28,39 @@ def score_matrix(
         mean: which of a game's means, such as ``"mean_over_variables"``.
 
     Returns:
-        For each method that has a run of every game float [seeds, games], NaN where one is
-        missing; in the order of the display.
+        For each method and variant that has a run of every game float [seeds, games], NaN where a
+        seed is missing; in the order of the display.
     """
     seeds = sorted({run["seed"] for run in record.results})
     label_sets = {
         game: min(run.results["scores"]["label_set"] for run in record.of(game))
         for game in record.games
     }
-    scores: dict[str, ScoreMatrix] = {}
-    for run, name in ((run.results, run.name) for run in record.runs):
+    scores: dict[Entry, ScoreMatrix] = {}
+    for run, entry in ((run.results, run.entry) for run in record.runs):
         game = run["game"]
-        found = run["scores"]["protocols"].get(protocol_of(name, protocol))
+        found = run["scores"]["protocols"].get(protocol_of(entry.method, protocol))
         value: Any = found["f1"].get(mean) if found else None
         if value is None or run["scores"]["label_set"] != label_sets[game]:
             continue
         empty = np.full((len(seeds), len(record.games)), np.nan)
         where = seeds.index(run["seed"]), record.games.index(game)
-        scores.setdefault(name, empty)[where] = value
-    whole = [name for name, values in scores.items() if np.isfinite(values).any(0).all()]
-    return {name: scores[name] for name in in_order(whole)}
+        scores.setdefault(entry, empty)[where] = value
+    whole = [entry for entry, values in scores.items() if np.isfinite(values).any(0).all()]
+    return {entry: scores[entry] for entry in in_order(whole)}
 
 
-def ranked(scores: Mapping[str, ScoreMatrix]) -> list[str]:
-    """Order the methods from the best to the worst; the majority competes with nobody.
+def ranked(scores: Mapping[Entry, ScoreMatrix]) -> list[Entry]:
+    """Order the methods from the best to the worst, without the majority, which has no model.
 
     Args:
         scores: from :func:`score_matrix`.
 
     Returns:
-        Their names.
+        The methods, with their variants.
     """
-    names = [name for name in scores if name != "majority"]
-    return sorted(names, key=lambda name: -float(aggregates.mean(scores[name])))
+    competing = [entry for entry in scores if describe(entry.method).has_model]
+    return sorted(competing, key=lambda entry: -float(aggregates.mean(scores[entry])))
 
 
 def common(a: ScoreMatrix, b: ScoreMatrix) -> bool:
@@ -76,7 +77,7 @@ def common(a: ScoreMatrix, b: ScoreMatrix) -> bool:
 
 
 def cell(scores: ScoreMatrix) -> ScoreCell:
-    """Average over seeds and games.
+    """Compute the mean over seeds and games.
 
     Args:
         scores: float [seeds, games], at least one run of every game.

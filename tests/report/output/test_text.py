@@ -6,7 +6,7 @@ import io
 import pytest
 from rich.console import Console
 
-from lightning_stdim.report.names import METRICS
+from lightning_stdim.report.names import METRICS, Entry
 from lightning_stdim.report.output import text as as_text
 from lightning_stdim.report.tables.comparison import ScoreCell, compare
 
@@ -66,17 +66,21 @@ def test_a_wide_table_comes_in_parts_and_loses_nothing(make_result) -> None:
     parts = whole.parts()
     assert [part.part for part in parts] == ["part 1 of 2", "part 2 of 2"]
     found = {
-        (column.group, column.name, column.protocol): [cells[k] for cells in part.cells]
+        (column.group, column.entry, column.protocol): [cells[k] for cells in part.cells]
         for part in parts
         for k, column in enumerate(part.columns)
     }
     assert sum(len(part.columns) for part in parts) == len(whole.columns)
     for k, column in enumerate(whole.columns):
-        key = (column.group, column.name, column.protocol)
+        key = (column.group, column.entry, column.protocol)
         assert found[key] == [cells[k] for cells in whole.cells]
     for part in parts:  # what was published stands beside ours
-        ours = {column.name for column in part.columns if column.group == "ours"}
-        assert {column.name for column in part.columns} <= {*ours, "majority", "supervised"}
+        ours = {column.entry for column in part.columns if column.group == "ours"}
+        assert {column.entry for column in part.columns} <= {
+            *ours,
+            Entry("majority"),
+            Entry("supervised"),
+        }
     text = as_text.markdown([whole])
     assert "### pong: F1 (weighted by class support), part 2 of 2" in text
     assert text.count("ours<br>CPC<br>paper") == 1

@@ -134,6 +134,58 @@ def test_accuracy_is_another_table(make_result) -> None:
     assert value_of(table, "ball_y", "paper", "st-dim") is None
 
 
+def by_an_agent(run, policy: str = "ppo.zip"):
+    run["scores"]["provenance"] = {"collection": {"policy": policy, "epsilon": 0.2}}
+    return run
+
+
+def published(table: Table) -> set[tuple[str, str, str]]:
+    return {(c.group, c.method, c.variant) for c in table.columns if c.group != "ours"}
+
+
+DEFAULT = ("majority", "random-cnn", "st-dim", "supervised")
+
+
+@pytest.mark.parametrize("variant", ["", "policy=ppo", "policy=ppo-0123abcd-eps0.2"])
+def test_frames_of_an_agent_are_compared_with_the_papers_agent(make_result, variant: str) -> None:
+    runs = [by_an_agent(make_result(name, variant=variant)) for name in ("st-dim", "vae")]
+    table = compare(runs, game="pong", metric="f1")
+    assert published(table) == {("paper-ppo", name, variant) for name in (*DEFAULT, "vae")}
+    row = [r.name for r in table.rows].index("mean_over_categories")
+    theirs = {
+        c.method: table.cells[row][k] for k, c in enumerate(table.columns) if c.group == "paper-ppo"
+    }
+    assert theirs["st-dim"].value == 0.79  # 0.81 with a random agent's frames
+    assert any("PPO agent" in note for note in table.notes)
+    assert not any("Published: random agent" in note for note in table.notes)
+
+
+def test_both_agents_beside_frames_of_both(make_result) -> None:
+    runs = [
+        make_result(),
+        by_an_agent(make_result(variant="policy=ppo")),
+        by_an_agent(make_result(variant="probe.policy=ppo")),  # trained on a random agent's
+        make_result(variant="policy=ppo,probe.policy=random"),
+    ]
+    table = compare(runs, game="pong", metric="f1")
+    assert published(table) == {
+        *(("report", name, "") for name in DEFAULT[1:]),
+        *(("paper", name, "") for name in DEFAULT),
+        *(("paper-ppo", name, "policy=ppo") for name in DEFAULT),
+    }
+
+
+def test_whose_numbers_can_be_said(make_result) -> None:
+    mine = by_an_agent(make_result(), policy="my_agent:play")
+    assert {group for group, _, _ in published(compare([mine], game="pong", metric="f1"))} == {
+        *("report", "paper"),
+    }
+    table = compare([mine], game="pong", metric="f1", paper_agent="ppo")
+    assert published(table) == {("paper-ppo", name, "") for name in DEFAULT}
+    table = compare([by_an_agent(make_result())], game="pong", metric="f1", paper_agent="random")
+    assert {group for group, _, _ in published(table)} == {"report", "paper"}
+
+
 def test_other_labels_are_not_compared_with_the_paper(make_result) -> None:
     result = make_result()
     result["scores"]["label_set"] = "upstream"

@@ -43,13 +43,12 @@ class DotPlotRow:
     majority: float | None = None
 
 
-def draw_scores(lines: Sequence[DotPlotRow], *, what: str, metric: str = "F1") -> Markup:
-    """Draw the scores of one variable, or of one mean.
+def draw_scores(lines: Sequence[DotPlotRow], *, what: str) -> Markup:
+    """Draw the F1 of one variable, or of one mean.
 
     Args:
         lines: the methods from top to bottom, at least one.
         what: whose scores, for the description.
-        metric: the name of the horizontal axis, 0 to 1.
 
     Returns:
         Inline SVG.
@@ -86,13 +85,13 @@ def draw_scores(lines: Sequence[DotPlotRow], *, what: str, metric: str = "F1") -
         axes.set_xticks((0, 0.25, 0.5, 0.75, 1), ("0", "0.25", "0.5", "0.75", "1"))
         axes.grid(axis="x", color=GREY, alpha=0.25, linewidth=0.5)
         axes.spines["left"].set_visible(False)
-        axes.set_xlabel(metric, labelpad=2)
+        axes.set_xlabel("F1", labelpad=2)
         leading = max(
             ((cell.value, line.title) for line in lines for cell in line.cells.values()),
             default=None,
         )
         best = f"; the highest is {leading[0]:.2f}, of {leading[1]}" if leading else ""
-        return inline(figure, alt=f"{what}: {metric} of {len(lines)} methods{best}.")
+        return inline(figure, alt=f"{what}: F1 of {len(lines)} methods{best}.")
 
 
 def _offset(line: DotPlotRow, name: str) -> float:

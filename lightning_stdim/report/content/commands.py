@@ -1,0 +1,104 @@
+"""The commands that make a benchmark's runs, and its report, again."""
+
+from __future__ import annotations
+
+import shlex
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+from lightning_stdim.catalogue import describe
+from lightning_stdim.presets import FOLDER
+from lightning_stdim.report.runs_on_disk import Record, Run
+from lightning_stdim.runs.grid_record import GridRecord
+
+PROGRAM = "python -m lightning_stdim"
+
+
+class GridArguments(NamedTuple):
+    """Arguments of ``benchmark`` that make a run, except for its game and seed."""
+
+    preset: str
+    method: str
+
+
+def commands(record: Record, folder: Path) -> list[str]:
+    """Spell out the commands that make the runs with their preset's settings, and the report.
+
+    Args:
+        record: the runs.
+        folder: where the report is written.
+
+    Returns:
+        Command lines.
+    """
+    seeds: dict[GridArguments, int] = {}
+    games: dict[GridArguments, set[str]] = defaultdict(set)
+    for run, found in _of_the_grid(record):
+        seeds[found] = max(seeds.get(found, 0), run.key.seed + 1)
+        games[found].add(run.key.game)
+    lines = []
+    for preset, count in sorted({(found.preset, count) for found, count in seeds.items()}):
+        alike = [
+            found for found, known in seeds.items() if (found.preset, known) == (preset, count)
+        ]
+        argv = ["--games", ",".join(sorted(set().union(*(games[found] for found in alike))))]
+        argv += ["--methods", ",".join(found.method for found in alike), "--seeds", str(count)]
+        argv += ["--preset", preset, "--out", record.out.name]
+        lines.append(f"{PROGRAM} benchmark {shlex.join(argv)}")
+    argv = [record.out.name, *(["--methods", ",".join(record.chosen)] if record.chosen else [])]
+    argv += ["--into", folder.name] if folder != record.out else []
+    return [*lines, f"{PROGRAM} report {shlex.join(argv)}"]
+
+
+def made_otherwise(record: Record) -> bool:
+    """Tell whether some runs are not made by these commands.
+
+    Args:
+        record: the runs.
+
+    Returns:
+        True if so: they differ from their preset, or a benchmark did not make them.
+    """
+    return len(list(_of_the_grid(record))) < len(record.runs)
+
+
+def _of_the_grid(record: Record) -> Iterator[tuple[Run, GridArguments]]:
+    """Find the runs that ``benchmark`` makes from a preset and a method's name alone."""
+    grid = GridRecord.read(record.out)
+    for run in record.runs:
+        if "key" in run.results:
+            found = _arguments_of(run, grid, record.out)
+        else:
+            found = _arguments_in_old_record(run)
+        if found and not run.key.variant:
+            yield run, found
+
+
+def _arguments_of(run: Run, grid: GridRecord | None, out: Path) -> GridArguments | None:
+    key = run.key
+    if grid is None or run.folder != key.folder(out):
+        return None
+    method = grid.files.get(key.method, key.method)
+    return None if describe(method).needs == "file" else GridArguments(grid.preset, method)
+
+
+def _arguments_in_old_record(run: Run) -> GridArguments | None:
+    """Read preset and method from the command of a run that was made before keys were stored."""
+    words = shlex.split(run.results["command"])
+
+    def values(option: str) -> list[str]:
+        return [value for word, value in pairwise(words) if word == option]
+
+    configs = [Path(value) for value in values("--config")]
+    # The package's own files, wherever it was installed, are known by the method's name.
+    files = [str(path) for path in configs[1:] if path.parts[-3:-1] != ("configs", "methods")]
+    method = next(iter(files + values("--model")), run.results["method"])
+    if describe(method).needs == "file" or set(values("--encoder")) - {"random", "majority"}:
+        return None
+    presets = [*configs, *map(Path, values("--preset")), Path(run.results["preset"] or "laptop")]
+    named_or_ours = not presets[0].suffix or presets[0].parent.name == "configs"
+    shipped = named_or_ours and (FOLDER / f"{presets[0].stem}.yaml").is_file()
+    return GridArguments(presets[0].stem if shipped else str(presets[0]), method)
