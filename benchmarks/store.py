@@ -17,6 +17,7 @@ import time
 from record import print_table, write_record
 
 from lightning_stdim.datamodules.collection.collect import collect
+from lightning_stdim.datamodules.collection.settings import CollectionSettings
 from lightning_stdim.datamodules.store.hdf5 import read
 
 
@@ -30,8 +31,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         path = collect(
-            arguments.game,
-            steps=arguments.steps,
+            CollectionSettings(arguments.game, steps=arguments.steps),
             workers=os.cpu_count() or 1,
             root=arguments.root or temporary,
         )

@@ -36,7 +36,7 @@ from lightning_stdim.benchmark.executors import PROGRAM
 from lightning_stdim.benchmark.grid import UNTRAINED
 from lightning_stdim.datamodules.atari import PROBE_SEED_OFFSET, AtariDataModule
 from lightning_stdim.datamodules.batches import ProbeData, SequenceBatch
-from lightning_stdim.datamodules.collection.collect import collection_name
+from lightning_stdim.datamodules.collection.settings import CollectionSettings
 from lightning_stdim.datamodules.labels.annotations import annotation, probed_in_paper
 from lightning_stdim.datamodules.labels.games import default_label_set
 from lightning_stdim.datamodules.pixels import frame_shape
@@ -370,5 +370,6 @@ def _collections(cells: Sequence[RunSpec], settings: Mapping[str, Any], root: Pa
         if cell.source is None and cell.method not in UNTRAINED:
             needed.append((int(options.get("steps", settings["data"]["steps"])), cell.seed))
         for steps, seed in needed:
-            wanted[collection_name(cell.game, steps=steps, seed=seed, **frames)] = steps
+            made_from = CollectionSettings(cell.game, steps=steps, seed=seed, **frames)
+            wanted[made_from.file_name()] = steps
     return [steps for name, steps in wanted.items() if not (root / name).exists()]

@@ -5,70 +5,33 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-LabelSet = Literal["paper", "upstream"]
-Pixels = Literal["luma", "rgb"]
+from lightning_stdim.datamodules.collection.settings import CollectionSettings
+from lightning_stdim.datamodules.labels.games import LabelSet
 
 
-def collect(
-    *,
-    game: str = "pong",
-    steps: int = 100_000,
-    seed: int = 0,
-    workers: int | None = None,
-    root: str = "data",
-    policy: str = "random",
-    epsilon: float = 0.0,
-    greedy: bool = False,
-    pixels: Pixels = "luma",
-    mode: int | None = None,
-    difficulty: int | None = None,
-    label_set: LabelSet | None = None,
-) -> int:
+def collect(settings: CollectionSettings, *, workers: int | None = None, root: str = "data") -> int:
     """Play a game and store frames, RAM and labels in one HDF5 file.
 
-    Interrupted, it goes on where it stopped when it is run again; finished, it says so.
+    If it is interrupted, the same command goes on where it stopped. If the file is there already,
+    it says so.
 
     Args:
-        game: any spelling, such as pong, MsPacman or ALE/Pong-v5.
-        steps: frames to collect.
-        seed: the file depends on it and the settings alone.
-        workers: processes; all cores by default. They do not change the file.
-        root: folder of the file.
-        policy: who plays: random (the protocol's), sticky-random, the file of an agent (a
-            Stable-Baselines3 .zip, or .pt, .pth or .safetensors of a Nature actor) or
-            module:callable.
-        epsilon: probability that an action is replaced by a uniform one; the protocol's PPO agent
-            has 0.2.
-        greedy: an agent's most probable action instead of a drawn one.
-        pixels: of the frames: luma, the protocol's grey, or rgb.
-        mode: number of the game's mode; by default the emulator's own choice, the protocol's.
-        difficulty: the same of its difficulty.
-        label_set: of the stored labels; by default the paper's, if it has the game.
+        settings: what to collect.
+        workers: number of processes that play; by default one for every core that may be used. It
+            does not change the file.
+        root: folder for the file.
 
     Returns:
         The exit status.
     """
-    import os
     import sys
     import time
 
     from lightning_stdim.datamodules.collection.collect import collect as run_collection
+    from lightning_stdim.utils.hardware import cores
 
     started = time.time()
-    path = run_collection(
-        game,
-        steps=steps,
-        seed=seed,
-        workers=(os.cpu_count() or 1) if workers is None else workers,
-        root=root,
-        policy=policy,
-        epsilon=epsilon,
-        greedy=greedy,
-        pixels=pixels,
-        mode=mode,
-        difficulty=difficulty,
-        label_set=label_set,
-    )
+    path = run_collection(settings, workers=cores() if workers is None else workers, root=root)
     if path.stat().st_mtime < started:
         print("this collection is there already:", file=sys.stderr)
     print(path)

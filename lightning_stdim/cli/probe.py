@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from lightning_stdim.cli.collections import LabelSet, Pixels
+from lightning_stdim.datamodules.labels.games import LabelSet
+from lightning_stdim.datamodules.pixels import Pixels
 
 
 def probe(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -18,13 +18,13 @@ from torch.utils.data import DataLoader
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.batches import ProbeBatch, ProbeData, SequenceBatch
 from lightning_stdim.datamodules.collection.collect import collect
+from lightning_stdim.datamodules.collection.settings import CollectionSettings
 from lightning_stdim.datamodules.frames.loading import fits, load_frames
 from lightning_stdim.datamodules.frames.on_disk import Frames, FramesOnDisk
 from lightning_stdim.datamodules.frames.shared import share_frames
 from lightning_stdim.datamodules.frames.stacking import observations
-from lightning_stdim.datamodules.labels.annotations import annotation
-from lightning_stdim.datamodules.labels.games import LabelSet, canonical_game, default_label_set
-from lightning_stdim.datamodules.pixels import Pixels, frame_shape
+from lightning_stdim.datamodules.labels.games import LabelSet, default_label_set
+from lightning_stdim.datamodules.pixels import Pixels
 from lightning_stdim.datamodules.policies.settings import PolicySettings
 from lightning_stdim.datamodules.probe_data import load_probe_data
 from lightning_stdim.datamodules.samplers import (
@@ -36,6 +36,7 @@ from lightning_stdim.datamodules.samplers import (
 )
 from lightning_stdim.datamodules.splits import Int64, SplitOrder, frames_of, split_episodes
 from lightning_stdim.errors import ConfigurationError
+from lightning_stdim.utils.checks import integer
 
 PROBE_SEED_OFFSET = 1_000_000
 """Added to the seed for the probe collection, so that the two never share an episode."""
@@ -156,31 +157,37 @@ class AtariDataModule(LightningDataModule):
         for name, value in (
             ("steps", steps),
             ("probe_steps", probe_steps),
-            ("batch_size", 1 if batch_size is None else batch_size),
-            ("anchor_stride", 1 if anchor_stride is None else anchor_stride),
+            ("batch_size", batch_size),
+            ("anchor_stride", anchor_stride),
             ("min_episode_length", min_episode_length),
-            ("workers", 1 if workers is None else workers),
+            ("workers", workers),
         ):
-            if value < 1:
-                raise ConfigurationError(f"data.{name}={value} must be at least 1")
-        if not 0 <= seed < PROBE_SEED_OFFSET:
-            raise ConfigurationError(f"data.seed={seed} must lie in 0..{PROBE_SEED_OFFSET - 1}")
-        frame_shape(pixels)  # fails early for what is neither
-        self.game = canonical_game(game)
-        label_set = label_set or default_label_set(self.game)
-        annotation(self.game, label_set)  # fails early for a game without labels in this set
+            if value is not None:
+                integer(f"data.{name}", value, at_least=1)
+        seed = integer("data.seed", seed, at_most=PROBE_SEED_OFFSET - 1)
+        self._made_from = made_from = CollectionSettings(
+            game,
+            policy=policy,
+            epsilon=epsilon,
+            greedy=greedy,
+            pixels=pixels,
+            mode=mode,
+            difficulty=difficulty,
+            label_set=label_set,
+        )
         # Not for the loggers: they would merge them with the method's, whose names may be the same.
         self.save_hyperparameters(logger=False)
+        self.game = made_from.game
         self.steps = steps
         self.probe_steps = probe_steps
         self.seed = seed
         self.root = Path(root)
         self.workers = workers or os.cpu_count() or 1
-        self.policy = PolicySettings(policy=policy, epsilon=epsilon, greedy=greedy)
+        self.policy = made_from.policy_settings
         self.pixels: Pixels = pixels
-        self.mode = mode
-        self.difficulty = difficulty
-        self.label_set: LabelSet = label_set
+        self.mode = made_from.mode
+        self.difficulty = made_from.difficulty
+        self.label_set: LabelSet = label_set or default_label_set(self.game)
         self.entropy_threshold = entropy_threshold
         self.sampling = sampling
         self.min_episode_length = min_episode_length
@@ -243,6 +250,24 @@ class AtariDataModule(LightningDataModule):
         strategy = getattr(self.trainer, "strategy", None)
         return FramesOnDisk.device if strategy is None else strategy.root_device
 
+    def collection(self, which: Stage) -> CollectionSettings:
+        """Say what the collection of a stage is made from.
+
+        Args:
+            which: the stage.
+
+        Returns:
+            The settings, with the default label set: labels are read from the stored RAM, so other
+            ones need no other collection.
+        """
+        probe = which == "probe"
+        return replace(
+            self._made_from,
+            steps=self.probe_steps if probe else self.steps,
+            seed=self.seed + (PROBE_SEED_OFFSET if probe else 0),
+            label_set=None,
+        )
+
     def collect(self, which: Stage) -> Path:
         """Collect the frames of a stage, unless they are there.
 
@@ -252,17 +277,7 @@ class AtariDataModule(LightningDataModule):
         Returns:
             The path of its collection.
         """
-        return collect(
-            self.game,
-            steps=self.steps if which == "pretrain" else self.probe_steps,
-            seed=self.seed + (PROBE_SEED_OFFSET if which == "probe" else 0),
-            workers=self.workers,
-            root=self.root,
-            pixels=self.pixels,
-            mode=self.mode,
-            difficulty=self.difficulty,
-            **asdict(self.policy),
-        )
+        return collect(self.collection(which), workers=self.workers, root=self.root)
 
     def prepare_data(self) -> None:
         """Collect what is missing, once per node.

@@ -8,6 +8,7 @@ from scipy.stats import entropy as scipy_entropy
 
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.collection.collect import collect
+from lightning_stdim.datamodules.collection.settings import CollectionSettings
 from lightning_stdim.datamodules.labels.annotations import annotation
 from lightning_stdim.datamodules.labels.games import default_label_set, games
 from lightning_stdim.datamodules.probe_data import load_probe_data
@@ -43,7 +44,9 @@ def with_short_episodes(path, short):
 
 @pytest.mark.parametrize("game", BYTES)
 def test_labels_are_the_bytes_that_were_written_down(game, tmp_path):
-    collection = store.read(collect(game, steps=STEPS, root=tmp_path, progress=False))
+    collection = store.read(
+        collect(CollectionSettings(game, steps=STEPS), root=tmp_path, progress=False)
+    )
     categories = annotation(game, default_label_set(game)).categories
     different = set()
     for name, (byte, category) in BYTES[game].items():
@@ -56,7 +59,7 @@ def test_labels_are_the_bytes_that_were_written_down(game, tmp_path):
 
 @pytest.mark.parametrize("game", games("upstream"))
 def test_from_the_emulator_to_probe_data(game, tmp_path):
-    path = collect(game, steps=STEPS, root=tmp_path, progress=False)
+    path = collect(CollectionSettings(game, steps=STEPS), root=tmp_path, progress=False)
     collection = with_short_episodes(path, tmp_path / "short.h5")
     data = load_probe_data(tmp_path / "short.h5", deduplicate=False)
 

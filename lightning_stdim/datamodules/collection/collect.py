@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 import shutil
 import sys
@@ -22,14 +21,12 @@ from lightning_stdim._version import __version__
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.collection import recorder, segment_file
 from lightning_stdim.datamodules.collection.seeds import game_seed
+from lightning_stdim.datamodules.collection.settings import CollectionSettings
 from lightning_stdim.datamodules.collection.unfinished import UnfinishedCollection, has_segments
 from lightning_stdim.datamodules.collection.worker_pool import WorkerPool
 from lightning_stdim.datamodules.columns import STATE_COLUMNS, Columns, States
-from lightning_stdim.datamodules.labels.annotations import annotation
-from lightning_stdim.datamodules.labels.games import LabelSet, canonical_game, default_label_set
-from lightning_stdim.datamodules.pixels import Pixels, frame_shape
-from lightning_stdim.datamodules.policies.settings import PolicySettings
-from lightning_stdim.errors import ConfigurationError, StoreError
+from lightning_stdim.errors import StoreError
+from lightning_stdim.utils.checks import integer
 from lightning_stdim.utils.progress_bar import progress_bar
 
 SEGMENT_ROWS = 1024
@@ -38,19 +35,10 @@ a MB in Pong, and a dozen in Yars' Revenge."""
 
 
 def collect(
-    game: str,
+    settings: CollectionSettings,
     *,
-    steps: SupportsIndex,
-    seed: SupportsIndex = 0,
     workers: SupportsIndex = 1,
     root: str | Path = "data",
-    policy: str | os.PathLike[str] = "random",
-    epsilon: float = 0.0,
-    greedy: bool = False,
-    pixels: Pixels = "luma",
-    mode: SupportsIndex | None = None,
-    difficulty: SupportsIndex | None = None,
-    label_set: LabelSet | None = None,
     progress: bool = True,
 ) -> Path:
     """Play a game and keep every frame with the state that it shows, in one file.
@@ -60,71 +48,32 @@ def collect(
     one; only the last row's ``truncated`` and the last episode's length can differ.
 
     Args:
-        game: any usual spelling of an annotated game's name.
-        steps: number of rows, at least 1. The episode that the last one belongs to is cut there.
-        seed: 0 to 2**63 - 1. Collections of different seeds share no game.
+        settings: what to collect.
         workers: number of processes that play, at least 1; each takes about 80 MB.
         root: folder of the file; made if it is missing.
-        policy: who plays: ``"random"``, ``"sticky-random"``, an agent's file or
-            ``"module:callable"``; see
-            :class:`~lightning_stdim.datamodules.policies.PolicySettings`.
-        epsilon: probability that an action is replaced by a uniform one, 0 to 1; the protocol's
-            PPO agent has 0.2.
-        greedy: an agent's most probable action instead of a drawn one.
-        pixels: ``"luma"``, the protocol's grey frames, or ``"rgb"``. The games are the same: an
-            agent sees luma in either case.
-        mode: number of the game's mode; by default the one that the emulator starts with, the
-            protocol's.
-        difficulty: the same of its difficulty.
-        label_set: which variables to label; by default the paper's where it has the game, else the
-            upstream ones.
         progress: show a progress bar, and a line when waiting for another process, on the standard
             error stream.
 
     Returns:
-        The file. Its name tells everything that its content depends on.
+        The file, named by :meth:`CollectionSettings.file_name`.
 
     Raises:
-        ConfigurationError: an argument is wrong, or the policy cannot play this game.
+        ConfigurationError: there are less than one worker, or the game and its policy cannot be
+            played with these settings.
         EncoderError: the policy's file holds no agent of a known kind.
         StoreError: the file cannot be written; one that is there is damaged; the policy's file is;
             or a worker died. What was played is kept, and the same call goes on from there.
         KeyboardInterrupt: when interrupted, with a message that says what is kept.
     """
-    game = canonical_game(game)
-    steps, workers = _integer("steps", steps, least=1), _integer("workers", workers, least=1)
-    seed = _integer("seed", seed, least=0)
-    mode = None if mode is None else _integer("mode", mode, least=0)
-    difficulty = None if difficulty is None else _integer("difficulty", difficulty, least=0)
-    policy = os.fspath(policy) if isinstance(policy, os.PathLike) else policy
-    who = PolicySettings(policy=policy, epsilon=epsilon, greedy=greedy)
-    label_set = label_set or default_label_set(game)
-    labels = annotation(game, label_set)
-    labels.check_bytes()
-    frame_shape(pixels)  # checks it
-    emulator = {"pixels": pixels, "mode": mode, "difficulty": difficulty}
-    choices = _non_default(game, pixels, mode, difficulty, label_set)
-    path = Path(root) / _file_name(game, who, seed, steps, choices)
+    workers = integer("workers", workers, at_least=1)
+    path = Path(root) / settings.file_name()
     folder = path.with_name(f"{path.name}.partial")
     # os.path.exists is false for what may not be looked at; writing it then says why.
     if not os.path.exists(path) or os.path.exists(folder):
-        attributes = {
-            "game": game,
-            **who.attributes(),
-            "seed": seed,
-            "steps": steps,
-            "label_set": labels.label_set,
-            "label_set_version": labels.version,
-            "command": f"python -m lightning_stdim collect --game {game} --steps {steps} "
-            f"--seed {seed}{who.options()}"
-            + "".join(f" --{name} {choice}" for name, choice in choices.items()),
-            "lightning_stdim": __version__,
-            "schema": store.SCHEMA,
-        }
         with _exclusive_lock(path, progress):
             try:
                 if not path.exists():
-                    _collect(folder, attributes, who, emulator, workers, progress).replace(path)
+                    _collect(folder, settings, workers, progress).replace(path)
             finally:
                 if path.exists() or not has_segments(folder):
                     shutil.rmtree(folder, ignore_errors=True)
@@ -132,107 +81,34 @@ def collect(
     return path
 
 
-def collection_name(
-    game: str,
-    *,
-    steps: int,
-    seed: int = 0,
-    policy: str = "random",
-    epsilon: float = 0.0,
-    greedy: bool = False,
-    pixels: Pixels = "luma",
-    mode: int | None = None,
-    difficulty: int | None = None,
-    label_set: LabelSet | None = None,
-) -> str:
-    """Name the file that :func:`collect` writes for the same arguments.
-
-    Args:
-        game: canonical name.
-        steps: as for :func:`collect`, and so are the others.
-        seed: as above.
-        policy: as above.
-        epsilon: as above.
-        greedy: as above.
-        pixels: as above.
-        mode: as above.
-        difficulty: as above.
-        label_set: as above.
-
-    Returns:
-        The name without the folder.
-
-    Raises:
-        StoreError: the policy's file cannot be read.
-    """
-    who = PolicySettings(policy=policy, epsilon=epsilon, greedy=greedy)
-    return _file_name(
-        game, who, seed, steps, _non_default(game, pixels, mode, difficulty, label_set)
-    )
-
-
-def _file_name(
-    game: str, who: PolicySettings, seed: int, steps: int, choices: dict[str, str]
-) -> str:
-    words = (
-        f"{name}{choice}" if choice.isdecimal() else choice for name, choice in choices.items()
-    )
-    return "-".join([game, who.label(), f"seed{seed}", str(steps), *words]) + ".h5"
-
-
-def _non_default(
-    game: str,
-    pixels: Pixels,
-    mode: int | None,
-    difficulty: int | None,
-    label_set: LabelSet | None,
-) -> dict[str, str]:
-    """Give what name and command have to tell: what they do not tell is the default."""
-    choices = {
-        "pixels": None if pixels == "luma" else pixels,
-        "mode": mode,
-        "difficulty": difficulty,
-        "label_set": None if label_set == default_label_set(game) else label_set,
+def _attributes(settings: CollectionSettings) -> dict[str, Any]:
+    """Describe a collection for its file."""
+    labels = settings.labels
+    return {
+        "game": settings.game,
+        **settings.policy_settings.attributes(),
+        "seed": settings.seed,
+        "steps": settings.steps,
+        "label_set": labels.label_set,
+        "label_set_version": labels.version,
+        "command": settings.command(),
+        "lightning_stdim": __version__,
+        "schema": store.SCHEMA,
     }
-    return {name: str(choice) for name, choice in choices.items() if choice is not None}
 
 
-def _integer(name: str, value: SupportsIndex, *, least: int) -> int:
-    """Take any kind of integer, NumPy's too, and nothing that would have to be rounded."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise ConfigurationError(f"{name} is {value!r}: it must be an integer") from None
-    if not least <= number < 2**63:
-        raise ConfigurationError(f"{name} is {number}: it must be {least} or more")
-    return number
-
-
-def _collect(
-    folder: Path,
-    attributes: dict[str, Any],
-    who: PolicySettings,
-    emulator: dict[str, Any],
-    workers: int,
-    progress: bool,
-) -> Path:
+def _collect(folder: Path, settings: CollectionSettings, workers: int, progress: bool) -> Path:
     """Collect what is missing; return the whole file, still in the folder of the segments."""
-    game, steps, seed = (attributes[name] for name in ("game", "steps", "seed"))
-    job = {
-        "game": game,
-        "policy": asdict(who),
-        **emulator,
-        "seed": seed,
-        "folder": str(folder),
-        "size": SEGMENT_ROWS,
-    }
+    job = {"settings": asdict(settings), "folder": str(folder), "segment_rows": SEGMENT_ROWS}
     with WorkerPool(workers, job) as pool:
-        attributes = attributes | pool.settings()
+        attributes = _attributes(settings) | pool.settings()
+        # Segments were once called pieces: with another key no unfinished collection would go on.
         segments_are = {"piece_rows": SEGMENT_ROWS, "piece_schema": recorder.SCHEMA}
         partial = UnfinishedCollection(folder, {**attributes, **segments_are})
-        with progress_bar(f"collecting {game}", steps, enabled=progress) as update:
-            segments = _play(partial, pool, workers, steps, _with_rate(update, steps))
-            return _assemble(partial, attributes, emulator["pixels"], segments)
+        with progress_bar(f"collecting {settings.game}", settings.steps, enabled=progress) as bar:
+            show = _with_rate(bar, settings.steps)
+            segments = _play(partial, pool, workers, settings.steps, show)
+            return _assemble(partial, settings, attributes, segments)
 
 
 def _play(
@@ -264,13 +140,12 @@ def _play(
 
 def _assemble(
     partial: UnfinishedCollection,
+    settings: CollectionSettings,
     attributes: dict[str, Any],
-    pixels: Pixels,
     segments: Iterator[tuple[int, Path]],
 ) -> Path:
     """Put the segments together while they come, cut after the last step."""
-    steps = attributes["steps"]
-    labels = annotation(attributes["game"], attributes["label_set"])
+    steps, labels = settings.steps, settings.labels
     waiting: list[Columns] = []  # states whose frames have been written, or are next
     ends: list[NDArray[np.int64]] = []
     games: list[int] = []  # one a segment
@@ -287,7 +162,7 @@ def _assemble(
             firsts.append(row)
             returns[game] += float(columns["rewards"].sum())
             row += len(columns["actions"])
-            yield from recorder.frames(columns, pixels)
+            yield from recorder.frames(columns, settings.pixels)
 
     def states(rows: slice) -> Columns:
         nonlocal over
@@ -305,7 +180,7 @@ def _assemble(
         stop = np.concatenate(ends)
         start = np.concatenate([[0], stop[:-1]])
         segments_of = np.searchsorted(firsts, start, side="right") - 1
-        seeds = np.array([game_seed(attributes["seed"], games[segment]) for segment in segments_of])
+        seeds = np.array([game_seed(settings.seed, games[segment]) for segment in segments_of])
         whole = [returns[game] for game in returns if over or game != games[-1]]
         mean = {"mean_return": float(np.mean(whole))} if whole else {}
         return {"start": start, "length": stop - start, "seed": seeds}, {**attributes, **mean}
@@ -319,7 +194,7 @@ def _assemble(
             states,
             finish,
             variables=labels.variables,
-            pixels=pixels,
+            pixels=settings.pixels,
         )
     except (StoreError, KeyboardInterrupt) as error:
         reason = str(error) or "interrupted"

@@ -24,21 +24,15 @@ from lightning_stdim.utils.user_code import what_failed
 
 if TYPE_CHECKING:
     from lightning_stdim.datamodules.columns import Columns
-    from lightning_stdim.datamodules.pixels import Pixels
 
 
 def _play(
     reports: TextIO,
     games: queue.SimpleQueue[dict[str, int]],
     *,
-    game: str,
-    policy: dict[str, Any],
-    pixels: Pixels,
-    mode: int | None,
-    difficulty: int | None,
-    seed: int,
+    settings: dict[str, Any],
     folder: str,
-    size: int,
+    segment_rows: int,
 ) -> None:
     """Play ordered games and write their segments, for ever."""
     # ale-py brings its games into Gymnasium where that can be imported: of no use here, and slow.
@@ -47,14 +41,15 @@ def _play(
     from lightning_stdim.datamodules.collection.game import segments
     from lightning_stdim.datamodules.collection.recorder import Recorder
     from lightning_stdim.datamodules.collection.seeds import game_seed
+    from lightning_stdim.datamodules.collection.settings import CollectionSettings
     from lightning_stdim.datamodules.collection.unfinished import segment_name
     from lightning_stdim.datamodules.emulator.emulator import Emulator
-    from lightning_stdim.datamodules.policies.settings import PolicySettings
 
     del sys.modules["gymnasium"]  # a policy may want it
-    make_policy = PolicySettings(**policy).load()
-    emulator = Emulator(game, pixels, mode=mode, difficulty=difficulty)
-    recorder = Recorder(size)
+    made = CollectionSettings(**settings)
+    make_policy = made.policy_settings.load()
+    emulator = Emulator(made.game, made.pixels, mode=made.mode, difficulty=made.difficulty)
+    recorder = Recorder(segment_rows)
     print(json.dumps({"settings": emulator.settings}), file=reports, flush=True)
     while True:
         job = games.get()
@@ -62,7 +57,7 @@ def _play(
         played = segments(
             emulator,
             make_policy,
-            game_seed(seed, number),
+            game_seed(made.seed, number),
             limit=job["limit"],
             recorder=recorder,
         )
@@ -71,7 +66,7 @@ def _play(
             rows = len(columns["actions"])
             path = Path(folder) / segment_name(number, start, rows, ended)
             if path.exists():  # an interrupted game is played again
-                _check_same(columns, segment_file.read(path), path, policy)
+                _check_same(columns, segment_file.read(path), path, made.policy)
             else:
                 segment_file.write(path, columns)
             message = {"game": number, "start": start, "rows": rows, "ended": ended}
@@ -79,11 +74,11 @@ def _play(
             start += rows
 
 
-def _check_same(played: Columns, kept: Columns, path: Path, policy: dict[str, Any]) -> None:
+def _check_same(played: Columns, kept: Columns, path: Path, policy: object) -> None:
     """Refuse to put a game together from two that went different ways."""
     if not all(np.array_equal(played[name], kept[name]) for name in played):
         raise ConfigurationError(
-            f"a game went another way when it was played again: policy {policy['policy']!r} does "
+            f"a game went another way when it was played again: policy {policy!r} does "
             "not always do the same with the same frames and generator, or a library that it uses "
             f"has changed. Delete {path.parent} to start afresh"
         )
