@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,10 +19,10 @@ from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.batches import ProbeBatch, ProbeData, SequenceBatch
 from lightning_stdim.datamodules.collection.collect import collect
 from lightning_stdim.datamodules.collection.settings import CollectionSettings
-from lightning_stdim.datamodules.frames.loading import fits, load_frames
+from lightning_stdim.datamodules.frames.bank import FrameBank
+from lightning_stdim.datamodules.frames.loading import load_frames
 from lightning_stdim.datamodules.frames.on_disk import Frames, FramesOnDisk
 from lightning_stdim.datamodules.frames.shared import share_frames
-from lightning_stdim.datamodules.frames.stacking import observations
 from lightning_stdim.datamodules.labels.games import LabelSet, default_label_set
 from lightning_stdim.datamodules.pixels import Pixels
 from lightning_stdim.datamodules.policies.settings import PolicySettings
@@ -32,7 +32,6 @@ from lightning_stdim.datamodules.samplers import (
     IndexDataset,
     Sampling,
     SequenceSampler,
-    same_episode_frames,
 )
 from lightning_stdim.datamodules.splits import Int64, SplitOrder, frames_of, split_episodes
 from lightning_stdim.errors import ConfigurationError
@@ -42,22 +41,6 @@ PROBE_SEED_OFFSET = 1_000_000
 """Added to the seed for the probe collection, so that the two never share an episode."""
 
 Stage = Literal["pretrain", "probe"]
-
-
-class _Resident(NamedTuple):
-    """What batches are gathered from, all on one device.
-
-    Attributes:
-        frames: uint8 [N, 210, 160], or [N, 3, 210, 160] in colour.
-        start: int64 [E], positions of the episodes' first frames, ascending.
-        length: int64 [E], their numbers of frames.
-        labels: int64 [N, V] in the probe's stage.
-    """
-
-    frames: Frames
-    start: Tensor
-    length: Tensor
-    labels: Tensor | None
 
 
 class AtariDataModule(LightningDataModule):
@@ -203,8 +186,7 @@ class AtariDataModule(LightningDataModule):
         self._together = False  # whether all ranks of a node are loading the same frames
         self._episodes: dict[str, Int64] = {}
         self._probe: ProbeData | None = None
-        self._draws: tuple[int, Tensor] | None = None
-        self._on_device: dict[torch.device, _Resident] = {}
+        self._banks: dict[torch.device, FrameBank] = {}
 
     @property
     def variation(self) -> str:
@@ -414,8 +396,8 @@ class AtariDataModule(LightningDataModule):
 
     def teardown(self, stage: str) -> None:
         """Release the frames of the pretraining stage; the probe's stay for the probing to come."""
-        self._frames = self._draws = None
-        self._on_device.clear()
+        self._frames = None
+        self._banks.clear()
 
     def train_dataloader(self) -> DataLoader[Tensor]:
         """Batches of the training split, in another order every epoch."""
@@ -499,67 +481,30 @@ class AtariDataModule(LightningDataModule):
         Returns:
             The batch of the stage in force, on ``device``.
         """
-        frames, start, length, labels = self._resident(device)
-        # Nothing here has the device wait for the host, or the host for the device.
-        index = batch.to(frames.device, non_blocking=True)
-        size = self._asked("frame_stack", 1)
-        if labels is not None:
-            seen = observations(frames, index, start, size).to(device)
-            return ProbeBatch(seen, labels[index].to(device))
-        offsets = torch.arange(1 - self.sequence_length, 1, device=frames.device)
-        times = offsets[:, None] + index  # [T, B]
-        episode = torch.bucketize(index, start, right=True) - 1
-        if self.wrap_episodes:
-            times = start[episode] + (times - start[episode]) % length[episode]
-        sequences = observations(frames, times, start, size).to(device)  # [T, B, C, 210, 160]
-        others = None
-        if self._asked("needs_same_episode_frames", False):
-            chosen = same_episode_frames(
-                index, start[episode], length[episode], self._chance(index)
-            )
-            others = observations(frames, chosen, start, size).to(device)
-        return SequenceBatch(sequences, index.to(device), others)
-
-    def _chance(self, positions: Tensor) -> Tensor:
-        """Draw for each position a number in [0, 1), another in every epoch of training."""
+        bank = self._bank(device)
+        frame_stack = self._asked("frame_stack", 1)
+        if bank.labels is not None:
+            return bank.labelled_frames(batch, frame_stack=frame_stack)
         epoch = self.trainer.current_epoch if self.trainer and self.trainer.training else 0
-        if self._draws is None or self._draws[0] != epoch:
-            rng = np.random.default_rng((self.seed, epoch, 1))
-            draws = torch.from_numpy(rng.random(int(self._bounds[:, -1].sum())))
-            self._draws = epoch, draws.to(positions.device)
-        return self._draws[1][positions]
+        return bank.sequences(
+            batch,
+            length=self.sequence_length,
+            frame_stack=frame_stack,
+            wrap=self.wrap_episodes,
+            others=(self.seed, epoch) if self._asked("needs_same_episode_frames", False) else None,
+        )
 
-    def _resident(self, device: torch.device) -> _Resident:
-        """Give what batches are gathered from, on the device if the frames fit there."""
-        if device not in self._on_device:
-            frames: Frames
-            labels: Tensor | None = None
+    def _bank(self, device: torch.device) -> FrameBank:
+        """Put the frames of the stage in force where batches of them are wanted, once."""
+        if device not in self._banks:
             if self.stage == "probe":
                 data = self.probe_data()
-                frames, labels, start = data.frames, data.labels, data.episode_start
-                assert start is not None
-                length = start.diff(append=torch.tensor([len(frames)]))
+                start = data.episode_start
+                assert start is not None, "a collection knows its episodes"
+                length = start.diff(append=torch.tensor([len(data.frames)]))
+                bank = FrameBank(data.frames, start, length, data.labels, device=device)
             else:
                 assert self._frames is not None, "setup() comes before the first batch"
-                frames = self._frames
-                start, length = self._bounds
-            if (
-                device.type == "cuda"
-                and isinstance(frames, Tensor)
-                and frames.device != device  # of ranks that share them, or for the probe
-            ):
-                if fits(frames.nbytes, device):
-                    frames = frames.to(device)
-                else:
-                    rank_zero_info(
-                        f"{frames.nbytes / 1e9:.1f} GB of frames do not fit on {device}: gathering "
-                        "batches on the CPU, which is slower"
-                    )
-            place = frames.device
-            self._on_device[device] = _Resident(
-                frames,
-                start.to(place),
-                length.to(place),
-                None if labels is None else labels.to(place),
-            )
-        return self._on_device[device]
+                bank = FrameBank(self._frames, *self._bounds, device=device)
+            self._banks[device] = bank
+        return self._banks[device]
