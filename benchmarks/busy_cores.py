@@ -25,6 +25,7 @@ from workload import encoder_passes, frame_pool
 from lightning_stdim.encoders import NatureEncoder
 from lightning_stdim.probes.logistic import Logistic, minimise
 from lightning_stdim.torch_environment import SETTINGS
+from lightning_stdim.utils.hardware import cores
 
 WAYS = {
     "spinning": SETTINGS | {"GOMP_SPINCOUNT": "300000"},  # what GNU's OpenMP does by itself
@@ -65,8 +66,8 @@ def main() -> None:
         run()
         return
     rows, records = [], []
-    cores = os.cpu_count() or 1
-    for busy in sorted({0, max(1, cores // 2), cores}):
+    all_cores = cores()
+    for busy in sorted({0, max(1, all_cores // 2), all_cores}):
         others = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(busy)]
         rounds = Rounds()
         try:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import tempfile
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from workload import Loss, pairs, training_step
 
 from lightning_stdim.methods import STDIM
 from lightning_stdim.objectives import gather_rows
+from lightning_stdim.utils.hardware import cores
 
 BATCH = 64
 
@@ -65,7 +65,7 @@ def measure(world: int, batch_size: int, repeats: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    default = "1,2" if (os.cpu_count() or 1) < 4 else "1,2,4"
+    default = "1,2" if cores() < 4 else "1,2,4"
     parser.add_argument("--ranks", default=default)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)

@@ -9,7 +9,6 @@ fresh memory. The frames are then gone from memory before the next repetition.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import tempfile
 import time
@@ -19,6 +18,7 @@ from record import print_table, write_record
 from lightning_stdim.datamodules.collection.collect import collect
 from lightning_stdim.datamodules.collection.settings import CollectionSettings
 from lightning_stdim.datamodules.store.hdf5 import read
+from lightning_stdim.utils.hardware import cores
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         path = collect(
             CollectionSettings(arguments.game, steps=arguments.steps),
-            workers=os.cpu_count() or 1,
+            workers=cores(),
             root=arguments.root or temporary,
         )
         on_disk = path.stat().st_size

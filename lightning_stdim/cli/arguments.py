@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from inspect import Parameter, signature
+from itertools import pairwise
 from typing import Any, get_type_hints
 
 import docstring_parser
@@ -82,7 +83,7 @@ def _with_values(options: Sequence[str], command: Command) -> list[str]:
     parameters = [p for function in functions for p in signature(function).parameters.values()]
     switches = {f"--{p.name}" for p in parameters if isinstance(p.default, bool)}
     words = []
-    for word, following in zip(options, [*options[1:], ""], strict=True):
+    for word, following in pairwise([*options, ""]):
         alone = word in switches and following.lower() not in BOOLEANS
         words += [word, "true"] if alone else [word]
     return words

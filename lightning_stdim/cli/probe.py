@@ -47,7 +47,7 @@ def probe(
         steps: frames to probe on; the preset's by default.
         seed: of the frames, the splits and the probes.
         root: folder of the collections.
-        workers: processes that collect; all cores by default.
+        workers: number of processes that collect; by default one for every core that may be used.
         policy: who plays, as for collect; the preset's by default.
         epsilon: share of actions replaced by uniform ones; the preset's by default.
         greedy: an agent's most probable action instead of a drawn one; the preset's by default.

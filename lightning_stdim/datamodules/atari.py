@@ -36,6 +36,7 @@ from lightning_stdim.datamodules.samplers import (
 from lightning_stdim.datamodules.splits import Int64, SplitOrder, frames_of, split_episodes
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.utils.checks import integer
+from lightning_stdim.utils.hardware import cores
 
 PROBE_SEED_OFFSET = 1_000_000
 """Added to the seed for the probe collection, so that the two never share an episode."""
@@ -70,7 +71,8 @@ class AtariDataModule(LightningDataModule):
         batch_size: of the global batch, over all devices; by default what the LightningModule asks
             for.
         root: folder of the collections.
-        workers: processes that collect; all cores by default. Does not change the data.
+        workers: number of processes that collect; by default one for every core that this process
+            may use. It does not change the data.
         policy: who plays while frames are collected: ``"random"``, ``"sticky-random"``, an agent's
             file or ``"module:callable"``; see
             :class:`~lightning_stdim.datamodules.policies.PolicySettings`.
@@ -165,7 +167,7 @@ class AtariDataModule(LightningDataModule):
         self.probe_steps = probe_steps
         self.seed = seed
         self.root = Path(root)
-        self.workers = workers or os.cpu_count() or 1
+        self.workers = workers or cores()
         self.policy = made_from.policy_settings
         self.pixels: Pixels = pixels
         self.mode = made_from.mode

@@ -6,7 +6,6 @@ compressing it (``benchmarks/collection.py``), and it reads one chunk at a time.
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
@@ -16,10 +15,11 @@ import zstandard
 from numpy.typing import NDArray
 
 from lightning_stdim.errors import StoreError
+from lightning_stdim.utils.hardware import cores
 
 LEVEL = 3
 """Zstandard's: the first that finds what a chunk's frames have in common: half of 1's and 2's."""
-THREADS = min(8, os.cpu_count() or 1)
+THREADS = min(8, cores())
 """That decompress; more would wait for Python's lock, which finding a chunk takes."""
 CHECKSUM = 4
 """Bytes that Fletcher-32 puts behind a compressed chunk."""
