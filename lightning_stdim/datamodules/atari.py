@@ -1,4 +1,4 @@
-"""``AtariDataModule``: from a game's name to batches on the device."""
+"""The data module: from a game's name to batches on the device."""
 
 from __future__ import annotations
 
@@ -39,72 +39,79 @@ from lightning_stdim.utils.checks import integer
 from lightning_stdim.utils.hardware import cores
 
 PROBE_SEED_OFFSET = 1_000_000
-"""Added to the seed for the probe collection, so that the two never share an episode."""
+"""Added to the seed for the probe collection, so that the two collections share no game."""
 
 Stage = Literal["pretrain", "probe"]
 
 
 class AtariDataModule(LightningDataModule):
-    """Frames of one game, collected if need be, loaded once, gathered by index on the device.
+    """Frames of one game: collected once, loaded once, and gathered into batches on the device.
 
-    Two stages. ``"pretrain"``: sequences of consecutive frames (:class:`SequenceBatch`) from a
-    collection of ``steps`` frames, split 80/20 by episode. ``"probe"``: labelled frames
-    (:class:`ProbeBatch`) from a second collection of ``probe_steps`` frames, split 70/10/20 by
-    episode, without test frames that duplicate another split's.
+    There are two stages. The stage ``"pretrain"`` gives sequences of consecutive frames
+    (:class:`SequenceBatch`) from a collection of ``steps`` frames, whose episodes are split 80/20.
+    The stage ``"probe"`` gives labelled frames (:class:`ProbeBatch`) from a second collection of
+    ``probe_steps`` frames, whose episodes are split 70/10/20. Test frames that are identical to a
+    frame of another split are removed.
 
     The LightningModule's attributes ``data_stage``, ``sequence_length`` (default 2), ``batch_size``
     (64), ``frame_stack`` (1) and ``needs_same_episode_frames`` (False) determine the batches; the
-    first three can be given here instead. Its ``pixels``, if it has any, must be those of the
-    frames.
+    first three can be given here instead. If it has an attribute ``pixels``, the frames must have
+    the same.
 
-    Frames lie on the GPU that trains if they fit there, else in memory. What fits neither stays
-    compressed on disk, and every batch reads its own: slower, with the same numbers.
+    Frames are held on the GPU that trains if they fit there, otherwise in memory. If they fit in
+    neither, they stay compressed on disk and every batch reads its own: that is slower, and gives
+    the same numbers.
 
-    Everything depends on ``seed`` alone: the emulator, the splits and the order of the batches.
+    Everything depends on ``seed`` alone: the games, the splits and the order of the batches.
 
     Args:
-        game: any spelling: ``"pong"``, ``"MsPacman"``, ``"ALE/Pong-v5"``.
-        steps: frames to pretrain on.
-        probe_steps: frames for the probes, collected separately.
-        seed: of the collections, the splits and the batches; 0 to 999 999. By default what
-            Lightning's ``seed_everything`` was given, or 0.
-        batch_size: of the global batch, over all devices; by default what the LightningModule asks
-            for.
+        game: name of the game in any spelling, such as pong, MsPacman or ALE/Pong-v5.
+        steps: number of frames to pretrain on.
+        probe_steps: number of frames for the probes, which are collected separately.
+        seed: random seed of the collections, the data splits and the order of the batches, from 0
+            to 999999. By default the seed that Lightning's seed_everything was given, or 0.
+        batch_size: number of samples in a batch, over all devices together. By default what the
+            model asks for.
         root: folder of the collections.
-        workers: number of processes that collect; by default one for every core that this process
-            may use. It does not change the data.
-        policy: who plays while frames are collected: ``"random"``, ``"sticky-random"``, an agent's
-            file or ``"module:callable"``; see
-            :class:`~lightning_stdim.datamodules.policies.PolicySettings`.
-        epsilon: probability that an action is replaced by a uniform one; the protocol's PPO agent
-            has 0.2.
-        greedy: an agent's most probable action instead of a drawn one.
-        pixels: of the frames: ``"luma"``, the protocol's, or ``"rgb"``, three channels a frame.
-        mode: number of the game's mode; by default the one that the emulator starts with, the
-            protocol's.
-        difficulty: the same of its difficulty.
-        label_set: ``"paper"``, the 308 labels that the paper scored, or ``"upstream"``, today's;
-            by default the paper's where it has the game.
-        entropy_threshold: variables whose labels have a lower entropy over the probe collection,
-            in nats, are not scored.
-        sampling: ``"frames"``: every frame once an epoch. ``"episodes"``: the reference's way, an
-            episode uniformly, then a frame in it.
-        min_episode_length: shorter episodes are left out. The reference's rule, more than 64
-            frames without the last state, is 66 here.
-        deduplicate: remove test frames that are byte-equal to a training or validation frame.
-        split_order: of the episodes that are split; ``"time"`` is the reference's way.
-        stale_first_label: the reference's slip: the label of an episode's first frame is that of
-            the frame before the reset, except in the first episode.
-        wrap_episodes: the reference's slip: an episode's first frame follows on its last one, and
-            is an anchor too.
-        anchor_stride: an epoch has sequences that end in one of so many frames. By default half the
-            sequences' length, so that an epoch shows every frame about twice, as it does with
-            pairs. For pairs that is 1, the reference's way; its CPC draws 100 sequences an episode.
-        stage: overrides the stage that the LightningModule asks for.
-        sequence_length: overrides the length that it asks for.
+        workers: number of processes that collect. By default one for every core that this process
+            may use. The data do not depend on it.
+        policy: who plays while frames are collected: random (uniformly random actions, as in the
+            paper), sticky-random (keeps an action for a while), the file of a trained agent, or
+            module:callable for a policy of your own.
+        epsilon: probability, from 0 to 1, that an action is replaced by a uniformly random one. The
+            paper's PPO agent has 0.2.
+        greedy: let a trained agent take its most probable action instead of drawing one.
+        pixels: luma for grey frames, as in the paper, or rgb for colour.
+        mode: number of the game mode. By default the one that the game starts with, as in the
+            paper.
+        difficulty: number of the game's difficulty. By default the one that the game starts with,
+            as in the paper.
+        label_set: labels to score: paper (the 308 variables that the paper scored) or upstream (all
+            that its authors have annotated since). By default paper where it has the game.
+        entropy_threshold: variables are scored only if their labels have at least this entropy, in
+            nats, over the probe collection.
+        sampling: how an epoch's training sequences are chosen: frames (each frame ends at most one
+            sequence) or episodes (a random episode, then a random frame in it, as in the reference
+            implementation).
+        min_episode_length: shorter episodes are left out. The reference implementation asks for
+            more than 64 frames without the final state, which is 66 here.
+        deduplicate: remove test frames that are identical to a training or validation frame.
+        split_order: how episodes are ordered before they are split: shuffled, or time for the order
+            in which they were played, as in the reference implementation.
+        stale_first_label: repeat an error of the reference implementation: the first frame of every
+            episode but the first is labelled with the state before the reset.
+        wrap_episodes: repeat an error of the reference implementation: an episode's last frame
+            counts as the one before its first.
+        anchor_stride: only one in this many frames ends a sequence in an epoch. By default half the
+            sequence length, so that an epoch shows every frame about twice. For pairs that is 1, as
+            in the reference implementation.
+        stage: pretrain for sequences or probe for labelled frames. By default what the model asks
+            for.
+        sequence_length: number of frames in a sequence. By default what the model asks for.
 
     Raises:
-        ConfigurationError: if a value is out of its range.
+        ConfigurationError: a value is out of its range, or does not go with the others.
+        StoreError: the policy's file is missing.
     """
 
     def __init__(
@@ -150,7 +157,7 @@ class AtariDataModule(LightningDataModule):
             if value is not None:
                 integer(f"data.{name}", value, at_least=1)
         seed = integer("data.seed", seed, at_most=PROBE_SEED_OFFSET - 1)
-        self._made_from = made_from = CollectionSettings(
+        self._settings = settings = CollectionSettings(
             game,
             policy=policy,
             epsilon=epsilon,
@@ -162,16 +169,16 @@ class AtariDataModule(LightningDataModule):
         )
         # Not for the loggers: they would merge them with the method's, whose names may be the same.
         self.save_hyperparameters(logger=False)
-        self.game = made_from.game
+        self.game = settings.game
         self.steps = steps
         self.probe_steps = probe_steps
         self.seed = seed
         self.root = Path(root)
         self.workers = workers or cores()
-        self.policy = made_from.policy_settings
+        self.policy = settings.policy_settings
         self.pixels: Pixels = pixels
-        self.mode = made_from.mode
-        self.difficulty = made_from.difficulty
+        self.mode = settings.mode
+        self.difficulty = settings.difficulty
         self.label_set: LabelSet = label_set or default_label_set(self.game)
         self.entropy_threshold = entropy_threshold
         self.sampling = sampling
@@ -192,7 +199,7 @@ class AtariDataModule(LightningDataModule):
 
     @property
     def variation(self) -> str:
-        """In what the frames differ from the protocol's, such as ``"mode=12"``; often empty."""
+        """How the frames differ from the paper's, such as ``"mode=12"``; often empty."""
         words = [f"{name}={getattr(self, name)}" for name in ("mode", "difficulty")]
         words = [word for word in words if not word.endswith("=None")]
         if self.policy != PolicySettings():
@@ -201,7 +208,7 @@ class AtariDataModule(LightningDataModule):
 
     @property
     def stage(self) -> Stage:
-        """The stage in force."""
+        """The current stage."""
         if self._stage is not None:
             return self._stage
         if self.trainer is not None and self.trainer.predicting:
@@ -211,21 +218,21 @@ class AtariDataModule(LightningDataModule):
 
     @property
     def sequence_length(self) -> int:
-        """Frames per sequence in the pretraining stage."""
+        """Number of frames in a sequence of the pretraining stage."""
         return self._sequence_length or int(self._asked("sequence_length", 2))
 
     @property
     def batch_size(self) -> int:
-        """Samples of the global batch, over all devices."""
+        """Number of samples in a batch, over all devices together."""
         return self._batch_size or int(self._asked("batch_size", 64))
 
     def _asked(self, name: str, default: Any) -> Any:
-        """Give what the LightningModule asks for."""
+        """Read what the LightningModule asks for."""
         return getattr(getattr(self.trainer, "lightning_module", None), name, default)
 
     @property
     def _processes(self) -> int:
-        """How many processes on this machine hold the frames at once."""
+        """Number of processes on this machine that hold the frames at the same time."""
         return getattr(self.trainer, "num_devices", 1)
 
     @property
@@ -235,25 +242,25 @@ class AtariDataModule(LightningDataModule):
         return FramesOnDisk.device if strategy is None else strategy.root_device
 
     def collection(self, which: Stage) -> CollectionSettings:
-        """Say what the collection of a stage is made from.
+        """Give the settings of a stage's collection.
 
         Args:
             which: the stage.
 
         Returns:
-            The settings, with the default label set: labels are read from the stored RAM, so other
-            ones need no other collection.
+            The settings, always with the default label set: other labels need no other collection,
+            since they are read from the stored RAM.
         """
         probe = which == "probe"
         return replace(
-            self._made_from,
+            self._settings,
             steps=self.probe_steps if probe else self.steps,
             seed=self.seed + (PROBE_SEED_OFFSET if probe else 0),
             label_set=None,
         )
 
     def collect(self, which: Stage) -> Path:
-        """Collect the frames of a stage, unless they are there.
+        """Collect the frames of a stage, unless that has been done.
 
         Args:
             which: the stage.
@@ -282,7 +289,7 @@ class AtariDataModule(LightningDataModule):
             self.collect("pretrain")
 
     def setup(self, stage: str) -> None:
-        """Load the frames of the stage in force once."""
+        """Load the current stage's frames."""
         self.teardown(stage)  # an earlier run that failed has left its frames
         missing = self.stage != "probe" or self._probe is None
         if self.trainer is not None and self._processes > 1:
@@ -351,19 +358,19 @@ class AtariDataModule(LightningDataModule):
     def _load_frames(
         self, path: Path, shape: Sequence[int], device: torch.device = FramesOnDisk.device
     ) -> Frames:
-        """Load all frames of a file, one copy for all ranks of a node where all of them ask."""
+        """Load all frames of a file; if all ranks of a node do so, they share one copy."""
         if self._together and self.trainer is not None:
             shared = share_frames(path, shape, self.trainer)
             if shared is not None:
                 return shared
             rank_zero_info(
-                "the ranks of a node cannot share the frames (no /dev/shm, or too little room in "
-                "it: a container's --shm-size): each has a copy of its own"
+                "the ranks of a node cannot share the frames: /dev/shm is missing or too small (in "
+                "a container see --shm-size). Each rank loads a copy of its own"
             )
         return load_frames(path, shape, processes=self._processes, device=device)
 
     def state_dict(self) -> dict[str, Any]:
-        """Give what a checkpoint keeps of the data: who plays which game, and the pixels."""
+        """Give what a checkpoint keeps: the policy's hash, the pixels and the game mode."""
         return {
             "policy_sha256": self.policy.attributes()["policy_sha256"],
             "pixels": self.pixels,
@@ -372,14 +379,14 @@ class AtariDataModule(LightningDataModule):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Refuse to go on with another agent's frames, or with others of another kind.
+        """Refuse to resume a run with frames of another agent, other pixels or another game mode.
 
         Args:
             state_dict: what :meth:`state_dict` gave.
 
         Raises:
-            ConfigurationError: the policy's file, the pixels, the mode or the difficulty are not
-                what they were.
+            ConfigurationError: the policy's file, the pixels, the mode or the difficulty have
+                changed.
         """
         now = self.state_dict()["policy_sha256"]
         if (then := state_dict.get("policy_sha256", now)) != now:
@@ -397,24 +404,24 @@ class AtariDataModule(LightningDataModule):
                 )
 
     def teardown(self, stage: str) -> None:
-        """Release the frames of the pretraining stage; the probe's stay for the probing to come."""
+        """Release the pretraining frames; those of the probe stay for the probing to come."""
         self._frames = None
         self._banks.clear()
 
     def train_dataloader(self) -> DataLoader[Tensor]:
-        """Batches of the training split, in another order every epoch."""
+        """Load batches of the training split, in another order every epoch."""
         return self._loader("train")
 
     def val_dataloader(self) -> DataLoader[Tensor]:
-        """Batches of the validation split, the same in every epoch."""
+        """Load batches of the validation split, the same in every epoch."""
         return self._loader("val")
 
     def test_dataloader(self) -> DataLoader[Tensor]:
-        """Batches of the test split, or of the whole probe collection in the pretraining stage."""
+        """Load the test split, or in the pretraining stage sequences from the probe collection."""
         return self._loader("test")
 
     def predict_dataloader(self) -> DataLoader[Tensor]:
-        """Every frame of the probe collection, in order."""
+        """Load every frame of the probe collection, in order."""
         sampler = FrameSampler(
             np.arange(len(self.probe_data().frames)),
             batch_size=self.batch_size,
@@ -456,13 +463,13 @@ class AtariDataModule(LightningDataModule):
             )
             if sampler.batch_size < self.batch_size:
                 rank_zero_info(
-                    f"{self.game}, pretrain, {split}: batches of {sampler.batch_size}, not "
-                    f"{self.batch_size}: no more sequences lie apart in time"
+                    f"{self.game}, pretrain, {split}: batches of {sampler.batch_size} instead of "
+                    f"{self.batch_size}, because no more sequences lie apart in time"
                 )
         return self._load_positions(sampler)
 
     def _load_positions(self, sampler: FrameSampler | SequenceSampler) -> DataLoader[Tensor]:
-        """Load positions, to where a GPU in use can fetch them by itself."""
+        """Load the positions of frames, into pinned memory if a GPU is to fetch them."""
         return DataLoader(
             IndexDataset(sampler.total_size),
             batch_size=None,
@@ -481,7 +488,7 @@ class AtariDataModule(LightningDataModule):
             dataloader_idx: unused.
 
         Returns:
-            The batch of the stage in force, on ``device``.
+            The current stage's kind of batch, on ``device``.
         """
         bank = self._bank(device)
         frame_stack = self._asked("frame_stack", 1)
@@ -497,7 +504,7 @@ class AtariDataModule(LightningDataModule):
         )
 
     def _bank(self, device: torch.device) -> FrameBank:
-        """Put the frames of the stage in force where batches of them are wanted, once."""
+        """Put the current stage's frames on the device, once."""
         if device not in self._banks:
             if self.stage == "probe":
                 data = self.probe_data()

@@ -32,14 +32,14 @@ def with_short_episodes(path, short):
     """Write a collection with its rows as a few short episodes: whole ones can take thousands."""
     whole = store.read(path)
     length = np.full(PIECES, STEPS // PIECES)
-    pieces = replace(
+    shorter = replace(
         whole,
         episode_start=np.cumsum(length) - length,
         episode_length=length,
         episode_seed=np.full(PIECES, whole.episode_seed[0]),
     )
-    store.write(short, pieces)
-    return pieces
+    store.write(short, shorter)
+    return shorter
 
 
 @pytest.mark.parametrize("game", BYTES)

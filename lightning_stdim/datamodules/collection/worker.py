@@ -1,10 +1,10 @@
-"""The processes that play: both ends of the pipe.
+"""A worker process: it plays the games that it is asked for and writes their segments.
 
 The emulator holds Python's global lock, so games are played in processes. They are started as
-commands of their own rather than by :mod:`multiprocessing`: that would import the user's main
-module (often with torch in it) in each of them, and needs a guard in scripts. Orders and reports
-are lines of JSON. A worker ends with its standard input, so none outlives the process that
-started it.
+commands of their own rather than by :mod:`multiprocessing`, which would import the user's main
+module (often with torch in it) in each of them, and which scripts must guard against. Requests come
+on the standard input and reports go to the standard output, as lines of JSON. A worker ends when
+its standard input does, so none outlives the process that started it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _play(
     folder: str,
     segment_rows: int,
 ) -> None:
-    """Play ordered games and write their segments, for ever."""
+    """Play the games that are asked for and write their segments, for ever."""
     # ale-py brings its games into Gymnasium where that can be imported: of no use here, and slow.
     sys.modules["gymnasium"] = None  # type: ignore[assignment]
     from lightning_stdim.datamodules.collection import segment_file
@@ -52,13 +52,13 @@ def _play(
     recorder = Recorder(segment_rows)
     print(json.dumps({"settings": emulator.settings}), file=reports, flush=True)
     while True:
-        job = games.get()
-        number = job["game"]
+        request = games.get()
+        number = request["game"]
         played = segments(
             emulator,
             make_policy,
             game_seed(made.seed, number),
-            limit=job["limit"],
+            limit=request["limit"],
             recorder=recorder,
         )
         start = 0
@@ -75,7 +75,7 @@ def _play(
 
 
 def _check_same(played: Columns, kept: Columns, path: Path, policy: object) -> None:
-    """Refuse to put a game together from two that went different ways."""
+    """Make sure that a game that is played again goes as it did before."""
     if not all(np.array_equal(played[name], kept[name]) for name in played):
         raise ConfigurationError(
             f"a game went another way when it was played again: policy {policy!r} does "
@@ -85,8 +85,8 @@ def _check_same(played: Columns, kept: Columns, path: Path, policy: object) -> N
 
 
 def main() -> None:
-    """Be a worker."""
-    # Whatever a library prints must not get among the reports.
+    """Run a worker until its standard input ends."""
+    # What libraries print must not get between the reports.
     reports = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     games: queue.SimpleQueue[dict[str, int]] = queue.SimpleQueue()

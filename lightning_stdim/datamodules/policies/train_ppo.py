@@ -104,7 +104,7 @@ def train_ppo(
     settings = {**SETTINGS, "precision": precision}
     wanted: dict[str, Any] = {"game": game, "seed": seed, "settings": settings}
     make_directory(path.parent)
-    with _alone(path.parent):
+    with _exclusive_lock(path.parent):
         record = {**wanted, "curve": [], "returns": [], "parts": []}
         if path.exists():
             record = read_record(path)
@@ -305,7 +305,7 @@ def _draw(record: dict[str, Any], path: Path) -> None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _exclusive_lock(folder: Path) -> Iterator[None]:
     """Keep two trainings out of one directory."""
     try:
         with filelock.FileLock(folder / ".lock", timeout=0):

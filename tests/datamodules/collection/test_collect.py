@@ -44,7 +44,7 @@ def start(root: Path, steps: int = STEPS) -> "subprocess.Popen[str]":
     )
 
 
-def wait_for_pieces(root: Path, n: int, process: "subprocess.Popen[str]") -> None:
+def wait_for_segments(root: Path, n: int, process: "subprocess.Popen[str]") -> None:
     while len(list(root.glob("*.partial/*-*.npz.zst"))) < n:
         assert process.poll() is None, process.communicate()
         time.sleep(0.002)
@@ -147,9 +147,9 @@ def test_more_steps_begin_with_the_same_rows_and_other_seeds_do_not(collection, 
     assert not set(other.episode_seed) & set(collection.episode_seed)
 
 
-@pytest.mark.parametrize(("workers", "piece_rows"), [(2, 1), (3, 50)])
-def test_the_file_does_not_depend_on_who_plays(truth, tmp_path, monkeypatch, workers, piece_rows):
-    monkeypatch.setattr(collect_module, "SEGMENT_ROWS", piece_rows)
+@pytest.mark.parametrize(("workers", "segment_rows"), [(2, 1), (3, 50)])
+def test_the_file_does_not_depend_on_who_plays(truth, tmp_path, monkeypatch, workers, segment_rows):
+    monkeypatch.setattr(collect_module, "SEGMENT_ROWS", segment_rows)
     path = collect(
         CollectionSettings("breakout", steps=STEPS), workers=workers, root=tmp_path, progress=False
     )
@@ -294,7 +294,7 @@ def is_running(pid: int) -> bool:
 def test_killed_and_started_again_it_makes_the_same_file(truth, tmp_path):
     for segments in (1, 5, 9, 15):
         process = start(tmp_path)
-        wait_for_pieces(tmp_path, segments, process)
+        wait_for_segments(tmp_path, segments, process)
         workers = children(process.pid)
         process.kill()
         process.communicate()
@@ -309,9 +309,9 @@ def test_killed_and_started_again_it_makes_the_same_file(truth, tmp_path):
     assert not list(tmp_path.glob("*.partial"))
 
 
-def test_pieces_of_an_older_kind_are_played_again(truth, tmp_path):
+def test_segments_of_an_older_kind_are_played_again(truth, tmp_path):
     process = start(tmp_path)
-    wait_for_pieces(tmp_path, 3, process)
+    wait_for_segments(tmp_path, 3, process)
     process.kill()
     process.communicate()
     (folder,) = tmp_path.glob("*.partial")
@@ -323,9 +323,9 @@ def test_pieces_of_an_older_kind_are_played_again(truth, tmp_path):
     assert (tmp_path / truth.name).read_bytes() == truth.read_bytes()
 
 
-def test_damaged_pieces_are_played_again(truth, tmp_path):
+def test_damaged_segments_are_played_again(truth, tmp_path):
     process = start(tmp_path)
-    wait_for_pieces(tmp_path, 8, process)
+    wait_for_segments(tmp_path, 8, process)
     process.kill()
     process.communicate()
     segments = sorted(tmp_path.glob("*.partial/*-*.npz.zst"))
@@ -336,7 +336,7 @@ def test_damaged_pieces_are_played_again(truth, tmp_path):
     assert (tmp_path / truth.name).read_bytes() == truth.read_bytes()
 
 
-def test_going_on_when_all_is_played_does_not_wait_for_a_piece(truth, tmp_path, monkeypatch):
+def test_going_on_when_all_is_played_does_not_wait_for_a_segment(truth, tmp_path, monkeypatch):
     monkeypatch.setattr(collect_module, "SEGMENT_ROWS", 2)  # many: workers become ready meanwhile
     settings = CollectionSettings("breakout", steps=STEPS)
     arguments = {"workers": 3, "root": tmp_path, "progress": False}
@@ -358,7 +358,7 @@ def test_going_on_when_all_is_played_does_not_wait_for_a_piece(truth, tmp_path, 
 
 def test_an_interrupt_says_how_to_go_on(truth, tmp_path):
     process = start(tmp_path)
-    wait_for_pieces(tmp_path, 3, process)
+    wait_for_segments(tmp_path, 3, process)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
     assert process.returncode != 0
@@ -370,7 +370,7 @@ def test_an_interrupt_says_how_to_go_on(truth, tmp_path):
 
 def test_two_processes_do_not_collect_the_same_thing_twice(truth, tmp_path):
     first = start(tmp_path)
-    wait_for_pieces(tmp_path, 1, first)
+    wait_for_segments(tmp_path, 1, first)
     first.send_signal(signal.SIGSTOP)
     second = start(tmp_path)
     assert second.stderr is not None

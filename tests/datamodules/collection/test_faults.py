@@ -100,15 +100,15 @@ def test_the_lock_of_a_dead_process_is_in_nobodys_way(tmp_path):
     assert collect(CollectionSettings("pong", steps=3), root=tmp_path, progress=False).exists()
 
 
-def test_a_damaged_piece_is_removed(tmp_path):
-    partial = UnfinishedCollection(tmp_path / "a.partial", {"seed": 0})
-    segment = partial.folder / segment_name(0, 0, 5, True)
+def test_a_damaged_segment_is_removed(tmp_path):
+    unfinished = UnfinishedCollection(tmp_path / "a.partial", {"seed": 0})
+    segment = unfinished.folder / segment_name(0, 0, 5, True)
     segment_file.write(segment, {"x": np.arange(5)})
     good = segment.read_bytes()
-    assert UnfinishedCollection(partial.folder, {"seed": 0}).reached() == 5
+    assert UnfinishedCollection(unfinished.folder, {"seed": 0}).reached() == 5
     for damaged in (good[:-1], good[:20] + bytes([good[20] ^ 16]) + good[21:], b""):
         segment.write_bytes(damaged)
-        assert UnfinishedCollection(partial.folder, {"seed": 0}).reached() == 0
+        assert UnfinishedCollection(unfinished.folder, {"seed": 0}).reached() == 0
         assert not segment.exists()
 
 

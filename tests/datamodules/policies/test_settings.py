@@ -20,7 +20,7 @@ from lightning_stdim.errors import ConfigurationError, LightningStdimError
 N = 6
 
 
-def look():
+def observe():
     raise AssertionError("these policies need no frame, and making one takes time")
 
 
@@ -43,7 +43,7 @@ def decisions(collection: Collection) -> np.ndarray:
 
 def shares(make: MakePolicy, draws: int = 20_000) -> np.ndarray:
     policy = make(N, np.random.default_rng(0))
-    actions = [policy(look, False) for _ in range(draws)]
+    actions = [policy(observe, False) for _ in range(draws)]
     return np.bincount(actions, minlength=N) / draws
 
 
@@ -87,7 +87,7 @@ def here(tmp_path, monkeypatch) -> Path:
 
 def test_sticky_random_repeats_and_never_waits():
     policy = sticky_random_policy(N, np.random.default_rng(0))
-    actions = np.array([policy(look, False) for _ in range(20_000)])
+    actions = np.array([policy(observe, False) for _ in range(20_000)])
     counts = np.bincount(actions, minlength=N)
     assert counts[0] == 0
     np.testing.assert_allclose(counts[1:] / len(actions), 1 / (N - 1), atol=0.02)
@@ -97,7 +97,7 @@ def test_sticky_random_repeats_and_never_waits():
 
 def test_an_episode_does_not_begin_with_the_last_one_s_action():
     policy = sticky_random_policy(N, np.random.default_rng(0))
-    actions = np.array([policy(look, True) for _ in range(20_000)])
+    actions = np.array([policy(observe, True) for _ in range(20_000)])
     assert (actions[1:] == actions[:-1]).mean() == pytest.approx(1 / (N - 1), abs=0.015)
 
 
