@@ -1,4 +1,4 @@
-"""What PyTorch is told through the environment, which it reads once: before it is imported."""
+"""Environment variables for PyTorch, which reads them only once, when it is imported."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ SETTINGS = {
 
 
 def set_environment(*, threads: bool = True) -> None:
-    """Set what is not set yet, and leave threads' waiting to whoever has said anything about it.
+    """Set the variables that are not set yet.
+
+    How long threads spin is left alone if the user has set anything about how they wait.
 
     Args:
-        threads: also limit the number of threads where this process may use fewer cores than OpenMP
-            finds: it knows no quota of a container, no task of Slurm's and no share of a benchmark.
+        threads: limit the number of threads, too, if this process may use fewer cores than OpenMP
+            would find. OpenMP does not know the quota of a container, the cores of a Slurm task or
+            the share of a benchmark's cell.
     """
-    # Elsewhere PyTorch's own choice is better: a thread for each core that is not a hyperthread.
+    # Otherwise PyTorch's own choice is better: one thread for every physical core.
     if threads and cores() < affinity_cores():
         os.environ.setdefault("OMP_NUM_THREADS", str(cores()))
     for name, value in SETTINGS.items():

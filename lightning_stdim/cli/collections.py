@@ -12,8 +12,8 @@ from lightning_stdim.datamodules.labels.games import LabelSet
 def collect(settings: CollectionSettings, *, workers: int | None = None, root: str = "data") -> int:
     """Play a game and store frames, RAM and labels in one HDF5 file.
 
-    If it is interrupted, the same command goes on where it stopped. If the file is there already,
-    it says so.
+    If it is interrupted, the same command goes on where it stopped. A file that exists already is
+    not made again.
 
     Args:
         settings: what to collect.
@@ -39,13 +39,13 @@ def collect(settings: CollectionSettings, *, workers: int | None = None, root: s
 
 
 def describe(files: list[str], *, label_set: LabelSet | None = None, out: str | None = None) -> int:
-    """Print what files of collected frames hold, side by side.
+    """Print statistics of collections, side by side.
 
     Args:
-        files: that `collect` wrote.
-        label_set: which labels to describe; by default those that the file has.
-        out: folder for describe.json, and for frames with their labels, contact-sheet.png
-            (contact-sheet-1.png, -2, ... in the order of several files).
+        files: files that collect wrote.
+        label_set: labels to describe, paper or upstream; by default those in the file.
+        out: folder for the statistics (describe.json) and for pages of frames with their labels
+            (contact-sheet.png; for several files contact-sheet-1.png, -2, ... in their order).
 
     Returns:
         The exit status.
@@ -69,7 +69,7 @@ def describe(files: list[str], *, label_set: LabelSet | None = None, out: str | 
                 temporary.write_bytes(picture)
         return compute(collection, label_set=label_set)
 
-    for file in files:  # before any work is done
+    for file in files:  # so that a wrong one is refused before any work is done
         store.check(Path(file), verify=False)
     folder = Path(out) if out else None
     suffixes = [f"-{k}" for k in range(1, len(files) + 1)] if len(files) > 1 else [""]
@@ -91,13 +91,14 @@ def describe(files: list[str], *, label_set: LabelSet | None = None, out: str | 
 
 
 def export(file: str, *, format: Literal["minari", "npz", "parquet"], out: str) -> int:
-    """Write a file of collected frames in another format, every value as it is.
+    """Write a collection in another format, with all values unchanged.
 
     Args:
-        file: that `collect` wrote.
-        format: minari, a dataset with frames, actions, rewards, RAM and labels by episode; npz,
-            every array of the file; or parquet, a row a step with RAM and labels but no frames.
-        out: the file to write; for minari a folder.
+        file: file that collect wrote.
+        format: minari, a dataset with the frames, actions, rewards, RAM and labels of every
+            episode; npz, every array of the file; or parquet, one row for every step with RAM and
+            labels but no frames.
+        out: file to write; for minari a folder.
 
     Returns:
         The exit status.

@@ -1,4 +1,4 @@
-"""Means over an epoch of what every step computes."""
+"""Means over an epoch of values that every step computes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torchmetrics import Metric
 
 
 class WeightedMean(Metric):
-    """A mean that is kept on the device, over batches and over ranks.
+    """A weighted mean over batches and ranks, which is kept on the device.
 
-    ``torchmetrics.MeanMetric`` copies the weight to the device and checks for NaN in every update:
-    three times as many kernels, in a step that has few.
+    ``torchmetrics.MeanMetric`` copies the weight to the device and checks for NaN in every update,
+    which takes three times as many kernels.
 
     Args:
-        dtype: of the sums.
+        dtype: type of the sums.
     """
 
     is_differentiable = False
@@ -33,17 +33,17 @@ class WeightedMean(Metric):
         self.add_state("weight", default=torch.zeros((), dtype=dtype), dist_reduce_fx="sum")
 
     def update(self, value: Tensor, weight: int) -> None:
-        """Count a batch.
+        """Add a batch.
 
         Args:
-            value: float [], its mean.
-            weight: over how many samples.
+            value: float [], the batch's mean.
+            weight: number of samples in the batch.
         """
         self.total.add_(value, alpha=weight)
         self.weight.add_(weight)
 
     def compute(self) -> Tensor:
-        """Give the mean.
+        """Compute the mean.
 
         Returns:
             float [].
@@ -52,11 +52,12 @@ class WeightedMean(Metric):
 
 
 class EpochMeans:
-    """Logs means over an epoch's samples, on all ranks, at a small part of ``log_dict``'s cost.
+    """Logs means over the samples of an epoch and all ranks, at a fraction of ``log_dict``'s cost.
 
-    To hand every step's values to Lightning takes several times as long as all else that a trainer
-    does in a step. Here it is told of a metric once an epoch, and a step is two additions per term.
-    There is one for every stage: the epoch of one may lie within that of another.
+    Giving Lightning every step's values takes several times as long as everything else that a
+    trainer does in a step. Here Lightning gets a metric once an epoch, and a step costs two
+    additions per term. Every stage needs its own object, since the epoch of one may lie within that
+    of another.
     """
 
     def __init__(self) -> None:
@@ -69,13 +70,13 @@ class EpochMeans:
     def update(
         self, module: LightningModule, terms: Mapping[str, Tensor], *, batch_idx: int, weight: int
     ) -> None:
-        """Count a batch; to be called in ``training_step`` and its like.
+        """Add a batch; to be called in ``training_step``, ``validation_step`` and so on.
 
         Args:
-            module: logs the means, under the terms' names.
+            module: the module that logs the means, under the terms' names.
             terms: float [] each, means over the batch.
-            batch_idx: of the step; 0 begins an epoch.
-            weight: samples of the batch.
+            batch_idx: number of the step; 0 begins an epoch.
+            weight: number of samples in the batch.
         """
         if module.fabric is not None:  # there are no epochs to log after
             module.log_dict({name: value.detach() for name, value in terms.items()})

@@ -1,4 +1,4 @@
-"""What may be asked of a training."""
+"""Checks of the settings of a training."""
 
 from __future__ import annotations
 

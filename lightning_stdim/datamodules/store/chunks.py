@@ -18,7 +18,7 @@ from lightning_stdim.errors import StoreError
 from lightning_stdim.utils.hardware import cores
 
 LEVEL = 3
-"""Compression level: the lowest that finds what frames have in common, at half the size of 2."""
+"""Lowest compression level that finds what frames have in common; half the size of levels 1, 2."""
 THREADS = min(8, cores())
 """Threads that decompress. More would wait for Python's lock, which reading a chunk takes."""
 CHECKSUM = 4

@@ -154,7 +154,7 @@ def test_nothing_is_overwritten(format, file, tmp_path, capsys):
     out = tmp_path / "mine"
     out.write_text("dear")
     assert main(["export", str(file), "--format", format, "--out", str(out)]) == 2
-    assert capsys.readouterr().err == f"error: {out} is there already: choose another --out\n"
+    assert capsys.readouterr().err == f"error: {out} exists already: choose another --out\n"
     assert out.read_text() == "dear"
 
 
