@@ -43,7 +43,7 @@ from lightning_stdim.datamodules.store.chunks import CHECKSUM
 from lightning_stdim.encoders import NatureEncoder
 from lightning_stdim.methods import STDIM
 from lightning_stdim.probes.encode import encode
-from lightning_stdim.probes.fused_adam import side_by_side
+from lightning_stdim.probes.fused_adam import fused_adam
 from lightning_stdim.probes.heads import LinearHeads
 from lightning_stdim.probes.logistic import Logistic
 
@@ -267,7 +267,7 @@ def probing(frames: Tensor, device: torch.device, repeats: int) -> Iterator[Stag
         torch.mm(few, weight)
         torch.mm(few.T, out)
 
-    with side_by_side(heads, optimizer) as (_, step):
+    with fused_adam(heads, optimizer) as (_, step):
         variants: dict[str, Callable[[], object]] = {
             "its products": few_products,
             "paper: one step of six probes": lambda: step(few, targets),

@@ -77,6 +77,6 @@ def training_step(method: SSLMethod, loss: Callable[[], Tensor]) -> Callable[[],
         loss().backward()
         optimizer.step()
         if isinstance(method, TargetNetworkMethod):
-            method.follow()
+            method.update_target()
 
     return step

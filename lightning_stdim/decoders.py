@@ -1,4 +1,4 @@
-"""From vectors back to frames."""
+"""Decoders, which make frames from vectors."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from lightning_stdim.errors import EncoderError
 
 
 class MirrorDecoder(nn.Module):
-    """A convolutional encoder, layer by layer, the other way round.
+    """The mirror image of a convolutional encoder, from a vector to a frame.
 
-    A linear layer to the flattened last convolution, then for each convolution, from the last to
-    the first, ReLU and a transposed convolution of the same kernel, stride and padding, with the
-    output padding that gives back that convolution's input size; a sigmoid in the end. As in the
-    encoder, weights of convolutions are orthogonal with gain sqrt(2), their biases zero, and the
-    memory format is channels-last.
+    A linear layer maps the vector to the size of the encoder's last convolution. For each
+    convolution of the encoder, from the last to the first, ReLU and a transposed convolution of the
+    same kernel, stride and padding follow; its output padding restores the size of that
+    convolution's input. A sigmoid ends the decoder. As in the encoder, the weights of convolutions
+    are orthogonal with gain sqrt(2), their biases are zero, and the memory format is channels-last.
+    The two share no weights.
 
     Args:
-        encoder: its layers must be convolutions, ReLU, flattening and linear layers, one after the
-            other, as in :class:`~lightning_stdim.encoders.NatureEncoder`. No weights are shared.
-        input_dim: size I of the vectors; by default that of the encoder's own.
-        out_channels: C, channels to make; by default as many as the encoder takes.
+        encoder: the encoder to mirror. Its layers must be convolutions, ReLU, flattening and linear
+            layers in a row, as in :class:`~lightning_stdim.encoders.NatureEncoder`.
+        input_dim: size of the vectors, I; by default that of the encoder's vectors.
+        out_channels: number of channels of the frames, C; by default as many as the encoder takes.
 
     Raises:
-        EncoderError: the encoder has other layers.
+        EncoderError: the encoder has layers of another kind.
     """
 
     def __init__(
@@ -41,9 +42,9 @@ class MirrorDecoder(nn.Module):
         super().__init__()
         layers = [*encoder.local_layers, *encoder.global_layers]
         convolutions = [k for k, layer in enumerate(layers) if isinstance(layer, nn.Conv2d)]
-        others = {type(layer).__name__ for layer in layers if not _can_be_mirrored(layer)}
-        if others or not convolutions:
-            found = ", ".join(sorted(others)) or "no convolution"
+        unsupported = {type(layer).__name__ for layer in layers if not _can_be_mirrored(layer)}
+        if unsupported or not convolutions:
+            found = ", ".join(sorted(unsupported)) or "no convolution"
             raise EncoderError(
                 f"{type(encoder).__name__} cannot be mirrored ({found} among its layers): take one "
                 "of plain convolutions, ReLU, Flatten and Linear in a row, such as "
@@ -73,7 +74,8 @@ class MirrorDecoder(nn.Module):
             vectors: float [B, I].
 
         Returns:
-            float [B, C, height, width], values 0 to 1, of the size of the encoder's scaled frames.
+            Frames of the size of the encoder's scaled frames, float [B, C, height, width], values
+            0 to 1.
         """
         frames: Tensor = self.layers(vectors)
         return frames
@@ -87,13 +89,13 @@ def _can_be_mirrored(layer: nn.Module) -> bool:
 
 
 def _mirrored(convolution: nn.Module, channels: int, size: Sequence[int]) -> nn.ConvTranspose2d:
-    """Make the transposed convolution to a number of channels and a size, height and width."""
+    """Make the transposed convolution whose output has these channels and this height and width."""
     geometry: dict[str, Any] = {
         name: getattr(convolution, name) for name in ("kernel_size", "stride", "padding")
     }
-    left_over = [  # rows and columns that the convolution does not reach
+    output_padding = tuple(  # the rows and columns that the convolution does not reach
         (length + 2 * padding - kernel) % stride
         for length, kernel, stride, padding in zip(size, *geometry.values(), strict=True)
-    ]
+    )
     inputs: int = convolution.out_channels  # type: ignore[assignment]
-    return nn.ConvTranspose2d(inputs, channels, **geometry, output_padding=tuple(left_over))
+    return nn.ConvTranspose2d(inputs, channels, **geometry, output_padding=output_padding)

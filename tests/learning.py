@@ -76,5 +76,5 @@ def learn(method: SSLMethod, *, steps: int = 60, batch_size: int = 32) -> tuple[
         method.loss(batch)["loss"].backward()
         optimizer.step()
         if isinstance(method, TargetNetworkMethod):
-            method.follow()
+            method.update_target()
     return before, score(method.encoder)

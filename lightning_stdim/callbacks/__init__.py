@@ -1,4 +1,4 @@
-"""Lightning callbacks; they read agreed attributes and never touch a method's optimiser."""
+"""Lightning callbacks: early stopping, learning rates, health, pictures and compilation."""
 
 if __name__ != "lightning_stdim.callbacks":
     # The checkout's top-level link would make a second copy of every class.
@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from lightning_stdim.callbacks.compile_loss import CompileLoss
-from lightning_stdim.callbacks.epoch_lines import PrintEpochSummary
+from lightning_stdim.callbacks.epoch_summary import PrintEpochSummary
 from lightning_stdim.callbacks.reconstructions import Reconstructions
 from lightning_stdim.callbacks.representation_health import RepresentationHealth
 from lightning_stdim.callbacks.stopping import RaiseOnNonFiniteLoss, ResumableEarlyStopping
@@ -27,6 +27,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "OnlineProbe":  # where it was before it moved to the probes, which it uses
+    if name == "OnlineProbe":  # its old place: now it lives with the probes, which it uses
         return import_module("lightning_stdim.probes.online").OnlineProbe
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

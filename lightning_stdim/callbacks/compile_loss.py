@@ -1,4 +1,4 @@
-"""A method's objective, compiled."""
+"""Compilation of a method's loss with ``torch.compile``."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ class CompileLoss(Callback):
     """Compile the method's loss, encoder included, with ``torch.compile``.
 
     The first step of each kind (training, validation, a batch of another size) takes from half a
-    minute to a few; later ones may be faster, above all on a GPU, where a step's many small
-    kernels take longer to launch than to run. ``mode="reduce-overhead"`` and
-    ``backend="cudagraphs"`` record them as CUDA graphs and launch them at once. Losses and
-    gradients stay the same but for rounding. What has no loss of its own, such as supervised
-    training, stays as it is, with a warning.
+    minute to a few minutes. Later steps may be faster, above all on a GPU, where the many small
+    kernels of a step take longer to launch than to run. ``mode="reduce-overhead"`` and
+    ``backend="cudagraphs"`` record the kernels as CUDA graphs and launch them at once. Losses and
+    gradients stay the same up to rounding. A module without a ``loss`` method, such as
+    :class:`~lightning_stdim.probes.Supervised`, is not compiled, and a warning says so.
 
     Args:
-        backend: PyTorch's name of it: ``"inductor"`` fuses kernels and needs a C++ compiler on
-            CPUs, ``"cudagraphs"`` only records them.
-        mode: of Inductor, for the others None.
+        backend: backend of ``torch.compile``. ``"inductor"`` fuses kernels, and needs a C++
+            compiler on CPUs; ``"cudagraphs"`` only records them.
+        mode: mode of the backend ``"inductor"``; other backends have none.
 
     Raises:
-        ConfigurationError: there is no such backend here, or a mode for one that has none.
+        ConfigurationError: the backend does not exist here, or has no modes and one is given.
     """
 
     def __init__(self, backend: str = "inductor", mode: Mode | None = None) -> None:
@@ -41,21 +41,23 @@ class CompileLoss(Callback):
                 f"{', '.join(usual)}"
             )
         if mode is not None and backend != "inductor":
-            raise ConfigurationError(f"mode={mode!r} is Inductor's: {backend!r} has none")
+            raise ConfigurationError(
+                f"mode={mode!r} is for the backend 'inductor': leave it out for {backend!r}"
+            )
         self.backend, self.mode = backend, mode
         self._compiled: Callable[..., Any] | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Put the compiled loss before the method's own.
+        """Replace the method's loss by the compiled one.
 
         Args:
-            trainer: of the run.
+            trainer: the trainer of the run.
             pl_module: the method.
-            stage: of the trainer.
+            stage: the trainer's task: ``"fit"``, ``"validate"``, ``"test"`` or ``"predict"``.
 
         Raises:
-            ConfigurationError: gradients of several batches are to be added up, which CUDA graphs
-                get wrong: a graph writes its gradients where the last ones are.
+            ConfigurationError: gradients are to be accumulated over batches with CUDA graphs. A
+                graph overwrites the gradients of the batch before.
         """
         graphs = self.backend == "cudagraphs" or self.mode in ("reduce-overhead", "max-autotune")
         if graphs and trainer.accumulate_grad_batches > 1:
@@ -66,7 +68,7 @@ class CompileLoss(Callback):
         if not callable(getattr(type(pl_module), "loss", None)):
             rank_zero_warn(f"CompileLoss: {type(pl_module).__name__} has no loss to compile")
             return
-        if "loss" in vars(pl_module):  # another one came first: of a resumed run's configuration
+        if "loss" in vars(pl_module):  # compiled already: a resumed run can have two such callbacks
             return
         method: Any = pl_module
         method.loss = self._compiled = torch.compile(
@@ -74,7 +76,7 @@ class CompileLoss(Callback):
         )
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Give the method its own loss back, which can be pickled."""
+        """Restore the method's own loss, which can be pickled."""
         if self._compiled is not None and vars(pl_module).get("loss") is self._compiled:
             del pl_module.loss
         self._compiled = None
@@ -82,5 +84,5 @@ class CompileLoss(Callback):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Do so, too, when training ends with an error."""
+        """Restore the method's own loss when training ends with an error, too."""
         self.teardown(trainer, pl_module, "fit")

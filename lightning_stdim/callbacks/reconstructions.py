@@ -1,4 +1,4 @@
-"""What a method with a decoder makes of its frames, to look at."""
+"""Pictures of the frames that a method with a decoder makes."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.utils.files import atomically
 
 GAP = 2
-"""White pixels between frames."""
+"""Number of white pixels between frames."""
 
 
 @runtime_checkable
 class Reconstructs(Protocol):
-    """A method that makes frames."""
+    """A method that reconstructs or predicts frames."""
 
     def reconstruct(self, batch: SequenceBatch) -> tuple[Tensor, Tensor]:
-        """Make frames, without chance.
+        """Make frames, deterministically.
 
         Args:
             batch: samples as the method's loss takes them, without ``same_episode_frames``.
 
         Returns:
-            The frames that were to be made and those that were, float [B, C, H, W] each, values 0
-            to 1.
+            The target frames and the frames that the method makes, float [B, C, H, W] each, values
+            0 to 1.
         """
 
 
 class Reconstructions(Callback):
-    """Draw the first validation samples: above the frames to be made, below those that were.
+    """Draw the first validation samples: the target frames in the top row, the method's below.
 
-    Of stacked frames the newest one. Epoch k's picture is ``reconstructions/epoch-<k>.png`` in the
-    trainer's ``default_root_dir``, and the image ``reconstructions`` in TensorBoard if it is a
-    logger.
+    If the encoder takes several stacked frames, the newest one is drawn. The picture of epoch k is
+    ``reconstructions/epoch-<k>.png`` in the trainer's ``default_root_dir``, and the image
+    ``reconstructions`` in TensorBoard if the trainer logs to it.
 
     Args:
-        every_n_epochs: draw after every n-th epoch only, n at least 1.
-        samples: how many, at least 1; a smaller first batch has fewer.
+        every_n_epochs: draw after every n-th epoch, n at least 1.
+        samples: number of samples to draw, at least 1; at most as many as the first batch has.
 
     Raises:
         ConfigurationError: a value is out of its range.
@@ -69,7 +69,7 @@ class Reconstructions(Callback):
             stage: unused.
 
         Raises:
-            ConfigurationError: it has no ``reconstruct``.
+            ConfigurationError: the method has no ``reconstruct``.
         """
         if not isinstance(pl_module, Reconstructs):
             raise ConfigurationError(
@@ -85,7 +85,7 @@ class Reconstructions(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Draw the first batch of an epoch."""
+        """Draw the first validation batch of an epoch."""
         epoch = trainer.current_epoch + 1
         due = batch_idx == 0 and epoch % self.every_n_epochs == 0 and scored_epoch(trainer)
         if not (due and trainer.is_global_zero):
@@ -107,7 +107,7 @@ class Reconstructions(Callback):
 
 
 def _picture(target: Tensor, made: Tensor, channels: int) -> np.ndarray:
-    """Lay out frames, the target above what was made: uint8 [height, width, 3]."""
+    """Lay out the target frames above the made ones: uint8 [height, width, 3]."""
     rows = torch.stack([target, made])[:, :, -channels:].float().cpu()  # [2, B, 1 or 3, H, W]
     rows = F.pad((255 * rows).round(), (0, GAP, 0, GAP), value=255)
     colours = rows.permute(0, 3, 1, 4, 2).flatten(0, 1).flatten(1, 2)[:-GAP, :-GAP]

@@ -1,4 +1,4 @@
-"""Signs of a collapsing representation, from a few validation batches."""
+"""Signs of a collapsing representation, measured on a few validation batches."""
 
 from __future__ import annotations
 
@@ -14,32 +14,34 @@ from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.utils.eval_mode import evaluating
 
 DEAD = 1e-6
-"""A unit whose deviation is at most so much of its largest value is constant but for rounding."""
+"""A unit is constant up to rounding if its deviation is at most this share of its largest value."""
 MANY = 0.5
-"""If more of the units are constant, ReLUs have died: the learning rate is the likely reason."""
+"""If a larger share of units is constant, ReLUs have died, probably by a high learning rate."""
 
 
 def effective_rank(features: Tensor) -> float:
-    """Compute how many directions the features really use.
+    """Compute the number of directions that the features effectively use.
 
-    The exponential of the entropy, in nats, of the centred features' normalised singular values.
-    1 if all lie on a line, min(n, D) if they spread alike in all directions, 0 if they are all the
-    same. Source: Roy & Vetterli 2007, definition 2; as a measure of self-supervised representations
-    Garrido et al. 2023 (arXiv 2210.02885), equation 1, who do not centre: a large common mean would
-    then pass for a collapse.
+    The exponential of the entropy (in nats) of the normalised singular values of the centred
+    features. It is 1 if all features lie on a line, min(n, D) if they vary equally in all
+    directions, and 0 if all are equal.
+
+    Source: Roy & Vetterli 2007, definition 2. Garrido et al. 2023 (arXiv 2210.02885), equation 1,
+    use it to measure self-supervised representations, but without centring, so that a large common
+    mean looks like a collapse.
 
     Args:
         features: float [n, D].
 
     Returns:
-        The rank, 0 to min(n, D); not a number where the features are none.
+        The effective rank, 0 to min(n, D); NaN if a feature is not finite.
     """
     if not features.isfinite().all():
         return float("nan")
     features = features.double()
     centred = features - features.mean(0)
     values = torch.linalg.svdvals(centred)
-    # What is left of equal vectors are rounding errors: no directions.
+    # Equal vectors leave nothing but rounding errors.
     if values[0] <= DEAD * features.norm():
         return 0.0
     shares = values / values.sum()
@@ -47,25 +49,24 @@ def effective_rank(features: Tensor) -> float:
 
 
 class RepresentationHealth(Callback):
-    """Watch the vectors that the encoder makes of validation frames, and warn of a collapse.
+    """Watch the encoder's vectors of validation frames, and warn if they collapse.
 
-    Logs, every validation epoch:
+    Logs every validation epoch:
 
-    * ``health/effective_rank``: see :func:`effective_rank`;
-    * ``health/deviation``: the units' standard deviations over the frames, their mean;
-    * ``health/dead_units``: the share of units that are constant.
+    * ``health/effective_rank``: the number of directions used, see :func:`effective_rank`;
+    * ``health/deviation``: the standard deviation over frames, averaged over units;
+    * ``health/dead_units``: the share of units that are constant, 0 to 1.
 
-    A representation can collapse in two ways, and of either it warns: onto few directions, or
-    towards a point, whatever the directions that are left. For the latter the deviation is compared
-    with that of the encoder before its first step, on the frames of the first training batch.
-    Checkpoints keep that deviation. The training is left as it is: a run with this callback gives
-    the same weights as one without.
+    A representation can collapse onto a few directions or towards a point; the callback warns of
+    either, once. To notice the second, it compares the deviation with that of the untrained encoder
+    on the frames of the first training batch, which checkpoints keep. The callback does not change
+    the training: a run with it has the same weights as a run without it.
 
     Args:
-        batches: how many validation batches to look at; each costs a forward pass. The effective
-            rank is at most their number of frames.
-        least_rank: warn, once, when the effective rank is below this.
-        least_deviation: or when the deviation is below this share of the untrained encoder's.
+        batches: number of validation batches to encode, at least 1; each costs a forward pass. The
+            effective rank is at most their number of frames.
+        least_rank: warn if the effective rank is below this value.
+        least_deviation: warn if the deviation is below this share of the untrained encoder's.
 
     Raises:
         ConfigurationError: an argument is out of its range.
@@ -82,16 +83,16 @@ class RepresentationHealth(Callback):
         self.batches = batches
         self.least_rank = least_rank
         self.least_deviation = least_deviation
-        self._untrained: float | None = None  # the deviation of then; None where no one saw it
+        self._untrained: float | None = None  # the untrained encoder's deviation, if measured
         self._warned = False
         self._vectors: list[Tensor] = []
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: SequenceBatch, batch_idx: int
     ) -> None:
-        """Before the first step, see how far the untrained encoder's vectors deviate."""
+        """Measure the deviation of the untrained encoder's vectors, before the first step."""
         if trainer.global_step == 0 and batch_idx == 0:
-            # All of a sequence's frames: a batch may hold as few as eight sequences.
+            # All frames of the sequences: a batch may hold as few as eight sequences.
             vectors = _on_all_ranks(pl_module, _encoded(pl_module, batch.frames.flatten(0, 1)))
             self._untrained = _deviations(vectors).mean().item()
 
@@ -109,7 +110,7 @@ class RepresentationHealth(Callback):
             self._vectors.append(_encoded(pl_module, batch.frames[-1]))
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the signs, and warn if they are bad."""
+        """Log the measures, and warn if they show a collapse."""
         vectors = _on_all_ranks(pl_module, torch.cat(self._vectors))
         self._vectors.clear()
         deviations = _deviations(vectors)
@@ -122,7 +123,7 @@ class RepresentationHealth(Callback):
                 "health/deviation": deviation,
                 "health/dead_units": dead,
             },
-            sync_dist=True,  # they are the same on all ranks; without it Lightning warns
+            sync_dist=True,  # the values are the same on all ranks, but Lightning warns without it
         )
         signs = []
         if rank < self.least_rank:
@@ -146,17 +147,17 @@ class RepresentationHealth(Callback):
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """Give what a resumed run could no longer measure."""
+        """Return the untrained encoder's deviation, which a resumed run cannot measure."""
         return {"untrained": self._untrained}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the untrained encoder's deviation from a checkpoint."""
         self._untrained = state_dict["untrained"]
 
 
 def _encoded(model: LightningModule, frames: Tensor) -> Tensor:
-    """Encode frames without a trace in the training, float [B, D]."""
-    # Some encoders draw numbers even in evaluation mode.
+    """Encode frames without an effect on the training, float [B, D]."""
+    # Some encoders draw random numbers even in evaluation mode.
     devices = range(torch.cuda.device_count())
     with torch.random.fork_rng(devices=devices), evaluating(model), torch.no_grad():
         vectors: Tensor = model(frames)
@@ -164,7 +165,7 @@ def _encoded(model: LightningModule, frames: Tensor) -> Tensor:
 
 
 def _on_all_ranks(model: LightningModule, vectors: Tensor) -> Tensor:
-    """Put the vectors of all ranks one after the other, float [n, D]."""
+    """Concatenate the vectors of all ranks, float [n, D]."""
     if model.trainer.world_size == 1:
         return vectors
     return model.all_gather(vectors).flatten(0, 1)  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""Reasons to end training before its last epoch."""
+"""Callbacks that end training early: a loss that is not finite, or one that no longer improves."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from lightning_stdim.errors import TrainingError
 
 
 class RaiseOnNonFiniteLoss(Callback):
-    """Ends training, with an error, when an epoch's loss is not finite.
+    """Raise an error at the end of an epoch whose loss is not finite.
 
-    Checked once an epoch, before checkpoints are written: a check in every step would have the
-    device wait, and the checkpoints stay those from before.
+    The check is made once per epoch because a check in every step would make the device wait. It
+    is made before checkpoints are written, so that they all date from before the failure.
     """
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look at the epoch's losses.
+        """Check the epoch's losses.
 
         Args:
-            trainer: of the run.
-            pl_module: the module that logs ``train/loss`` and perhaps ``val/loss``.
+            trainer: the trainer, which has the logged ``train/loss`` and perhaps ``val/loss``.
+            pl_module: the module that is trained.
 
         Raises:
-            TrainingError: one of them is NaN or infinite.
+            TrainingError: one of the losses is NaN or infinite.
         """
         for name in ("train/loss", "val/loss"):
             loss = trainer.callback_metrics.get(name)
@@ -37,14 +37,14 @@ class RaiseOnNonFiniteLoss(Callback):
 
 
 class ResumableEarlyStopping(EarlyStopping):
-    """Early stopping that a resumed run remembers: Lightning's trains one epoch more.
+    """Early stopping that still holds when a stopped run is resumed.
 
-    A run without validation is allowed, and goes on to its last epoch. Values that are not finite
-    are the business of :class:`RaiseOnNonFiniteLoss`.
+    Lightning's own early stopping trains for one more epoch then. A run without validation trains
+    to its last epoch. :class:`RaiseOnNonFiniteLoss` takes care of values that are not finite.
 
     Args:
-        monitor: the logged value that is to fall.
-        patience: validations without a better value after which training stops.
+        monitor: name of the logged metric that should fall.
+        patience: number of validations without improvement after which training stops.
     """
 
     def __init__(self, monitor: str, patience: int) -> None:
@@ -52,9 +52,9 @@ class ResumableEarlyStopping(EarlyStopping):
 
     @property
     def state_key(self) -> str:
-        """Its key in checkpoints; by the class's first name, so that old ones go on."""
+        """The key of its state in checkpoints, with the class's former name for old ones."""
         return super().state_key.replace(type(self).__qualname__, "StopEarly", 1)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop again what had been stopped."""
+        """Stop again a run that had been stopped."""
         trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience

@@ -1,16 +1,16 @@
-"""What a LightningModule exposes to the per-variable callbacks.
+"""Early stopping and learning-rate schedule per variable.
 
-A *unit* is what is scored, slowed down, stopped and restored together: one head of a frozen
-probe, one encoder with its head, or a whole network that all variables share. The agreement is
-that the LightningModule has
+Both callbacks act on *units*. A unit is a part of the network that is scored, slowed down, stopped
+and restored as a whole: one head of a frozen probe, one encoder with its head, or a whole network
+that all variables share. The LightningModule must provide:
 
-* ``units``: by name, the ``nn.Module`` that holds the unit's parameters and buffers;
-* ``unit_scores``: by name, the unit's score of the latest validation epoch (higher is better),
+* ``units``: for each unit's name the ``nn.Module`` that holds its parameters and buffers;
+* ``unit_scores``: for each unit's name its score in the latest validation epoch (higher is better),
   set in ``on_validation_epoch_end`` at the latest;
-* an optimiser with one parameter group per unit, whose ``"name"`` is the unit's.
+* an optimiser with one parameter group per unit, whose ``"name"`` is the unit's name.
 
-A unit is stopped when its parameters no longer require a gradient. The module then leaves it out
-of its training and validation steps and may leave it out of ``unit_scores``.
+The parameters of a stopped unit do not require a gradient. The module leaves the unit out of its
+training and validation steps, and may leave it out of ``unit_scores``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from lightning_stdim.errors import ConfigurationError
 
 @runtime_checkable
 class HasUnits(Protocol):
-    """A LightningModule with units; see the module's text."""
+    """A LightningModule with units, which ``callbacks/units.py`` explains."""
 
     @property
     def units(self) -> Mapping[str, nn.Module]:
@@ -35,20 +35,20 @@ class HasUnits(Protocol):
 
     @property
     def unit_scores(self) -> Mapping[str, float]:
-        """The latest validation score of each unit that still learns."""
+        """The latest validation score of each unit that is still trained."""
 
 
 def with_units(module: LightningModule) -> HasUnits:
-    """Check that a module keeps the agreement.
+    """Check that a module has units.
 
     Args:
-        module: what is trained.
+        module: the module that is trained.
 
     Returns:
         The same module.
 
     Raises:
-        ConfigurationError: if it has no units.
+        ConfigurationError: the module has no units.
     """
     if not isinstance(module, HasUnits):
         raise ConfigurationError(
@@ -58,58 +58,59 @@ def with_units(module: LightningModule) -> HasUnits:
     return cast(HasUnits, module)
 
 
-def learns(unit: nn.Module) -> bool:
-    """Tell whether a unit is still being trained.
+def is_trained(unit: nn.Module) -> bool:
+    """Tell whether a unit is still trained, or has been stopped.
 
     Args:
         unit: one of the module's units.
 
     Returns:
-        True if any of its parameters requires a gradient.
+        True if any of the unit's parameters requires a gradient.
     """
     return any(parameter.requires_grad for parameter in unit.parameters())
 
 
 def scored_epoch(trainer: Trainer) -> bool:
-    """Tell whether the validation that just ended closes an epoch of training.
+    """Tell whether the current validation belongs to an epoch of training.
 
     Args:
-        trainer: whose validation ended.
+        trainer: the trainer that validates.
 
     Returns:
-        False for ``trainer.validate`` and for the sanity check before training.
+        False during ``trainer.validate`` and during the sanity check before training.
     """
     return trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking
 
 
 class PerVariableReduceLROnPlateau(Callback):
-    """Lower each unit's learning rate when its validation score has stopped improving.
+    """Lower the learning rate of each unit whose validation score has stopped improving.
 
     The rule is that of ``torch.optim.lr_scheduler.ReduceLROnPlateau`` with ``mode="max"`` and its
-    other defaults: an epoch improves if its score exceeds the best one by the factor 1.0001; after
-    more than ``patience`` epochs in a row without improvement the rate is multiplied by ``factor``.
+    other defaults. A score is an improvement if it exceeds 1.0001 times the best one. After more
+    than ``patience`` epochs in a row without improvement, the unit's learning rate is multiplied
+    by ``factor``.
 
-    What a unit is, and what the LightningModule has to provide: ``callbacks/units.py``.
+    ``callbacks/units.py`` explains units and what the LightningModule must provide.
 
     Source: Anand et al. 2019 (arXiv 1906.08226), probe; the defaults are the reference
     implementation's.
 
     Args:
-        patience: epochs without improvement that are tolerated.
-        factor: multiplies the learning rate, between 0 and 1.
-        min_lr: the learning rate is not lowered further.
+        patience: number of epochs without improvement that are tolerated, 0 or more.
+        factor: factor that multiplies the learning rate, between 0 and 1.
+        min_lr: lower bound of the learning rate, 0 or more.
 
     Attributes:
-        best_score: for each unit its best score so far.
-        bad_epochs: for each unit the epochs without improvement since then, or since its learning
-            rate was lowered.
+        best_score: each unit's best score so far.
+        bad_epochs: each unit's number of epochs since its best score, or since its learning rate
+            was lowered.
 
     Raises:
-        ConfigurationError: if an argument is out of its range.
+        ConfigurationError: an argument is out of its range.
     """
 
     threshold = 1e-4
-    """Relative improvement that counts; PyTorch's default."""
+    """The relative improvement that counts; PyTorch's default."""
 
     def __init__(self, *, patience: int = 5, factor: float = 0.2, min_lr: float = 1e-5) -> None:
         if patience < 0 or not 0 < factor < 1 or min_lr < 0:
@@ -124,7 +125,7 @@ class PerVariableReduceLROnPlateau(Callback):
         self.bad_epochs: dict[str, int] = {}
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Compare each unit's score with its best."""
+        """Lower the learning rate of the units that have not improved for long enough."""
         if not scored_epoch(trainer):
             return
         module = with_units(pl_module)
@@ -134,7 +135,7 @@ class PerVariableReduceLROnPlateau(Callback):
             for group in optimizer.param_groups
         }
         for name, unit in module.units.items():
-            if not learns(unit):
+            if not is_trained(unit):
                 continue
             score = module.unit_scores[name]
             best = self.best_score.get(name, -float("inf"))
@@ -149,11 +150,11 @@ class PerVariableReduceLROnPlateau(Callback):
                 self.bad_epochs[name] = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Give plain values, for checkpoints; the learning rates are in the optimiser's state."""
+        """Return plain values for checkpoints; the optimiser's state has the learning rates."""
         return {"best_score": dict(self.best_score), "bad_epochs": dict(self.bad_epochs)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the scores and counts from a checkpoint."""
         self.best_score = dict(state_dict["best_score"])
         self.bad_epochs = dict(state_dict["bad_epochs"])
 
@@ -161,27 +162,29 @@ class PerVariableReduceLROnPlateau(Callback):
 class PerVariableEarlyStopping(Callback):
     """Stop each unit when its validation score has not improved for some epochs.
 
-    A stopped unit's parameters no longer require a gradient, which takes it out of the training.
-    When all have stopped, so does the trainer. At the end every unit gets the weights of its best
-    epoch (the first, if several are equally good); all parameters require a gradient again.
+    The parameters of a stopped unit no longer require a gradient, so it is no longer trained. The
+    trainer stops when all units have stopped. At the end of training every unit gets the weights
+    of its best epoch (the first of several equally good ones), and all parameters require a
+    gradient again.
 
-    What a unit is, and what the LightningModule has to provide: ``callbacks/units.py``.
+    ``callbacks/units.py`` explains units and what the LightningModule must provide.
 
     Source: Anand et al. 2019 (arXiv 1906.08226), probe with patience 15 on validation accuracy.
-    Restoring the best weights is where this departs from the reference implementation, which
-    scores the last ones; ``restore="last"`` is its way.
+    The reference implementation scores the last weights instead, as ``restore="last"`` does.
 
     Args:
-        patience: epochs without improvement after which a unit stops.
-        restore: which weights each unit ends with.
+        patience: number of epochs without improvement after which a unit stops, at least 1.
+        restore: the weights that each unit ends with: those of its best epoch, ``"best"``, or of
+            its last one, ``"last"``.
 
     Attributes:
-        best_score: for each unit its best score so far.
-        best_epoch: for each unit the epoch of that score, counted from 0.
-        stopped_epoch: for each stopped unit the epoch after which it stopped.
+        best_score: each unit's best score so far.
+        best_epoch: the epoch of each unit's best score, counted from 0.
+        stopped_epoch: the last epoch of each unit that has stopped, counted from 0.
+        best_weights: the weights of each unit's best epoch; empty with ``restore="last"``.
 
     Raises:
-        ConfigurationError: if ``patience`` is under 1.
+        ConfigurationError: ``patience`` is less than 1.
     """
 
     def __init__(self, *, patience: int = 15, restore: Literal["best", "last"] = "best") -> None:
@@ -195,23 +198,23 @@ class PerVariableEarlyStopping(Callback):
         self.best_weights: dict[str, dict[str, Tensor]] = {}
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Freeze what a resumed run had stopped already."""
+        """Freeze the units that had stopped before a run was resumed."""
         units = with_units(pl_module).units
         for name in self.stopped_epoch:
             _freeze(units[name])
-        if not any(map(learns, units.values())):
+        if not any(map(is_trained, units.values())):
             trainer.should_stop = True
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Compare each unit's score with its best."""
+        """Keep the weights of units with a new best score, and stop units without one for long."""
         if not scored_epoch(trainer):
             return
         module = with_units(pl_module)
         for name, unit in module.units.items():
-            if not learns(unit):
+            if not is_trained(unit):
                 continue
             score = module.unit_scores[name]
-            # The first epoch counts whatever its score, so that NaN ends in stopping as well.
+            # The first epoch counts whatever its score, so that a unit with NaN stops too.
             if name not in self.best_score or score > self.best_score[name]:
                 self.best_score[name] = score
                 self.best_epoch[name] = trainer.current_epoch
@@ -222,11 +225,11 @@ class PerVariableEarlyStopping(Callback):
             elif trainer.current_epoch - self.best_epoch[name] >= self.patience:
                 self.stopped_epoch[name] = trainer.current_epoch
                 _freeze(unit)
-        if not any(map(learns, module.units.values())):
+        if not any(map(is_trained, module.units.values())):
             trainer.should_stop = True
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Give every unit its best weights, also where a resumed run had nothing left to do."""
+        """Restore each unit's best weights, even if a resumed run had nothing left to train."""
         units = with_units(pl_module).units
         for name, weights in self.best_weights.items():
             units[name].load_state_dict(weights)
@@ -234,7 +237,7 @@ class PerVariableEarlyStopping(Callback):
             units[name].requires_grad_(True)
 
     def state_dict(self) -> dict[str, Any]:
-        """Give plain values and tensors, for checkpoints."""
+        """Return plain values and tensors for checkpoints."""
         return {
             "best_score": dict(self.best_score),
             "best_epoch": dict(self.best_epoch),
@@ -243,7 +246,7 @@ class PerVariableEarlyStopping(Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the scores, epochs and best weights from a checkpoint."""
         self.best_score = dict(state_dict["best_score"])
         self.best_epoch = dict(state_dict["best_epoch"])
         self.stopped_epoch = dict(state_dict["stopped_epoch"])

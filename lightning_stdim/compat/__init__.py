@@ -1,1 +1,1 @@
-"""Other packages' names and conventions, on top of this package."""
+"""The interfaces of other packages, implemented with this one."""

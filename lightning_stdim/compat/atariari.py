@@ -1,14 +1,14 @@
-"""What scripts import from the reference implementation's 2019 package, ``atariari``.
+"""The interface of ``atariari``, the reference implementation's package of 2019.
 
-Such a script changes its import lines only::
+A script for that package runs when its import lines are changed::
 
     import gymnasium as gym
     from lightning_stdim.compat.atariari import AtariARIWrapper, ProbeTrainer, get_episodes
 
-Names, arguments and returned structures are those of mila-iqia/atari-representation-learning (its
-commit a06f52c), labels those of its last label set, ``"upstream"``. Behind them is this package:
-what differs is said where it does, and an argument that cannot be followed is an error. Importing
-this module registers ale-py's environments with Gymnasium.
+Names, arguments and returned structures are those of mila-iqia/atari-representation-learning
+(commit a06f52c); the labels are those of its last label set, ``"upstream"``. The code behind the
+names is this package's. Each docstring says what differs, and a value that is not supported is an
+error. Importing this module registers ale-py's environments with Gymnasium.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.datamodules.batches import ProbeData, Split
-from lightning_stdim.datamodules.emulator import gymnasium_wrapper as gymnasium_wrapper
+from lightning_stdim.datamodules.emulator import gymnasium_wrapper
 from lightning_stdim.datamodules.labels.annotations import CATEGORIES, annotation
 from lightning_stdim.datamodules.labels.games import LabelSet, games
 from lightning_stdim.datamodules.splits import split_episodes
@@ -46,32 +46,32 @@ atari_dict: dict[str, dict[str, int]] = {
     game: {name: code.ram[0] for name, code in zip(a.variables, a.codes, strict=True)}
     for game, a in _ANNOTATIONS.items()
 }
-"""For every game its variables' RAM bytes."""
+"""For every game, the RAM byte of each variable."""
 
 summary_key_dict: dict[str, list[str]] = {
     category: [name for name, found in _CATEGORIES.items() if category in found]
     for category in CATEGORIES
 }
-"""For every score category the variables that count in it, of all games."""
+"""For every score category, the variables of all games that count in it."""
 
 Episodes = list[list[Tensor]]
 """Episodes of frames, each uint8 [1, 210, 160], or [3, 210, 160] in colour."""
 Labels = list[list[dict[str, int]]]
-"""For every frame of every episode its labels by the variables' names."""
+"""For every frame of every episode, the labels by variable name."""
 
 
 def ram2label(env_name: str, ram: NDArray[np.uint8]) -> dict[str, int]:
-    """Read the state variables off the RAM.
+    """Read the state variables from the RAM.
 
     Args:
-        env_name: such as ``"PongNoFrameskip-v4"``.
-        ram: uint8 [128].
+        env_name: name of the environment, such as ``"PongNoFrameskip-v4"``.
+        ram: the emulator's RAM, uint8 [128].
 
     Returns:
-        Values 0 to 255 by the variables' names.
+        The labels by variable name, values 0 to 255.
 
     Raises:
-        ConfigurationError: the game is not annotated, or `ram` is not uint8 [128].
+        ConfigurationError: the game has no annotation, or `ram` is not uint8 [128].
     """
     if np.ndim(ram) != 1:
         raise ConfigurationError(
@@ -82,20 +82,20 @@ def ram2label(env_name: str, ram: NDArray[np.uint8]) -> dict[str, int]:
 
 
 class AtariARIWrapper(gymnasium_wrapper.AtariARIWrapper[ObsType, ActType]):
-    """The wrapper with the methods of an old Gym environment.
+    """The wrapper that adds labels to ``info``, with the interface of an old Gym environment.
 
-    ``reset`` returns the observation alone and ``step`` four values; ``info`` has ``"labels"``,
-    ``"ale.lives"`` and, where an episode was cut, ``"TimeLimit.truncated"``.
+    ``reset`` returns the observation alone, and ``step`` returns four values. ``info`` has
+    ``"labels"``, ``"ale.lives"`` and, if the episode was cut, ``"TimeLimit.truncated"``.
 
     Args:
-        env: made by ``gymnasium.make``, such as of ``"MsPacmanNoFrameskip-v4"``.
+        env: environment from ``gymnasium.make``, such as ``"MsPacmanNoFrameskip-v4"``.
 
     Raises:
-        ConfigurationError: it is not an environment of an annotated game.
+        ConfigurationError: the environment is not one of an annotated game.
     """
 
     def __init__(self, env: gymnasium.Env[ObsType, ActType]) -> None:
-        # The first to be recorded counts: this class takes no label set.
+        # Gymnasium keeps the first recorded arguments, so this records those without a label set.
         gymnasium.utils.RecordConstructorArgs.__init__(self)
         super().__init__(env, label_set=LABEL_SET)
         self._seed: int | None = None
@@ -104,7 +104,7 @@ class AtariARIWrapper(gymnasium_wrapper.AtariARIWrapper[ObsType, ActType]):
         """Seed the next reset.
 
         Args:
-            seed: of the environment.
+            seed: random seed of the environment, as for Gymnasium's ``Env.reset``.
         """
         self._seed = seed
 
@@ -112,7 +112,7 @@ class AtariARIWrapper(gymnasium_wrapper.AtariARIWrapper[ObsType, ActType]):
         """Begin an episode.
 
         Args:
-            **options: of Gymnasium's ``Env.reset``.
+            **options: arguments of Gymnasium's ``Env.reset``.
 
         Returns:
             The first observation.
@@ -125,7 +125,7 @@ class AtariARIWrapper(gymnasium_wrapper.AtariARIWrapper[ObsType, ActType]):
         """Take an action.
 
         Args:
-            action: of the action space.
+            action: an element of the action space.
 
         Returns:
             The observation, the reward, whether the episode is over, and the info.
@@ -152,29 +152,31 @@ def get_episodes(
     min_episode_length: int = 64,
     root: str = "data",
 ) -> tuple[Episodes, Episodes] | tuple[Episodes, Episodes, Labels, Labels, Episodes, Labels]:
-    """Collect episodes, or read them where they have been collected.
+    """Collect episodes, or read them if they have been collected before.
 
-    The splits are by frames and shuffled by the seed, the modes do not share games, and the label
-    of an episode's first frame is its own: three things that the reference does otherwise.
+    Three things differ from the reference: the splits have given shares of the frames and are
+    shuffled by the seed, the two modes do not share games, and the first frame of an episode has
+    its own label.
 
     Args:
-        env_name: such as ``"PitfallNoFrameskip-v4"``.
-        steps: frames to collect.
-        seed: of the collection and the splits.
-        num_processes: processes that collect; they do not change the frames.
-        num_frame_stack: 1 only.
-        downsample: False only.
-        color: RGB frames.
-        entropy_threshold: variables of a lower label entropy, in nats, are left out.
-        collect_mode: ``"random_agent"`` only.
+        env_name: name of the environment, such as ``"PitfallNoFrameskip-v4"``.
+        steps: number of frames to collect.
+        seed: random seed of the collection and of the splits.
+        num_processes: number of processes that collect; the frames do not depend on it.
+        num_frame_stack: only 1 is supported.
+        downsample: only False is supported.
+        color: whether frames are RGB instead of luma.
+        entropy_threshold: variables whose labels have a lower entropy, in nats, are left out.
+        collect_mode: only ``"random_agent"`` is supported.
         train_mode: ``"probe"`` or ``"train_encoder"``.
-        checkpoint_index: -1 only.
-        min_episode_length: only longer episodes are used, the state that ends one not counted.
+        checkpoint_index: only -1 is supported.
+        min_episode_length: episodes of at most this length, without the state that ends them, are
+            left out.
         root: folder of the collections.
 
     Returns:
         For ``"train_encoder"``: training and validation episodes. For ``"probe"``: training and
-        validation episodes, their labels, test episodes and their labels.
+        validation episodes, training and validation labels, test episodes and test labels.
 
     Raises:
         ConfigurationError: an argument is not supported, or there are too few episodes.
@@ -201,7 +203,8 @@ def get_episodes(
         pixels="rgb" if color else "luma",
         label_set=LABEL_SET,
         entropy_threshold=entropy_threshold,
-        min_episode_length=min_episode_length + 2,  # ours have the state that ends them, too
+        # Longer by one, and one more for the state that ends an episode, which is a frame here.
+        min_episode_length=min_episode_length + 2,
     )
     if train_mode == "probe":
         return _probe_episodes(module.probe_data())
@@ -222,44 +225,45 @@ def _probe_episodes(
 ) -> tuple[Episodes, Episodes, Labels, Labels, Episodes, Labels]:
     starts = torch.tensor(data.provenance["episode_start"])
 
-    def of(split: Split) -> tuple[Episodes, Labels]:
+    def episodes_of(split: Split) -> tuple[Episodes, Labels]:
         positions = data.splits[split]
         number = torch.bucketize(positions, starts, right=True)
         lengths = torch.unique_consecutive(number, return_counts=True)[1].tolist()
-        # Without duplicates a test episode can have one frame left: the reference drops it then.
+        # Without duplicates a test episode may have a single frame left. The reference drops it.
         episodes = [part for part in torch.split(positions, lengths) if len(part) > 1]
         frames = [list(_with_channels(data.frames[part])) for part in episodes]
         rows = [data.labels[part].tolist() for part in episodes]
         return frames, [[dict(zip(data.variables, v, strict=True)) for v in row] for row in rows]
 
-    (train, train_labels), (val, val_labels), (test, test_labels) = map(of, data.splits)
+    (train, train_labels), (val, val_labels), (test, test_labels) = map(episodes_of, data.splits)
     return train, val, train_labels, val_labels, test, test_labels
 
 
 def _with_channels(frames: Tensor) -> Tensor:
-    """Give luma frames a channel, too: uint8 [n, C, 210, 160]."""
+    """Add a channel dimension to luma frames: uint8 [n, C, 210, 160]."""
     return frames.unsqueeze(1) if frames.ndim == 3 else frames
 
 
 class ProbeTrainer:
-    """Linear probes on a frozen encoder, by the ``paper`` protocol.
+    """Linear probes on a frozen encoder, trained by the ``paper`` protocol.
 
-    The frames are encoded once, in evaluation mode, and the best weights are restored: the
-    reference encodes for every probe, in whatever mode the encoder is, and keeps the last ones.
+    The frames are encoded once, in evaluation mode, and the probes' best weights are scored. The
+    reference encodes the frames for every probe, in whatever mode the encoder is, and scores the
+    last weights.
 
     Args:
-        encoder: takes float frames [B, C, 210, 160] in [0, 1] and returns float [B, D].
-        method_name: kept as the attribute ``method``.
-        wandb: None only.
-        patience: epochs without better validation accuracy before a probe stops.
-        num_classes: 256 only.
-        fully_supervised: False only.
-        save_dir: the default only; nothing is saved.
-        device: where to compute; a GPU if there is one by default.
-        lr: Adam's initial learning rate. The published numbers are for 3e-4.
-        epochs: at most so many.
-        batch_size: frames per step.
-        representation_len: D.
+        encoder: module from float frames [B, C, 210, 160], values 0 to 1, to float [B, D].
+        method_name: name of the method, kept as the attribute ``method``.
+        wandb: only None is supported.
+        patience: number of epochs without better validation accuracy after which a probe stops.
+        num_classes: only 256 is supported.
+        fully_supervised: only False is supported.
+        save_dir: only the default is supported; nothing is saved.
+        device: device of the computation; by default a GPU if there is one.
+        lr: Adam's initial learning rate. The published scores are for 3e-4.
+        epochs: largest number of epochs.
+        batch_size: number of frames per training step.
+        representation_len: size of the encoder's vector, D.
 
     Raises:
         ConfigurationError: an argument is not supported.
@@ -305,11 +309,12 @@ class ProbeTrainer:
         Args:
             tr_eps: training episodes.
             val_eps: validation episodes.
-            tr_labels: the training episodes' labels.
-            val_labels: the validation episodes' labels.
+            tr_labels: labels of the training episodes.
+            val_labels: labels of the validation episodes.
 
         Raises:
-            ConfigurationError: frames and labels do not fit, or the encoder returns another D.
+            ConfigurationError: the numbers of frames and labels differ, or the encoder's vectors
+                do not have ``representation_len`` elements.
             EncoderError: the encoder fails on the frames.
         """
         variables = tuple(tr_labels[0][0])
@@ -329,15 +334,17 @@ class ProbeTrainer:
 
         Args:
             test_episodes: test episodes.
-            test_label_dicts: their labels.
+            test_label_dicts: labels of the test episodes.
 
         Returns:
-            Accuracies and F1 scores (weighted by support), 0 to 1. The keys, which end in ``_acc``
-            and ``_f1``, are ``<variable>``, ``<category>_avg``, ``overall_avg`` (over variables)
-            and ``across_categories_avg``, the number of the paper's tables.
+            Accuracies and F1 scores (weighted by support), 0 to 1. The keys are ``<variable>``,
+            ``<category>_avg``, ``overall_avg`` (the mean over variables) and
+            ``across_categories_avg`` (the number in the paper's tables), each followed by ``_acc``
+            or ``_f1``.
 
         Raises:
-            ConfigurationError: ``train`` has not been called, or frames and labels do not fit.
+            ConfigurationError: ``train`` has not been called, or the numbers of frames and labels
+                differ.
         """
         if self._probe is None:
             raise ConfigurationError("ProbeTrainer.test comes after ProbeTrainer.train")
@@ -346,24 +353,25 @@ class ProbeTrainer:
         self._probe.data = features
         scores = score_predictions(self._probe.predict("test"), features.labels["test"], data)
 
-        def flat(metric: str, suffix: str) -> dict[str, float]:
+        def flatten(metric: str, suffix: str) -> dict[str, float]:
             table = scores[metric]
             means = {f"{name}_avg": mean for name, mean in table["categories"].items()}
             means["overall_avg"] = table["mean_over_variables"]
             means["across_categories_avg"] = table["mean_over_categories"]
             return {f"{name}{suffix}": v for name, v in {**table["variables"], **means}.items()}
 
-        return flat("accuracy", "_acc"), flat("f1", "_f1")
+        return flatten("accuracy", "_acc"), flatten("f1", "_f1")
 
 
 class NatureCNN(nn.Module):
-    """The reference's encoder under its own name: :class:`NatureEncoder` on floats.
+    """The reference's encoder: :class:`NatureEncoder` on float frames.
 
     Its weights have the reference's names, so that weights saved there can be loaded.
 
     Args:
-        input_channels: channels of a frame.
-        args: has ``feature_size``, D; ``no_downsample``, True only; and ``end_with_relu``.
+        input_channels: number of channels of a frame.
+        args: object with ``feature_size``, the size D of the vector; ``no_downsample``, of which
+            only True is supported; and ``end_with_relu``, whether ReLU follows the last layer.
 
     Raises:
         ConfigurationError: ``args.no_downsample`` is False.
@@ -384,12 +392,12 @@ class NatureCNN(nn.Module):
         """Encode frames.
 
         Args:
-            inputs: float [B, C, 210, 160], in [0, 1].
-            fmaps: return the maps of the third and fourth convolution too.
+            inputs: float [B, C, 210, 160], values 0 to 1.
+            fmaps: whether to return the maps of the third and fourth convolution too.
 
         Returns:
-            float [B, D], or, with `fmaps`, that as ``"out"`` beside ``"f5"`` [B, 11, 8, 128] and
-            ``"f7"`` [B, 9, 6, 64].
+            The vectors, float [B, D]. With `fmaps` a dictionary of the vectors, ``"out"``, and the
+            maps, ``"f5"`` [B, 11, 8, 128] and ``"f7"`` [B, 9, 6, 64].
 
         Raises:
             EncoderError: the frames are not floats.
@@ -407,7 +415,7 @@ class NatureCNN(nn.Module):
 
 
 class _Floats(nn.Module):
-    """Give an encoder of floats the bytes that this package has."""
+    """An encoder of bytes, made from an encoder of floats."""
 
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
@@ -420,7 +428,7 @@ class _Floats(nn.Module):
 def _probe_data(
     variables: tuple[str, ...], splits: dict[Split, tuple[Episodes, Labels]]
 ) -> ProbeData:
-    """Put episodes and their labels one after the other."""
+    """Concatenate episodes and their labels."""
     frames: list[Tensor] = []
     labels: list[list[int]] = []
     positions: dict[Split, Tensor] = {}
@@ -432,7 +440,7 @@ def _probe_data(
         if not start < len(frames) == len(labels):
             raise ConfigurationError(
                 f"{split}: {len(frames) - start} frames and {len(labels) - start} labels: there "
-                "must be as many, and some"
+                "must be equally many, and at least one"
             )
     return ProbeData(
         game="",
@@ -447,7 +455,7 @@ def _probe_data(
 
 
 def _only(name: str, value: object, supported: object, instead: str) -> None:
-    """Refuse an argument's value rather than ignore it."""
+    """Refuse a value that is not supported, rather than ignore it."""
     if value != supported:
         raise ConfigurationError(
             f"{name}={value!r} is not supported, only {supported!r}: {instead}"

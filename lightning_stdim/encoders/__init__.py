@@ -1,7 +1,7 @@
-"""Backbones: frames -> global vector, and frames -> (local map, global vector).
+"""Encoders: modules that map frames to a global vector, and most of them to a local map too.
 
-One backbone serves every method and probe. All of them take uint8 frames and scale them by 1/255
-themselves, so that whoever holds the frames can keep them as bytes until they are on the device.
+Every method and probe can use any of them. Encoders take uint8 frames and scale them by 1/255
+themselves, so that frames stay bytes until they are on the device that encodes them.
 """
 
 from lightning_stdim.encoders.agent import AgentEncoder

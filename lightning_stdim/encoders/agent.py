@@ -1,4 +1,4 @@
-"""The convolutional network of an agent that was trained to play."""
+"""The convolutional network of a trained agent."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from lightning_stdim.encoders.base import FRAME_HEIGHT, FRAME_WIDTH, LocalGlobal
 
 
 class AgentEncoder(LocalGlobalEncoder):
-    """The features of a Nature actor, on four successive 210x160 frames.
+    """The features from which a Nature actor computes its actions, on four successive frames.
 
-    What the actor computes its actions from: its view, convolutions 32@8x8/4, 64@4x4/2 and
-    64@3x3/1 and a linear layer, each with ReLU. The *local map* is the second convolution's output,
-    [B, 64, 9, 9].
+    The frames, 210 x 160, are resized to the agent's view of 84 x 84. Three convolutions
+    (32@8x8/4, 64@4x4/2 and 64@3x3/1) and a linear layer follow, each with ReLU. The *local map* is
+    the output of the second convolution, [B, 64, 9, 9].
 
     Source: Mnih et al. 2015; PRETRAINED-RL-AGENT of Anand et al. 2019 (arXiv 1906.08226). At the
-    beginning of an episode the first frame stands in for those before it, where the agent itself
-    sees zeros.
+    start of an episode, where the agent itself sees zeros, the first frame is repeated.
 
     Args:
-        path: the agent's file
-            (:func:`~lightning_stdim.datamodules.policies.agent.read_actor`). Without one the
-            weights are random, for a checkpoint's to take their place.
-        feature_dim: number D of features, where no file tells.
+        path: file with the agent, as
+            :func:`~lightning_stdim.datamodules.policies.agent.read_actor` takes it. Without it the
+            weights are random, to be replaced by those of a checkpoint.
+        feature_dim: size of the global vector, D; a file's own size takes precedence.
 
     Raises:
-        EncoderError: the file holds something else than a Nature actor.
+        EncoderError: the file does not hold a Nature actor.
         StoreError: the file is missing or damaged.
     """
 
     def __init__(self, path: str | None = None, feature_dim: int = 512) -> None:
-        weights = [] if path is None else read_actor(Path(path))[:-1]  # without the actions
+        # Without the last layer, which gives the actions.
+        weights = [] if path is None else read_actor(Path(path))[:-1]
         if weights:
             feature_dim = len(weights[-1][1])
         super().__init__(VIEW[0], feature_dim, resize=None)
@@ -61,11 +61,11 @@ class AgentEncoder(LocalGlobalEncoder):
 
 
 class _View(AreaResize):
-    """Frames of 84x84 as the agent saw them: OpenCV's area interpolation, rounded to bytes."""
+    """Resizing to the agent's view: OpenCV's area interpolation to 84 x 84, rounded to bytes."""
 
     def __init__(self) -> None:
         super().__init__((FRAME_HEIGHT, FRAME_WIDTH), VIEW[1:])
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Scaled frames, float [B, 4, 210, 160], to scaled views, float [B, 4, 84, 84]."""
+        """Resize scaled frames, float [B, 4, 210, 160], to float [B, 4, 84, 84]."""
         return (255 * super().forward(frames)).round() / 255

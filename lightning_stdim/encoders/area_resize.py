@@ -1,4 +1,4 @@
-"""Smaller frames, each pixel the mean over its area: what OpenCV calls INTER_AREA."""
+"""Resizing by averaging over areas, which OpenCV calls ``INTER_AREA``."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from torch import Tensor, nn
 
 
 class AreaResize(nn.Module):
-    """Reduce frames to a size that need not divide theirs; parts of pixels count in part.
+    """Reduction of frames to a smaller size, each new pixel being the mean over its area.
 
-    PyTorch's own mode "area" is adaptive pooling, whose areas overlap where sizes do not divide.
+    The new size need not divide the old one: a pixel on the edge of two areas counts in both, in
+    proportion. PyTorch's mode "area" is adaptive pooling instead, whose areas overlap then.
 
     Args:
-        before: height and width of the frames.
-        after: height and width of the result, at most as large.
+        before: height and width of the frames, in pixels.
+        after: height and width of the result, in pixels, at most those of the frames.
     """
 
     rows: Tensor
@@ -28,14 +29,15 @@ class AreaResize(nn.Module):
         self.register_buffer("columns", columns.T, persistent=False)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Resize: float [..., height, width] before -> after."""
-        with torch.autocast(frames.device.type, enabled=False):  # a grey level is 1/255
+        """Resize float [..., height, width] from the size before to the size after."""
+        # Not under autocast: grey levels are 1/255 apart, less than bfloat16 can tell near 1.
+        with torch.autocast(frames.device.type, enabled=False):
             resized: Tensor = self.rows @ frames @ self.columns
         return resized
 
 
 def _shares(pixels: int, fewer: int) -> Tensor:
-    """Give the share of each of `pixels` in each of `fewer` equal parts, float [fewer, pixels]."""
+    """Return the weight of each old pixel in each new one, float [fewer, pixels]."""
     edges = torch.arange(fewer + 1, dtype=torch.float64) * pixels / fewer
     left = torch.arange(pixels, dtype=torch.float64)
     overlap = torch.minimum(edges[1:, None], left + 1) - torch.maximum(edges[:-1, None], left)

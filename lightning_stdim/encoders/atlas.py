@@ -1,4 +1,4 @@
-"""An encoder whose vector is one of several charts of an atlas."""
+"""The encoder of DIM-UA, whose vector is one of several charts of an atlas."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ from lightning_stdim.errors import ConfigurationError
 class UnionEncoder(LocalGlobalEncoder):
     """:class:`NatureEncoder` with n linear heads, the charts, and a membership that chooses one.
 
-    The global vector, and so what is probed, is the chart of the largest membership alone.
+    The membership is a softmax over the charts: how probable each one is for a frame. The global
+    vector, which the probes see, is the most probable chart alone.
 
-    Source: Meng et al. 2024 (arXiv 2305.10267); eight charts of 256 are its code's default.
+    Source: Meng et al. 2024 (arXiv 2305.10267); eight charts of 256 are the default of its code.
 
     Args:
-        in_channels: channels of an observation: of one luma frame 1, of one RGB frame 3.
-        feature_dim: size D of every chart.
-        resize: height and width that frames are reduced to first; by default they stay 210 x 160.
-        charts: their number n, at least 1.
+        in_channels: channels of an observation: the number of stacked frames times the channels of
+            a frame, 1 for luma and 3 for RGB.
+        feature_dim: size of every chart, D.
+        resize: height and width that frames are reduced to; by default they stay 210 x 160.
+        charts: number of charts, n, at least 1.
 
     Raises:
         ConfigurationError: a size is out of its range.
@@ -47,8 +49,8 @@ class UnionEncoder(LocalGlobalEncoder):
         self.local_layers = nature.local_layers
         atlas = Atlas(linear.in_features, feature_dim, charts)
         self.global_layers = nn.Sequential(*trunk, atlas)
-        # Large charts would take half a minute to be made orthogonal: random ones are as large, and
-        # nearly so.
+        # Making large charts orthogonal would take half a minute. Random weights of the same size
+        # are nearly orthogonal.
         nn.init.normal_(atlas.heads.weight, std=(2 / max(feature_dim, linear.in_features)) ** 0.5)
         for layer in (atlas.heads, atlas.membership):
             nn.init.zeros_(layer.bias)
@@ -58,10 +60,10 @@ class UnionEncoder(LocalGlobalEncoder):
         """Compute all charts and their membership.
 
         Args:
-            local: float [B, C, H, W], local maps.
+            local: local maps, float [B, C, H, W].
 
         Returns:
-            The charts, float [B, n, D], and their membership, float [B, n], rows summing to 1.
+            The charts, float [B, n, D], and their membership, float [B, n], whose rows sum to 1.
         """
         *trunk, atlas = self.global_layers
         assert isinstance(atlas, Atlas)
@@ -71,12 +73,12 @@ class UnionEncoder(LocalGlobalEncoder):
 
 
 class Atlas(nn.Module):
-    """Linear charts of the same features, and a softmax over them.
+    """Several linear charts of the same features, and a softmax over them.
 
     Args:
-        inputs: number of the features.
-        feature_dim: D, size of a chart.
-        charts: n, their number.
+        inputs: number of features.
+        feature_dim: size of a chart, D.
+        charts: number of charts, n.
     """
 
     def __init__(self, inputs: int, feature_dim: int, charts: int) -> None:
@@ -91,12 +93,12 @@ class Atlas(nn.Module):
             features: float [B, inputs].
 
         Returns:
-            float [B, n, D] and float [B, n].
+            The charts, float [B, n, D], and their membership, float [B, n], whose rows sum to 1.
         """
         membership = self.membership(features).softmax(1)
         return self.heads(features).unflatten(1, (membership.shape[1], -1)), membership
 
     def forward(self, features: Tensor) -> Tensor:
-        """Give the chart of the largest membership: float [B, inputs] -> float [B, D]."""
+        """Compute the most probable chart: float [B, inputs] to float [B, D]."""
         charts, membership = self.charts(features)
         return charts[torch.arange(len(charts), device=charts.device), membership.argmax(1)]

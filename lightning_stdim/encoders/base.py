@@ -1,4 +1,4 @@
-"""What backbones with a local map share, and what a method asks of any backbone."""
+"""The base class of encoders with a local map, and functions that describe any encoder."""
 
 from __future__ import annotations
 
@@ -15,26 +15,30 @@ FRAME_HEIGHT, FRAME_WIDTH = 210, 160
 
 
 class LocalGlobalEncoder(nn.Module):
-    """A convolutional encoder in two parts: frames -> local map -> global vector.
+    """A convolutional encoder in two parts, from frames to a local map and on to a global vector.
 
-    A subclass gives both parts. The weights are kept in channels-last memory format, which is the
-    fastest on CPU (``benchmarks/step.py``) and what tensor cores want; results do not depend on it.
+    A subclass defines both parts. The weights are kept in channels-last memory format, which is the
+    fastest on CPUs (``benchmarks/step.py``) and the one for tensor cores. Results do not depend on
+    the format.
 
     Args:
-        in_channels: channels of an observation: successive frames, the newest last, of one channel
-            each, or of three in colour. The data module and the probes stack as many frames as the
-            encoder takes; an episode's first frame stands in for those before it.
-        feature_dim: size D of the global vector.
-        resize: height and width that frames are reduced to, by averaging over areas, before
-            anything else; by default they are taken as they are, 210 x 160.
+        in_channels: channels of an observation: the number of stacked frames times the channels of
+            a frame, 1 for luma and 3 for RGB. The data module and the probes stack as many
+            successive frames as the encoder takes, the newest last; at the start of an episode
+            its first frame is repeated.
+        feature_dim: size of the global vector, D.
+        resize: height and width that frames are reduced to, by averaging over areas; by default
+            they stay 210 x 160.
 
     Attributes:
-        local_channels: C, channels of the local map.
-        local_layers: scaled frames [B, in_channels, height, width] -> local map [B, C, H, W].
-        global_layers: local map -> global vector [B, D].
+        local_channels: number of channels of the local map, C.
+        local_layers: layers from scaled frames, float [B, in_channels, height, width], to the local
+            map, float [B, C, H, W].
+        global_layers: layers from the local map to the global vector, float [B, D].
 
     Raises:
-        ConfigurationError: a size is less than 1, or not a height and a width.
+        ConfigurationError: a size is less than 1, or ``resize`` is not a height and a width of at
+            most 210 and 160.
     """
 
     local_channels: int
@@ -61,10 +65,10 @@ class LocalGlobalEncoder(nn.Module):
         self.resize = nn.Identity() if resize is None else AreaResize(whole, resize)
 
     def shape_after(self, *layers: nn.Module) -> tuple[int, int, int]:
-        """Find out what layers make of this encoder's frames.
+        """Compute the shape that scaled frames have after some layers.
 
         Args:
-            *layers: applied one after the other to scaled frames.
+            *layers: layers that are applied to the frames, one after the other.
 
         Returns:
             Channels, height and width.
@@ -104,12 +108,12 @@ class LocalGlobalEncoder(nn.Module):
             float [B, D], the global vectors.
 
         Raises:
-            EncoderError: if the frames have another shape or type.
+            EncoderError: the frames have another shape or type.
         """
         return self.feature_maps(frames)[1]
 
     def feature_maps(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode frames and keep the local map.
+        """Encode frames, and return the local map beside the global vector.
 
         Args:
             frames: uint8 [B, in_channels, 210, 160], values 0 to 255.
@@ -118,7 +122,7 @@ class LocalGlobalEncoder(nn.Module):
             The local map, float [B, C, H, W], and the global vector, float [B, D].
 
         Raises:
-            EncoderError: if the frames have another shape or type.
+            EncoderError: the frames have another shape or type.
         """
         local = self.local_map(frames)
         return local, self.global_layers(local)
@@ -133,22 +137,23 @@ class LocalGlobalEncoder(nn.Module):
             float [B, C, H, W].
 
         Raises:
-            EncoderError: if the frames have another shape or type.
+            EncoderError: the frames have another shape or type.
         """
         local: Tensor = self.local_layers(self.scaled(frames))
         return local
 
     def scaled(self, frames: Tensor) -> Tensor:
-        """Give frames as the layers take them, which is also what a decoder has to make.
+        """Scale frames to 0 to 1 and resize them: the input of the layers, and a decoder's target.
 
         Args:
             frames: uint8 [B, in_channels, 210, 160], values 0 to 255.
 
         Returns:
-            float [B, in_channels, height, width], values 0 to 1, resized if the encoder does that.
+            float [B, in_channels, height, width], values 0 to 1; the size is ``resize``, or 210 x
+            160 without it.
 
         Raises:
-            EncoderError: if the frames have another shape or type.
+            EncoderError: the frames have another shape or type.
         """
         expected = (self.in_channels, FRAME_HEIGHT, FRAME_WIDTH)
         if frames.dtype != torch.uint8 or frames.ndim != 4 or tuple(frames.shape[1:]) != expected:
@@ -164,38 +169,38 @@ class LocalGlobalEncoder(nn.Module):
 
 
 def require_local_map(encoder: nn.Module, method: str) -> LocalGlobalEncoder:
-    """Make sure that a backbone has a local map.
+    """Check that an encoder has a local map.
 
     Args:
-        encoder: any backbone.
-        method: who asks, for the message.
+        encoder: any encoder.
+        method: name of the method that needs it, for the error message.
 
     Returns:
         The same encoder.
 
     Raises:
-        EncoderError: it has none.
+        EncoderError: the encoder has no local map.
     """
     if not isinstance(encoder, LocalGlobalEncoder):
         raise EncoderError(
             f"{method} needs an encoder with a local map, a subclass of "
-            f"lightning_stdim.encoders.LocalGlobalEncoder: {type(encoder).__name__} is none"
+            f"lightning_stdim.encoders.LocalGlobalEncoder: {type(encoder).__name__} is not one"
         )
     return encoder
 
 
 def frame_stack(encoder: nn.Module, channels: int) -> int:
-    """Find out how many frames make up what a backbone takes.
+    """Return the number of stacked frames that an encoder takes.
 
     Args:
-        encoder: any backbone; without an attribute ``in_channels`` it takes one frame.
-        channels: of a frame: 1, or 3 in colour.
+        encoder: any encoder; it takes one frame if it has no attribute ``in_channels``.
+        channels: channels of a frame: 1 for luma, 3 for RGB.
 
     Returns:
-        Successive frames per observation.
+        Number of successive frames per observation.
 
     Raises:
-        ConfigurationError: no number of frames has as many channels.
+        ConfigurationError: the encoder's channels are not a multiple of a frame's.
     """
     size, rest = divmod(getattr(encoder, "in_channels", channels), channels)
     if rest or size < 1:
@@ -208,18 +213,18 @@ def frame_stack(encoder: nn.Module, channels: int) -> int:
 
 
 def feature_dim_of(encoder: nn.Module, channels: int = 1) -> int:
-    """Find out the size of a backbone's vector.
+    """Return the size of an encoder's vector.
 
     Args:
-        encoder: takes uint8 [B, in_channels, 210, 160] and returns float [B, D]; without an
-            attribute ``in_channels`` it takes one frame.
-        channels: of a frame: 1, or 3 in colour.
+        encoder: module from uint8 [B, in_channels, 210, 160] to float [B, D]; it takes one frame if
+            it has no attribute ``in_channels``.
+        channels: channels of a frame: 1 for luma, 3 for RGB.
 
     Returns:
-        D: its attribute ``feature_dim``, or else the size of what it makes of a black frame.
+        D: the encoder's attribute ``feature_dim``, or the size of its vector of a black frame.
 
     Raises:
-        EncoderError: it does not take frames, or returns something else.
+        EncoderError: the encoder fails on frames, or does not return float [B, D].
     """
     known = getattr(encoder, "feature_dim", None)
     if isinstance(known, int):
@@ -229,7 +234,7 @@ def feature_dim_of(encoder: nn.Module, channels: int = 1) -> int:
     try:
         with torch.no_grad(), evaluating(encoder):
             vectors = encoder(black)
-    except Exception as error:  # whatever a module of the user's may raise
+    except Exception as error:  # a user's module may raise anything
         raise EncoderError(
             f"{type(encoder).__name__} failed on uint8 frames {list(black.shape)}: {error}"
         ) from error

@@ -1,4 +1,4 @@
-"""Backbones by name: dotted paths, checkpoints, and what a command line can say."""
+"""Encoders by dotted path and keyword arguments, as checkpoints and configurations name them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ DEFAULT_ENCODER = "lightning_stdim.encoders.NatureEncoder"
 
 
 def build_encoder(path: str, args: dict[str, Any] | None = None) -> nn.Module:
-    """Make an encoder from its dotted path.
-
-    Paths and plain arguments, rather than modules, are what checkpoints and configurations hold.
+    """Make an encoder from the dotted path of its class.
 
     Args:
         path: ``"package.module.ClassName"`` or ``"package.module:ClassName"`` of an
@@ -28,8 +26,8 @@ def build_encoder(path: str, args: dict[str, Any] | None = None) -> nn.Module:
         The new encoder.
 
     Raises:
-        ConfigurationError: if the path cannot be imported or the arguments do not fit.
-        EncoderError: if the path does not name a subclass of ``nn.Module``.
+        ConfigurationError: the path cannot be imported, or the arguments do not fit.
+        EncoderError: the path does not name a subclass of ``nn.Module``.
     """
     encoder = _encoder_class(path)
     try:
@@ -39,22 +37,22 @@ def build_encoder(path: str, args: dict[str, Any] | None = None) -> nn.Module:
 
 
 def with_channels(path: str, args: dict[str, Any] | None, pixels: Pixels) -> dict[str, Any] | None:
-    """Have an encoder take colour frames, where its arguments can say so and do not yet.
+    """Complete an encoder's arguments by the number of channels of RGB frames.
 
     Args:
-        path: as for :func:`build_encoder`.
-        args: as for :func:`build_encoder`.
-        pixels: of the frames that the encoder is for.
+        path: dotted path of the encoder's class, as for :func:`build_encoder`.
+        args: keyword arguments of the class.
+        pixels: pixel format of the frames that the encoder is to take.
 
     Returns:
-        The arguments, with ``in_channels`` 3 where frames are RGB, the encoder takes such an
-        argument and `args` has none.
+        The arguments, with ``in_channels=3`` added if the frames are RGB, the class has this
+        argument and `args` does not give it.
 
     Raises:
-        ConfigurationError: if the path cannot be imported, or the pixels are neither luma nor RGB.
-        EncoderError: if the path does not name a subclass of ``nn.Module``.
+        ConfigurationError: the path cannot be imported, or ``pixels`` is neither luma nor rgb.
+        EncoderError: the path does not name a subclass of ``nn.Module``.
     """
-    frame_shape(pixels)  # checks them
+    frame_shape(pixels)  # checks the value
     if pixels == "luma" or "in_channels" not in signature(_encoder_class(path)).parameters:
         return args
     return {"in_channels": CHANNELS[pixels], **(args or {})}
@@ -62,7 +60,7 @@ def with_channels(path: str, args: dict[str, Any] | None, pixels: Pixels) -> dic
 
 def _encoder_class(path: str) -> type[nn.Module]:
     found = import_from(path)
-    # A path can come from a checkpoint: nothing but a module class is ever called.
+    # The path may come from a stranger's checkpoint: call nothing but the class of a module.
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
         raise EncoderError(f"encoder {path!r} is not a subclass of torch.nn.Module")
     return found

@@ -11,21 +11,23 @@ from lightning_stdim.encoders.layers import Float32Linear
 
 
 class ImpalaEncoder(LocalGlobalEncoder):
-    """The residual network of IMPALA, on whole 210x160 frames.
+    """The residual network of IMPALA, on whole frames of 210 x 160.
 
-    Blocks of a 3x3 convolution, a 3x3 maximum over every second position, and two residual units of
-    two 3x3 convolutions. Three blocks (16, 32, 32 channels) make the *local map*, [B, 32, 27, 20];
-    a fourth one (32), ReLU and a linear layer the global vector, without an activation, as in
-    :class:`NatureEncoder`. Weights are orthogonal with gain sqrt(2), biases zero.
+    A block is a 3x3 convolution, a 3x3 max pooling with stride 2, and two residual units of two 3x3
+    convolutions each. Three blocks (16, 32 and 32 channels) make the *local map*, [B, 32, 27, 20].
+    A fourth block (32 channels), ReLU and a linear layer make the global vector. As in
+    :class:`NatureEncoder`, no activation follows the linear layer, weights are orthogonal with gain
+    sqrt(2), and biases are zero.
 
-    Source: Espeholt et al. 2018 (arXiv 1802.01561), figure 3, which has three blocks on 72x96
-    frames and a ReLU at the end. On whole frames the fourth block keeps the linear layer small.
+    Source: Espeholt et al. 2018 (arXiv 1802.01561), figure 3, which has three blocks on frames of
+    72 x 96 and a ReLU at the end. The fourth block keeps the linear layer small on whole frames.
 
     Args:
-        in_channels: channels of an observation: of one luma frame 1, of one RGB frame 3.
-        feature_dim: size D of the global vector.
-        resize: height and width that frames are reduced to first; by default they stay 210 x 160.
-        channels: of the four blocks.
+        in_channels: channels of an observation: the number of stacked frames times the channels of
+            a frame, 1 for luma and 3 for RGB.
+        feature_dim: size of the global vector, D.
+        resize: height and width that frames are reduced to; by default they stay 210 x 160.
+        channels: number of channels of each of the four blocks.
 
     Raises:
         ConfigurationError: a size is out of its range.

@@ -1,4 +1,4 @@
-"""PyTorch's layers, where autocast (``--trainer.precision bf16-mixed``) needs something else."""
+"""Layers that behave better than PyTorch's under autocast (``--trainer.precision bf16-mixed``)."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from lightning_stdim.utils.precision import full_precision
 
 
 class BlockConv2d(nn.Conv2d):
-    """A convolution without padding whose stride divides its kernel's size, such as 8 x 8 / 4.
+    """A convolution without padding whose stride divides its kernel size, such as 8 x 8 / 4.
 
-    Parameters, results and gradients are those of ``nn.Conv2d``. Under autocast each block of
-    stride x stride pixels is first made the channels of one ("space to depth"), and a convolution
-    of stride 1 with fewer places does the rest: units that multiply small matrices of bfloat16 need
-    more channels than the one of a grey frame. In float32 it brings nothing
-    (``benchmarks/attempts.py``), so there nothing changes.
+    Parameters, results and gradients are those of ``nn.Conv2d``. Under autocast, every block of
+    stride x stride pixels first becomes one position with more channels ("space to depth"), and a
+    smaller convolution of stride 1 follows. Hardware for small matrix products in bfloat16 needs
+    more channels than the single one of a grey frame. In float32 this is no faster
+    (``benchmarks/attempts.py``), so the layer does it under autocast only.
 
     Args:
-        in_channels: channels of the input.
-        out_channels: channels of the output.
-        size: height and width of the kernel.
-        stride: a divisor of it.
+        in_channels: number of channels of the input.
+        out_channels: number of channels of the output.
+        size: height and width of the kernel, in pixels.
+        stride: stride in both directions, a divisor of ``size``.
     """
 
     def __init__(self, in_channels: int, out_channels: int, size: int, stride: int) -> None:
@@ -35,7 +35,7 @@ class BlockConv2d(nn.Conv2d):
         return self.over_blocks(input.to(torch.get_autocast_dtype(kind)))
 
     def over_blocks(self, input: Tensor) -> Tensor:
-        """Convolve by the way through blocks, in any precision.
+        """Convolve by way of blocks, in any precision.
 
         Args:
             input: float [B, in_channels, H, W].
@@ -45,23 +45,23 @@ class BlockConv2d(nn.Conv2d):
         """
         batch, channels, height, width = input.shape
         side = self.stride[0]
-        rows, columns = height // side, width // side  # the rest is not reached
+        rows, columns = height // side, width // side  # the convolution ignores the rest
         blocks = (
             input[:, :, : rows * side, : columns * side]
             .reshape(batch, channels, rows, side, columns, side)
             .permute(0, 2, 4, 1, 3, 5)
-            .flatten(3)  # the one copy, in the order of channels last
+            .flatten(3)  # the only copy, in channels-last order
         )
         weight = nn.functional.pixel_unshuffle(self.weight, side)
         return nn.functional.conv2d(blocks.permute(0, 3, 1, 2), weight, self.bias)
 
 
 class Float32Linear(nn.Linear):
-    """A linear layer in float32, with autocast or without.
+    """A linear layer that computes in float32 even under autocast.
 
-    A representation's vectors may lie far from zero and differ by little: after five epochs on Pong
-    those of VICReg lie at 38 and deviate by 0.3 (``results/pong-scale``). There bfloat16's numbers
-    are 0.25 apart, so that it would hardly tell two vectors from each other.
+    The vectors of a representation may be large and differ by little: after five epochs on Pong,
+    those of VICReg have a mean of 38 and a deviation of 0.3 (``results/pong-scale``). There the
+    numbers of bfloat16 are 0.25 apart, so that it could hardly tell two vectors apart.
     """
 
     @full_precision

@@ -1,4 +1,4 @@
-"""The convolutional network of the ST-DIM paper."""
+"""The convolutional network of the ST-DIM paper, the default encoder."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from lightning_stdim.encoders.layers import BlockConv2d, Float32Linear
 
 
 class NatureEncoder(LocalGlobalEncoder):
-    """The convolutional network of the ST-DIM paper, on whole 210x160 frames.
+    """The convolutional network of the ST-DIM paper, on whole frames of 210 x 160.
 
-    Convolutions 32@8x8/4, 64@4x4/2, 128@4x4/2 and 64@3x3/1, each followed by ReLU; the flattened
-    64 x 9 x 6 = 3456 values go through one linear layer without an activation. Weights are
-    orthogonal with gain sqrt(2), biases zero. The *local map* is the third convolution's output,
-    [B, 128, 11, 8]: each of its positions sees 44 x 44 pixels.
+    Four convolutions (32@8x8/4, 64@4x4/2, 128@4x4/2 and 64@3x3/1) are each followed by ReLU. The
+    flattened 64 x 9 x 6 = 3456 values go through one linear layer without an activation. Weights
+    are orthogonal with gain sqrt(2), and biases are zero. The *local map* is the output of the
+    third convolution, [B, 128, 11, 8]; each of its positions sees 44 x 44 pixels.
 
     Source: Anand et al. 2019 (arXiv 1906.08226), section 4 and appendix; the initialisation is the
-    reference implementation's. Differs from Mnih et al. 2015 in the input size, the third and
-    fourth convolutions and the missing final ReLU.
+    reference implementation's. It differs from Mnih et al. 2015 in the input size, in the third and
+    fourth convolutions, and in having no final ReLU.
 
     Args:
-        in_channels: channels of an observation: of one luma frame 1, of one RGB frame 3.
-        feature_dim: size D of the global vector.
-        resize: height and width that frames are reduced to first, at least 76 each; by default
-            they stay 210 x 160.
+        in_channels: channels of an observation: the number of stacked frames times the channels of
+            a frame, 1 for luma and 3 for RGB.
+        feature_dim: size of the global vector, D.
+        resize: height and width that frames are reduced to, at least 76 each; by default they stay
+            210 x 160.
 
     Raises:
         ConfigurationError: a size is out of its range.

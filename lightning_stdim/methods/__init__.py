@@ -1,4 +1,4 @@
-"""Self-supervised methods, one a file."""
+"""Self-supervised methods, one per file."""
 
 from lightning_stdim.methods.base import SSLMethod
 from lightning_stdim.methods.byol import BYOL

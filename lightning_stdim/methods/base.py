@@ -1,4 +1,4 @@
-"""What every self-supervised method shares: encoder, objective, steps, optimiser."""
+"""The base class of all methods: encoder, loss, steps, early stopping and optimiser."""
 
 from __future__ import annotations
 
@@ -20,35 +20,39 @@ from lightning_stdim.utils.optimisation import check_optimisation
 class SSLMethod(LightningModule):
     """A self-supervised method: an encoder and a loss over consecutive frames.
 
-    A new method subclasses this, makes its objective in ``__init__`` and overrides :meth:`loss`;
-    all else is inherited. What :meth:`loss` returns is logged as means over the epoch, under
-    ``train/``, ``val/`` and ``test/``. Hyperparameters are plain, for ``weights_only=True``.
+    To write a method, subclass this, make the parts of the loss in ``__init__`` and override
+    :meth:`loss`. Each term that :meth:`loss` returns is logged once per epoch, as the mean over
+    its samples, under ``train/``, ``val/`` and ``test/``. Arguments are plain values, so that
+    checkpoints load with ``weights_only=True``.
 
     Args:
-        encoder: dotted path of the backbone's class; by default the method's own choice.
-        encoder_args: its keyword arguments; ``in_channels`` is 3 by default where frames are RGB.
-        pixels: of the frames, ``"luma"`` or ``"rgb"``; on the command line those of the data.
-        lr: Adam's learning rate.
+        encoder: dotted path of the encoder's class; by default the method's usual encoder.
+        encoder_args: keyword arguments of the encoder's class; ``in_channels`` is set to 3 for RGB
+            frames unless it is given.
+        pixels: pixel format of the frames, ``"luma"`` or ``"rgb"``. On the command line set
+            ``--data.pixels`` alone: the model follows it.
+        lr: Adam's learning rate, positive.
         eps: Adam's epsilon.
-        patience: epochs without a better :attr:`monitor` after which training stops.
+        patience: number of epochs without a better validation metric after which training stops.
 
     Raises:
         ConfigurationError: a value is out of its range.
     """
 
     name: ClassVar[str | None] = None
-    """What results call the method; the class's name if there is none."""
-    data_stage: ClassVar[Literal["pretrain", "probe"]] = "pretrain"
+    """Name of the method in results; a class that sets none is called by its dotted path."""
     default_encoder: ClassVar[str] = DEFAULT_ENCODER
-    """The backbone, unless another one is given."""
+    """Dotted path of the encoder's class unless the ``encoder`` argument names another one."""
+    data_stage: ClassVar[Literal["pretrain", "probe"]] = "pretrain"
+    """The kind of batches to provide; the data module reads this and the next three attributes."""
     sequence_length: int = 2
-    """Observations per sample, T: what the data module is asked for, as are the next two."""
+    """T, the number of consecutive observations per sample."""
     batch_size: int = 64
-    """Samples of the global batch."""
+    """Number of samples per batch, over all devices."""
     needs_same_episode_frames: bool = False
-    """Whether batches hold another observation of each anchor's episode."""
+    """Whether each batch also holds a second, random observation of each sample's episode."""
     monitor: ClassVar[str | None] = "val/loss"
-    """Its minimum decides on best checkpoint and early stopping; None: train to the last epoch."""
+    """The metric whose minimum decides the best checkpoint and early stopping; None for neither."""
 
     def __init__(
         self,
@@ -63,7 +67,7 @@ class SSLMethod(LightningModule):
         super().__init__()
         check_optimisation(lr=lr, patience=patience)
         self.save_hyperparameters()
-        encoder = encoder or self.default_encoder  # a checkpoint names what it was made with
+        encoder = encoder or self.default_encoder  # recorded below, so that checkpoints name it
         encoder_args = with_channels(encoder, encoder_args, pixels)
         self.hparams.update(encoder=encoder, encoder_args=encoder_args)
         self.encoder = build_encoder(encoder, encoder_args)
@@ -73,30 +77,30 @@ class SSLMethod(LightningModule):
         self._means = {stage: EpochMeans() for stage in ("train", "val", "test")}
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Encode observations: uint8 [B, C, 210, 160] -> float [B, D]."""
+        """Encode observations: uint8 [B, C, 210, 160], values 0 to 255, to float [B, D]."""
         return self.encoder(frames)  # type: ignore[no-any-return]
 
     @abstractmethod
     def loss(self, batch: SequenceBatch) -> dict[str, Tensor]:
-        """Compute the objective.
+        """Compute the loss of a batch.
 
         Args:
-            batch: consecutive frames; see :class:`SequenceBatch` for shapes.
+            batch: sequences of consecutive frames; :class:`SequenceBatch` gives the shapes.
 
         Returns:
-            ``"loss"``, float [], to be minimised, and any further terms to log.
+            ``"loss"``, float [], which training minimises, and any other terms to log, float [].
         """
 
     def training_step(self, batch: SequenceBatch, batch_idx: int) -> Tensor:
-        """Run Lightning's training step."""
+        """Compute the loss of a training batch and log its terms."""
         return self._step("train", batch, batch_idx)
 
     def validation_step(self, batch: SequenceBatch, batch_idx: int) -> None:
-        """Run Lightning's validation step."""
+        """Log the loss terms of a validation batch."""
         self._step("val", batch, batch_idx)
 
     def test_step(self, batch: SequenceBatch, batch_idx: int) -> None:
-        """Run Lightning's test step, on episodes of the probe collection."""
+        """Log the loss terms of a test batch; its episodes are those of the probe collection."""
         self._step("test", batch, batch_idx)
 
     def predict_step(self, batch: ProbeBatch, batch_idx: int) -> Tensor:
@@ -111,12 +115,12 @@ class SSLMethod(LightningModule):
         return terms["loss"]
 
     def configure_callbacks(self) -> list[Callback]:
-        """Stop early, as the protocol does, unless there is nothing to go by."""
+        """Make early stopping on :attr:`monitor` and the check that the loss is finite."""
         stop = [ResumableEarlyStopping(self.monitor, self.patience)] if self.monitor else []
         return [RaiseOnNonFiniteLoss(), *stop]
 
     def configure_optimizers(self) -> torch.optim.Optimizer | None:
-        """Make Adam over all parameters that require a gradient; none if there are none."""
+        """Make Adam over the parameters that require a gradient; None if there are none."""
         trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
         return (
             torch.optim.Adam(trainable, lr=self.lr, eps=self.eps, fused=True) if trainable else None

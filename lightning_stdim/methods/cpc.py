@@ -19,28 +19,29 @@ CONTEXT_DIM, RECURRENT_LAYERS = 256, 2
 class CPC(SSLMethod):
     """Contrastive Predictive Coding over long sequences of frames.
 
-    A recurrent network (GRU, two layers of 256) sums up the frames so far in a context. For each
-    of the steps 1, 5, 9, ... ahead a linear layer predicts the frame's global vector from the
-    context, and InfoNCE has to find it among all sequences' and times' vectors. The losses of the
-    steps are summed.
+    A recurrent network (GRU, two layers of 256 units) summarises the frames so far in a context
+    vector. For each of the steps 1, 5, 9, ... ahead, a linear layer predicts the global vector of
+    that frame from the context. InfoNCE then compares the prediction with the vectors of all
+    sequences and times in the batch. The losses of the steps are summed.
 
-    Logs ``accuracy``, how often the right vector scores highest (0 to 1, the mean over steps), and
-    ``error`` = 1 - ``accuracy`` beside ``loss`` (nats). ``val/error`` decides when to stop and
-    which checkpoint is the best, as in the paper.
+    Logs ``loss`` (nats), ``accuracy`` (0 to 1: how often the right vector has the highest score,
+    averaged over steps) and ``error`` (1 - ``accuracy``). ``val/error`` decides when training
+    stops and which checkpoint is best, as in the paper.
 
     Source: van den Oord et al. 2018 (arXiv 1807.03748), equations 3 and 4, with the settings of
-    Anand et al. 2019 (arXiv 1906.08226). Differs in the batch of 8 sequences, not 64: the
-    training split of a small collection has no room for 64 that are apart in time.
+    Anand et al. 2019 (arXiv 1906.08226). The batch differs: 8 sequences instead of 64, because
+    the training split of a small collection has no room for 64 sequences that are apart in time.
 
     Args:
-        sequence_length: T, frames per sequence, at least 2.
-        steps_between: predicted are 1, 1 + steps_between, 1 + 2 steps_between, ... steps ahead, as
-            far as the sequence reaches.
+        sequence_length: number of frames per sequence, T, at least 2.
+        steps_between: distance between the predicted steps, at least 1: the model predicts 1,
+            1 + steps_between, 1 + 2 * steps_between, ... steps ahead, up to the end of the
+            sequence.
         **base: the other arguments of :class:`SSLMethod`.
 
     Raises:
         ConfigurationError: a value is out of its range.
-        EncoderError: the backbone does not map frames to vectors.
+        EncoderError: the encoder does not map frames to vectors.
     """
 
     name = "cpc"
@@ -58,11 +59,11 @@ class CPC(SSLMethod):
         self.steps = range(1, sequence_length, steps_between)
         feature_dim = feature_dim_of(self.encoder, self.channels)
         self.context = nn.GRU(feature_dim, CONTEXT_DIM, RECURRENT_LAYERS, batch_first=True)
-        # One layer for all steps: one matrix product.
+        # One layer predicts all steps, in one matrix product.
         self.predict = nn.Linear(CONTEXT_DIM, len(self.steps) * feature_dim)
 
     def loss(self, batch: SequenceBatch) -> dict[str, Tensor]:
-        """Compute the sum over steps; see :meth:`SSLMethod.loss`.
+        """Compute the sum of the losses of all steps; see :meth:`SSLMethod.loss`.
 
         Args:
             batch: sequences of T frames.

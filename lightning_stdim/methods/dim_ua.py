@@ -19,26 +19,27 @@ from lightning_stdim.objectives import (
 
 
 class DIMUA(SSLMethod):
-    """ST-DIM whose global vector is made of several charts, with an unbalanced membership.
+    """ST-DIM with an unbalanced atlas: the global vector is made of several charts.
 
-    In training the present frame's vector is the plain mean of its charts, in validation their sum
-    weighted by membership; what is probed is the likeliest chart alone
-    (:class:`~lightning_stdim.encoders.UnionEncoder`). A third term drives the membership away from
-    the uniform distribution: minus ``weight`` times the mean over both frames of
-    ``sum_i (q_i - 1/n)^2``.
+    The encoder, a :class:`~lightning_stdim.encoders.UnionEncoder`, returns n charts per frame and
+    a membership: a probability for each chart. In training, the present frame's vector is the
+    plain mean of its charts; in validation, their sum weighted by membership. The probes see the
+    most probable chart alone. A third term drives the membership q away from the uniform
+    distribution: minus ``weight`` times the mean over both frames of ``sum_i (q_i - 1/n)^2``.
 
-    Logs ``global_local``, ``local_local`` (nats) and ``unbalance`` (0 to 1 - 1/n) beside ``loss``.
+    Logs ``loss``, ``global_local`` and ``local_local`` (nats), and ``unbalance`` (the third term
+    without its weight, 0 to 1 - 1/n).
 
     Source: Meng et al. 2024 (arXiv 2305.10267).
 
     Args:
-        weight: of the third term, 0 or more.
-        encoder: dotted path of a :class:`~lightning_stdim.encoders.UnionEncoder`, the default.
+        weight: weight of the third term, which unbalances the membership of the charts; 0 or more.
+        encoder: dotted path of the encoder's class, a ``UnionEncoder`` or a subclass of it.
         **base: the other arguments of :class:`SSLMethod`.
 
     Raises:
         ConfigurationError: the weight is negative.
-        EncoderError: if the backbone has no charts.
+        EncoderError: the encoder has no charts.
     """
 
     name = "dim-ua"
@@ -75,7 +76,7 @@ class DIMUA(SSLMethod):
             ``"loss"``, ``"global_local"``, ``"local_local"`` and ``"unbalance"``, float [] each.
 
         Raises:
-            ConfigurationError: the batch holds other sequences than pairs.
+            ConfigurationError: the batch does not hold pairs.
         """
         local = self.encoder.local_map(batch.pair().flatten(0, 1))
         charts, membership = self.encoder.charts(local)  # [2 B, n, D], [2 B, n]
@@ -85,7 +86,7 @@ class DIMUA(SSLMethod):
         candidates = gather_rows(flatten_positions(past))
         global_local = self.global_local(vector, candidates)
         local_local = self.local_local(flatten_positions(present), candidates)
-        # The mean over both frames of all samples is the paper's half of the sum of two means.
+        # The mean over both frames is the paper's half of the sum of the two frames' means.
         unbalance = (membership - 1 / membership.shape[1]).square().sum(1).mean()
         return {
             "loss": global_local + local_local - self.weight * unbalance,

@@ -1,4 +1,4 @@
-"""What methods share that have nothing to train."""
+"""Methods that train nothing: the base class of baselines with a frozen encoder."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from lightning_stdim.methods.base import SSLMethod
 
 
 class FrozenMethod(SSLMethod):
-    """An encoder as it is.
+    """A frozen encoder, left as it was made.
 
-    ``fit`` trains nothing: it saves the checkpoint and probes it, like every other method.
+    ``fit`` trains nothing: it saves a checkpoint and probes it, as it does for other methods.
 
     Args:
-        encoder: dotted path of the backbone's class; by default the method's own choice.
-        encoder_args: its keyword arguments.
-        pixels: as for :class:`SSLMethod`.
+        encoder: dotted path of the encoder's class; by default the method's usual encoder.
+        encoder_args: keyword arguments of the encoder's class; ``in_channels`` is set to 3 for RGB
+            frames unless it is given.
+        pixels: pixel format of the frames, ``"luma"`` or ``"rgb"``. On the command line set
+            ``--data.pixels`` alone: the model follows it.
     """
 
-    data_stage = "probe"  # no pair is ever drawn, so none need be collected
+    data_stage = "probe"  # without training there is no need to collect frames for it
     monitor = None
 
     def __init__(
@@ -39,13 +41,13 @@ class FrozenMethod(SSLMethod):
         self.requires_grad_(False)
 
     def setup(self, stage: str) -> None:
-        """Tell the trainer that there is nothing to train.
+        """Have the trainer skip the training epochs.
 
         Args:
-            stage: what the trainer is to do.
+            stage: the trainer's task: ``"fit"``, ``"validate"``, ``"test"`` or ``"predict"``.
 
         Raises:
-            ConfigurationError: there are several devices, which could only train.
+            ConfigurationError: the trainer has several devices.
         """
         if self.trainer.world_size > 1:
             raise ConfigurationError(
@@ -56,9 +58,9 @@ class FrozenMethod(SSLMethod):
             self.trainer.fit_loop.max_epochs = 0
 
     def loss(self, batch: SequenceBatch) -> dict[str, Tensor]:
-        """Return the constant zero: there is no objective."""
+        """Return zero: there is nothing to minimise."""
         return {"loss": torch.zeros((), device=self.device)}
 
     def configure_callbacks(self) -> list[Callback]:
-        """Add none: there is no training to stop."""
+        """Return no callbacks: there is no training to stop."""
         return []

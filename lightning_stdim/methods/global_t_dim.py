@@ -1,4 +1,4 @@
-"""Global-T-DIM: contrasts whole frames over time."""
+"""Global-T-DIM: InfoNCE between whole frames over time."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from lightning_stdim.objectives import GlobalGlobalInfoNCE, gather_rows
 class GlobalTDIM(SSLMethod):
     """InfoNCE between the global vectors of consecutive frames: ST-DIM without local features.
 
+    Logs ``loss`` (nats).
+
     Source: Anand et al. 2019 (arXiv 1906.08226), section 5, ablations.
 
     Args:
@@ -28,7 +30,7 @@ class GlobalTDIM(SSLMethod):
         self.global_global = GlobalGlobalInfoNCE(feature_dim_of(self.encoder, self.channels))
 
     def loss(self, batch: SequenceBatch) -> dict[str, Tensor]:
-        """Compute the objective; see :meth:`SSLMethod.loss`.
+        """Compute the InfoNCE loss; see :meth:`SSLMethod.loss`.
 
         Args:
             batch: pairs of frames.
@@ -37,7 +39,7 @@ class GlobalTDIM(SSLMethod):
             ``"loss"``, float [], in nats.
 
         Raises:
-            ConfigurationError: the batch holds other sequences than pairs.
+            ConfigurationError: the batch does not hold pairs.
         """
         past, present = self(batch.pair().flatten(0, 1)).chunk(2)  # [B, D] each
         return {"loss": self.global_global(present, gather_rows(past))}

@@ -1,4 +1,4 @@
-"""The small networks between a backbone's vectors and a loss."""
+"""Multi-layer perceptrons between the encoder's vectors and a loss."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from lightning_stdim.errors import ConfigurationError
 class MLP(nn.Sequential):
     """Linear layers with batch normalisation and ReLU between them.
 
-    Batch normalisation makes the result depend on the whole batch, in validation too: features
-    that move while they are learnt leave running statistics behind, and a validation loss with
-    those rises while the same frames' loss with their own falls. Under DDP give it the rows of
-    all ranks (:func:`~lightning_stdim.objectives.gather_rows`), then every rank normalises alike.
+    Rows are normalised with the statistics of their own batch, in validation too. Running
+    statistics would lag behind features that change while they are learnt: the validation loss
+    would rise where the loss of the same frames with their own statistics falls. Under DDP, pass
+    the rows of all ranks (:func:`~lightning_stdim.objectives.gather_rows`), so that every rank
+    normalises alike.
 
     Args:
-        *sizes: of the input, the hidden layers and the output.
+        *sizes: size of the input, of each hidden layer and of the output, each at least 1.
 
     Raises:
         ConfigurationError: a size is less than 1.
@@ -30,7 +31,7 @@ class MLP(nn.Sequential):
             raise ConfigurationError(f"sizes of layers must all be at least 1, not {sizes}")
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise(sizes[:-1]):
-            # No bias: normalisation would take it away.
+            # No bias: the normalisation would remove it.
             layers += [Float32Linear(inputs, outputs, bias=False)]
             layers += [nn.BatchNorm1d(outputs, track_running_stats=False), nn.ReLU(inplace=True)]
         super().__init__(*layers, Float32Linear(sizes[-2], sizes[-1]))
@@ -39,13 +40,13 @@ class MLP(nn.Sequential):
         """Map vectors to vectors.
 
         Args:
-            rows: float [N, first size].
+            rows: float [N, size of the input].
 
         Returns:
-            float [N, last size].
+            float [N, size of the output].
 
         Raises:
-            ConfigurationError: there is one row only, so nothing to normalise over.
+            ConfigurationError: there is only one row, which has no batch statistics.
         """
         if len(rows) < 2:
             raise ConfigurationError(

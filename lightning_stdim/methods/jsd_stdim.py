@@ -1,4 +1,4 @@
-"""JSD-ST-DIM: ST-DIM with another estimator."""
+"""JSD-ST-DIM: ST-DIM with the Jensen-Shannon estimator."""
 
 from __future__ import annotations
 
@@ -17,22 +17,24 @@ from lightning_stdim.objectives import BilinearJSD, flatten_positions, gather_ro
 class JSDSTDIM(SSLMethod):
     """ST-DIM's two terms with bilinear critics and the Jensen-Shannon estimator.
 
-    For every position a critic tells the past frame's local feature from another one's: by binary
-    cross-entropy, a positive and a negative per sample. The negative is another observation of the
-    same episode, as in the reference.
+    At every position, a critic distinguishes the past frame's local feature (the positive) from
+    that of another frame (the negative), by binary cross-entropy. There is one negative per
+    sample: another observation of the same episode, as in the reference implementation.
 
-    Logs ``global_local`` and ``local_local`` (nats; 2 log 2 at chance) beside ``loss``, their sum.
+    Logs ``loss`` (the sum of the terms) and the terms ``global_local`` and ``local_local``, in
+    nats; a critic at chance has 2 log 2 in each.
 
     Source: Anand et al. 2019 (arXiv 1906.08226), section 5, ablations; Hjelm et al. 2019 (arXiv
     1808.06670), equation 4.
 
     Args:
-        negatives: where they come from: ``"episode"``, or ``"batch"``: the next sample's past
-            frame, most often of another episode, which saves a pass of the encoder.
+        negatives: where the negatives come from. ``"episode"``: another frame of the same episode.
+            ``"batch"``: the past frame of the batch's next sample, mostly from another episode;
+            this saves one pass of the encoder.
         **base: the arguments of :class:`SSLMethod`.
 
     Raises:
-        EncoderError: if the backbone has no local map.
+        EncoderError: the encoder has no local map.
     """
 
     name = "jsd-st-dim"
@@ -50,28 +52,28 @@ class JSDSTDIM(SSLMethod):
         """Compute the two terms and their sum; see :meth:`SSLMethod.loss`.
 
         Args:
-            batch: pairs of frames, with other observations of their episodes if those are the
-                negatives.
+            batch: pairs of frames; for ``negatives="episode"`` with ``same_episode_frames``.
 
         Returns:
             ``"loss"``, ``"global_local"`` and ``"local_local"``, float [] each, in nats.
 
         Raises:
-            ConfigurationError: the batch holds other sequences than pairs, or lacks the negatives.
+            ConfigurationError: the batch does not hold pairs, or has no ``same_episode_frames``
+                though they are the negatives.
         """
         frames = batch.pair().flatten(0, 1)
         if self.needs_same_episode_frames:
             if batch.same_episode_frames is None:
                 raise ConfigurationError(
-                    'JSD-ST-DIM needs batches with other observations: use negatives="batch", or a '
-                    "data module that heeds needs_same_episode_frames"
+                    "JSD-ST-DIM needs batches with same_episode_frames: use a data module that "
+                    'provides them, such as AtariDataModule, or negatives="batch"'
                 )
             frames = torch.cat([frames, batch.same_episode_frames])
         local = self.encoder.local_map(frames)
-        past, present, *others = torch.split(local, len(batch.anchors))
+        past, present, *same_episode = torch.split(local, len(batch.anchors))
         vector = self.encoder.global_layers(present)
         positive = flatten_positions(past)  # [B, M, C]
-        negative = flatten_positions(others[0]) if others else _next(positive)
+        negative = flatten_positions(same_episode[0]) if same_episode else _next_row(positive)
         global_local = self.global_local(vector.unsqueeze(1), positive, negative)
         local_local = self.local_local(flatten_positions(present), positive, negative)
         return {
@@ -81,7 +83,7 @@ class JSDSTDIM(SSLMethod):
         }
 
 
-def _next(rows: Tensor) -> Tensor:
-    """Give each sample the next one's row, over all ranks."""
+def _next_row(rows: Tensor) -> Tensor:
+    """Return for each sample the row of the next sample, over all ranks."""
     gathered = gather_rows(rows)
     return gathered[(own_targets(len(rows), rows.device) + 1) % len(gathered)]

@@ -1,4 +1,4 @@
-"""Latent prediction: several steps ahead, in the space of a target network."""
+"""Latent prediction: the vectors of the next frames, as a target network encodes them."""
 
 from __future__ import annotations
 
@@ -16,25 +16,28 @@ from lightning_stdim.objectives import cosine_loss, gather_rows
 
 
 class LatentPrediction(TargetNetworkMethod):
-    """Prediction of the next latents from one frame, by applying a transition again and again.
+    """Prediction of the next K latent vectors from one frame.
 
-    The online encoder sees the first frame of a sequence. A transition model, a residual network
-    with one hidden layer, takes its vector a step further, and that one another step, K times;
-    from each, projector and predictor predict the direction of the target network's projection
-    of the frame that came. It is the joint-embedding predictive kind of method: nothing is
-    predicted in pixels, and there are no negatives.
+    The online encoder sees the first frame of a sequence. A transition model (a residual network
+    with one hidden layer) advances its vector by one step, K times in a row. From each of the K
+    vectors, the projector and the predictor predict the direction of the target network's
+    projection of the frame at that step. Like other joint-embedding predictive methods, this
+    predicts no pixels and needs no negatives.
 
-    Source: SPR, Schwarzer et al. 2021 (arXiv 2007.05929), section 2. Differs in having no actions
-    and no augmentation, in a transition over vectors instead of local maps, and in the loss,
-    2 - 2 cos averaged over steps instead of -cos summed: the same up to a constant and a factor.
+    Logs ``loss``.
+
+    Source: SPR, Schwarzer et al. 2021 (arXiv 2007.05929), section 2. Three things differ: there
+    are no actions and no augmentation; the transition acts on vectors instead of local maps; and
+    the loss is 2 - 2 cos averaged over steps instead of -cos summed over steps, the same up to a
+    constant and a factor.
 
     Args:
-        steps: K, how many steps ahead are predicted, at least 1; sequences have K + 1 frames.
+        steps: number of steps that are predicted, K, at least 1; sequences have K + 1 frames.
         **base: the other arguments of :class:`TargetNetworkMethod` and :class:`SSLMethod`.
 
     Raises:
         ConfigurationError: a value is out of its range.
-        EncoderError: the backbone does not map frames to vectors.
+        EncoderError: the encoder does not map frames to vectors.
     """
 
     name = "latent-prediction"
@@ -54,7 +57,7 @@ class LatentPrediction(TargetNetworkMethod):
         )
 
     def loss(self, batch: SequenceBatch) -> dict[str, Tensor]:
-        """Compute the mean over steps; see :meth:`SSLMethod.loss`.
+        """Compute the mean of the losses of all steps; see :meth:`SSLMethod.loss`.
 
         Args:
             batch: sequences of K + 1 frames.

@@ -1,4 +1,4 @@
-"""PIXEL-PRED: the next frame, pixel by pixel."""
+"""PIXEL-PRED: prediction of the next frame's pixels."""
 
 from __future__ import annotations
 
@@ -16,22 +16,24 @@ from lightning_stdim.methods.base import SSLMethod
 class PixelPrediction(SSLMethod):
     """Prediction of the next frame from the present observation, without the action.
 
-    The encoder's vector goes through a layer of 2048 units with ReLU, and a
-    :class:`~lightning_stdim.decoders.MirrorDecoder` makes the next frame of them. The loss is the
-    mean squared error over pixels and samples, in squared grey levels of 0 to 1.
+    The encoder's vector goes through a layer of 2048 units with ReLU; from these a
+    :class:`~lightning_stdim.decoders.MirrorDecoder` makes the next frame. The loss is the squared
+    error averaged over pixels and samples, with pixels from 0 to 1.
+
+    Logs ``loss``.
 
     Source: Anand et al. 2019 (arXiv 1906.08226), section 5, after the feed-forward network of Oh et
     al. 2015 (arXiv 1507.08750), section 3.
 
     Args:
-        encoder: dotted path of a backbone that a decoder can mirror, such as
-            :class:`~lightning_stdim.encoders.NatureEncoder`.
-        reference_head: the reference implementation's way: in place of the 2048 units a linear
-            layer of the vector's own size, without an activation.
+        encoder: dotted path of the encoder's class. A decoder must be able to mirror it, as it can
+            ``lightning_stdim.encoders.NatureEncoder``.
+        reference_head: replace the 2048 units by a linear layer of the vector's size without an
+            activation, as in the reference implementation.
         **base: the other arguments of :class:`SSLMethod`.
 
     Raises:
-        EncoderError: if the backbone cannot be mirrored.
+        EncoderError: the encoder cannot be mirrored.
     """
 
     encoder: LocalGlobalEncoder
@@ -57,7 +59,7 @@ class PixelPrediction(SSLMethod):
         )
 
     def loss(self, batch: SequenceBatch) -> dict[str, Tensor]:
-        """Compute the prediction's error; see :meth:`SSLMethod.loss`.
+        """Compute the mean squared error; see :meth:`SSLMethod.loss`.
 
         Args:
             batch: pairs of observations.
@@ -66,7 +68,7 @@ class PixelPrediction(SSLMethod):
             ``"loss"``, float [].
 
         Raises:
-            ConfigurationError: the batch holds other sequences than pairs.
+            ConfigurationError: the batch does not hold pairs.
         """
         target, predicted = self.reconstruct(batch)
         return {"loss": F.mse_loss(predicted, target)}
@@ -82,6 +84,6 @@ class PixelPrediction(SSLMethod):
             RGB), values 0 to 1.
         """
         present, following = batch.pair()
-        # The others of a stack are known already.
+        # The older frames of a stack are in the present observation already.
         newest = self.encoder.scaled(following)[:, -self.channels :]
         return newest, self.predict(self.encoder(present))

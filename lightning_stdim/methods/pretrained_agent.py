@@ -1,4 +1,4 @@
-"""PRETRAINED-RL-AGENT: the features of an agent that learnt to play."""
+"""PRETRAINED-RL-AGENT: the features of an agent that was trained to play."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from lightning_stdim.methods.frozen import FrozenMethod
 
 
 class PretrainedAgent(FrozenMethod):
-    """The features that an agent computes its actions from, frozen.
+    """The frozen features from which a trained agent computes its actions.
 
     Source: Anand et al. 2019 (arXiv 1906.08226), PRETRAINED-RL-AGENT, with an agent trained by PPO.
 
     Args:
-        agent: its file: a Stable-Baselines3 checkpoint (``.zip``), ``.pt``, ``.pth`` or
-            ``.safetensors`` of a Nature actor. Checkpoints hold its weights and need it no more.
-        encoder: dotted path of the encoder's class; with an `agent` always this one.
-        encoder_args: for a checkpoint, which names no `agent`: the encoder's keyword arguments.
+        agent: file with the agent, a Nature actor: a Stable-Baselines3 checkpoint (``.zip``),
+            ``.pt``, ``.pth`` or ``.safetensors``. Checkpoints of this method hold its weights, so
+            loading them does not need the file.
+        encoder: ignored with an agent, whose encoder is always an ``AgentEncoder``; checkpoints
+            name it here.
+        encoder_args: ignored with an agent; checkpoints name the encoder's keyword arguments here.
 
     Raises:
         ConfigurationError: no agent is given.
-        EncoderError: the file holds something else than a Nature actor.
+        EncoderError: the file does not hold a Nature actor.
         StoreError: the file is missing or damaged.
     """
 
@@ -35,7 +37,7 @@ class PretrainedAgent(FrozenMethod):
         encoder: str | None = None,
         encoder_args: dict[str, Any] | None = None,
     ) -> None:
-        if agent is not None:  # whatever encoder a preset may have for other methods
+        if agent is not None:  # a preset may name an encoder for other methods
             encoder, encoder_args = self.default_encoder, {"path": agent}
         elif encoder_args is None:
             raise ConfigurationError(
@@ -43,6 +45,6 @@ class PretrainedAgent(FrozenMethod):
                 "train-policy writes"
             )
         super().__init__(encoder=encoder, encoder_args=encoder_args)
-        # What a checkpoint needs to make the encoder without the file, before it loads the weights.
+        # With this a checkpoint's encoder can be made without the file, before its weights load.
         size = {"feature_dim": self.encoder.feature_dim}
         self.hparams.update(agent=None, encoder_args=size)

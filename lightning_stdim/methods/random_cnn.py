@@ -1,4 +1,4 @@
-"""RANDOM-CNN: the baseline that learns nothing."""
+"""RANDOM-CNN: the baseline of an untrained encoder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from lightning_stdim.methods.frozen import FrozenMethod
 
 
 class RandomCNN(FrozenMethod):
-    """The encoder at its initialisation, frozen.
+    """A frozen encoder with its random initial weights.
 
     Source: Anand et al. 2019 (arXiv 1906.08226), section 5.
     """

@@ -1,4 +1,4 @@
-"""From sequences of frames to sequences of vectors."""
+"""Encoding of frame sequences."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ def encode_sequences(encoder: nn.Module, frames: Tensor) -> Tensor:
     """Encode every frame of a batch of sequences in one pass.
 
     Args:
-        encoder: uint8 [B, C, 210, 160] -> float [B, D].
+        encoder: module from uint8 [B, C, 210, 160] to float [B, D].
         frames: uint8 [T, B, C, 210, 160], values 0 to 255.
 
     Returns:

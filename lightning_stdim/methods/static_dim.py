@@ -1,4 +1,4 @@
-"""Static-DIM: contrasts a frame with its own parts."""
+"""Static-DIM: InfoNCE between a frame and its own parts."""
 
 from __future__ import annotations
 
@@ -23,18 +23,21 @@ NEGATIVES = ("batch", "positions")
 class StaticDIM(SSLMethod):
     """InfoNCE between a frame's global vector and its own local features: ST-DIM without time.
 
+    Logs ``loss`` (nats).
+
     Source: Anand et al. 2019 (arXiv 1906.08226), section 5, ablations; Hjelm et al. 2019 (arXiv
     1808.06670), equation 8.
 
     Args:
-        negatives: ``"batch"``: the same position of the batch's other frames, as in ST-DIM.
-            ``"positions"``: the other positions of the same frame, the reference's way, which
-            features that are the same in all frames solve.
+        negatives: where the negatives come from. ``"batch"``: the same position of the batch's
+            other frames, as in ST-DIM. ``"positions"``: the other positions of the same frame, as
+            in the reference implementation; features that are the same in all frames can solve
+            this task.
         **base: the arguments of :class:`SSLMethod`.
 
     Raises:
-        ConfigurationError: if there are no such negatives.
-        EncoderError: if the backbone has no local map.
+        ConfigurationError: ``negatives`` is neither.
+        EncoderError: the encoder has no local map.
     """
 
     name = "static-dim"
@@ -58,10 +61,10 @@ class StaticDIM(SSLMethod):
             self.global_local = GlobalPositionInfoNCE(*sizes, height * width)
 
     def loss(self, batch: SequenceBatch) -> dict[str, Tensor]:
-        """Compute the objective; see :meth:`SSLMethod.loss`.
+        """Compute the InfoNCE loss; see :meth:`SSLMethod.loss`.
 
         Args:
-            batch: frames; of longer sequences the last ones are taken.
+            batch: single frames; of longer sequences only the last frame is used.
 
         Returns:
             ``"loss"``, float [], in nats.

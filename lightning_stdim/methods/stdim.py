@@ -21,23 +21,25 @@ from lightning_stdim.objectives import (
 class STDIM(SSLMethod):
     """Spatiotemporal DeepInfoMax between consecutive frames.
 
-    The sum of two InfoNCE terms, each a mean over the positions of the local map: the present
-    frame's global vector against the past frame's local features, and local features against
-    local features of the same position. The past frame is encoded up to its local map only.
+    The loss is the sum of two InfoNCE terms, each averaged over the positions of the local map.
+    The global-local term compares the present frame's global vector with the past frame's local
+    features. The local-local term compares the two frames' local features at the same position.
 
-    Logs ``global_local`` and ``local_local`` (nats) beside ``loss``, their sum.
+    Logs ``loss`` (the sum of the terms) and the terms ``global_local`` and ``local_local``, in
+    nats.
 
     Source: Anand et al. 2019 (arXiv 1906.08226), section 3, equations 1 to 3.
 
     Args:
-        terms: both, or one alone. With ``"local-local"`` the global vector is never trained: what
-            is probed is a random reading of trained local features.
-        encoder: dotted path of a backbone with a local map, a
-            :class:`~lightning_stdim.encoders.LocalGlobalEncoder`.
+        terms: the terms of the loss: ``"both"``, or one alone. With ``"local-local"`` the layers
+            of the global vector are never trained: the probes see a random projection of trained
+            local features.
+        encoder: dotted path of the encoder's class. It must have a local map: be a subclass of
+            ``lightning_stdim.encoders.LocalGlobalEncoder``.
         **base: the other arguments of :class:`SSLMethod`.
 
     Raises:
-        EncoderError: if the backbone has no local map.
+        EncoderError: the encoder has no local map.
     """
 
     name = "st-dim"
@@ -53,7 +55,7 @@ class STDIM(SSLMethod):
         super().__init__(encoder=encoder, **base)
         self.encoder = require_local_map(self.encoder, "ST-DIM")
         channels = self.encoder.local_channels
-        # What a loss does not use may not be there: other devices would wait for its gradient.
+        # Under DDP every trainable parameter must get a gradient: leave out what the loss ignores.
         if terms != "local-local":
             self.global_local = GlobalLocalInfoNCE(self.encoder.feature_dim, channels)
         else:
@@ -69,13 +71,13 @@ class STDIM(SSLMethod):
             batch: pairs of frames.
 
         Returns:
-            ``"loss"``, ``"global_local"`` and ``"local_local"``, float [] each, in nats; of the
-            two terms those that are on.
+            ``"loss"``, and ``"global_local"`` and ``"local_local"`` if they are terms of it;
+            float [] each, in nats.
 
         Raises:
-            ConfigurationError: the batch holds other sequences than pairs.
+            ConfigurationError: the batch does not hold pairs.
         """
-        # Both frames in one pass up to the local map; only the present one needs the rest.
+        # Both frames go through the local layers in one pass; only the present one goes further.
         past, present = self.encoder.local_map(batch.pair().flatten(0, 1)).chunk(2)
         candidates = gather_rows(flatten_positions(past))  # [N, M, C]
         terms: dict[str, Tensor] = {}

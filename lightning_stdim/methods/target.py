@@ -1,4 +1,4 @@
-"""Target networks: what a method without negatives predicts."""
+"""Methods with a target network: an averaged copy of the encoder that makes the targets."""
 
 from __future__ import annotations
 
@@ -18,23 +18,25 @@ from lightning_stdim.objectives import gather_rows
 
 
 class TargetNetworkMethod(SSLMethod):
-    """A method that predicts what a slow copy of its own encoder and projector makes of frames.
+    """A method that predicts the output of a target network, with a target that follows slowly.
 
-    The copy, the *target*, is an exponential moving average of the online weights, updated once
-    per optimiser step and never by a gradient. Batch statistics are over all ranks.
+    The online network is the encoder and a projector. The *target network* is a copy of both whose
+    weights are an exponential moving average of the online weights, updated after every optimiser
+    step and never by a gradient. Batch statistics are taken over all ranks.
 
-    Neither early stopping nor the choice of a checkpoint goes by the loss: with a target that
-    moves, its values at different times do not compare. The last checkpoint is kept.
+    The loss decides neither early stopping nor the best checkpoint, because values at different
+    times have different targets and do not compare. Training runs to the last epoch, and the last
+    checkpoint is kept.
 
     Args:
-        hidden_dim: width of the projector's and the predictor's hidden layer.
-        projection_dim: P, size of what is predicted.
-        decay: of the moving average, 0 to less than 1.
+        hidden_dim: number of units in the hidden layer of the projector and of the predictor.
+        projection_dim: size of the projected vectors, P.
+        decay: decay of the moving average, at least 0 and less than 1.
         **base: the other arguments of :class:`SSLMethod`.
 
     Raises:
         ConfigurationError: a value is out of its range.
-        EncoderError: the backbone does not map frames to vectors.
+        EncoderError: the encoder does not map frames to vectors.
     """
 
     monitor = None
@@ -60,7 +62,7 @@ class TargetNetworkMethod(SSLMethod):
         return nn.Sequential(self.encoder, self.projector)
 
     def predictions(self, vectors: Tensor) -> Tensor:
-        """Predict the target's projections from the online encoder's vectors.
+        """Predict the target network's projections from the online encoder's vectors.
 
         Args:
             vectors: float [N, T, D], gathered over ranks.
@@ -73,13 +75,13 @@ class TargetNetworkMethod(SSLMethod):
 
     @torch.no_grad()
     def targets(self, frames: Tensor) -> Tensor:
-        """Compute the target's projections of frames.
+        """Compute the target network's projections of frames.
 
         Args:
             frames: uint8 [T, B, C, 210, 160], values 0 to 255.
 
         Returns:
-            float [N, T, P], of all ranks, without a gradient.
+            float [N, T, P], gathered over ranks, without a gradient.
         """
         encoder, projector = self.target.children()
         vectors = gather_rows(encode_sequences(encoder, frames))
@@ -87,20 +89,20 @@ class TargetNetworkMethod(SSLMethod):
         return projected.view(*vectors.shape[:2], -1)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """Take the optimiser's step, and have the target follow.
+        """Take an optimiser step, then update the target network.
 
         Args:
-            *args: of ``LightningModule.optimizer_step``.
-            **kwargs: of the same.
+            *args: positional arguments of ``LightningModule.optimizer_step``.
+            **kwargs: its keyword arguments.
         """
         super().optimizer_step(*args, **kwargs)
-        self.follow()
+        self.update_target()
 
-    def follow(self) -> None:
-        """Move the target towards the online weights: once per step of the optimiser."""
-        # AveragedModel would do, but it asks the device for its count of updates in every step.
+    def update_target(self) -> None:
+        """Move the target's weights towards the online weights, and copy the buffers."""
+        # AveragedModel reads its count of updates from the device in every step, and so waits.
         average = get_ema_multi_avg_fn(self.decay)  # type: ignore[no-untyped-call]
         online = self._online()
         average(list(self.target.parameters()), list(online.parameters()), None)
-        for ours, theirs in zip(self.target.buffers(), online.buffers(), strict=True):
-            ours.copy_(theirs)
+        for target, source in zip(self.target.buffers(), online.buffers(), strict=True):
+            target.copy_(source)

@@ -18,28 +18,28 @@ from lightning_stdim.objectives import gaussian_kl, rank_noise
 
 
 class VAE(SSLMethod):
-    """A variational autoencoder of single observations, whose probed feature is the mean.
+    """A variational autoencoder of single observations.
 
-    The encoder's vector is the mean of a diagonal Gaussian; a second linear layer, beside the
-    encoder's last one, gives the logarithm of its variance. A
-    :class:`~lightning_stdim.decoders.MirrorDecoder` makes a frame of a draw from it. The loss is
-    the squared error, summed over pixels, plus the Kullback-Leibler divergence from the standard
-    normal distribution; both are means over samples.
+    The encoder's vector is the mean of a diagonal Gaussian, and this mean is what the probes see.
+    A second linear layer, parallel to the encoder's last one, gives the logarithm of the variance.
+    A :class:`~lightning_stdim.decoders.MirrorDecoder` reconstructs the frame from a sample of the
+    Gaussian. The loss is the squared error summed over pixels plus the Kullback-Leibler divergence
+    from the standard normal distribution; both are averaged over samples.
 
-    Logs ``reconstruction`` (squared grey levels, of 0 to 1) and ``kl`` (nats) beside ``loss``,
-    their sum. The noise of an epoch depends on the seed and the epoch alone.
+    Logs ``loss`` (the sum of the terms), ``reconstruction`` (the squared error, with pixels from 0
+    to 1) and ``kl`` (nats). The noise of an epoch depends on the seed and the epoch alone.
 
     Source: Kingma & Welling 2014 (arXiv 1312.6114), equation 10; Anand et al. 2019 (arXiv
     1906.08226), section 5. The summed squared error is, up to a constant, the negative
     log-likelihood of Gaussian pixels of variance 1/2.
 
     Args:
-        encoder: dotted path of a backbone that a decoder can mirror, such as
-            :class:`~lightning_stdim.encoders.NatureEncoder`.
+        encoder: dotted path of the encoder's class. A decoder must be able to mirror it, as it can
+            ``lightning_stdim.encoders.NatureEncoder``.
         **base: the other arguments of :class:`SSLMethod`.
 
     Raises:
-        EncoderError: if the backbone cannot be mirrored, or does not end in a linear layer.
+        EncoderError: the encoder cannot be mirrored, or does not end in a linear layer.
     """
 
     encoder: LocalGlobalEncoder
@@ -61,7 +61,7 @@ class VAE(SSLMethod):
         self.generator: torch.Generator | None = None
 
     def on_train_epoch_start(self) -> None:
-        """Begin the epoch's noise, so that a resumed run draws what it would have drawn."""
+        """Seed the epoch's noise, so that a resumed run draws the noise of an uninterrupted one."""
         seed = torch.initial_seed() % 2**32 + 2**32 * self.current_epoch
         self.generator = torch.Generator(self.device).manual_seed(seed)
 
@@ -75,7 +75,7 @@ class VAE(SSLMethod):
             ``"loss"``, ``"reconstruction"`` and ``"kl"``, float [] each.
 
         Raises:
-            ConfigurationError: the batch holds longer sequences.
+            ConfigurationError: the batch holds sequences of several frames.
         """
         if len(batch.frames) != 1:
             raise ConfigurationError(
@@ -85,19 +85,19 @@ class VAE(SSLMethod):
         frames = self.encoder.scaled(batch.frames[0])
         hidden = self.encoder.global_layers[:-1](self.encoder.local_layers(frames))
         mean, log_variance = self.encoder.global_layers[-1](hidden), self.log_variance(hidden)
-        drawn = mean + (log_variance / 2).exp() * rank_noise(mean, self.generator)
-        error = F.mse_loss(self.decoder(drawn), frames, reduction="sum") / len(frames)
+        sample = mean + (log_variance / 2).exp() * rank_noise(mean, self.generator)
+        error = F.mse_loss(self.decoder(sample), frames, reduction="sum") / len(frames)
         kl = gaussian_kl(mean, log_variance)
         return {"loss": error + kl, "reconstruction": error, "kl": kl}
 
     def reconstruct(self, batch: SequenceBatch) -> tuple[Tensor, Tensor]:
-        """Decode the means.
+        """Reconstruct observations from their means.
 
         Args:
             batch: single observations.
 
         Returns:
-            The observations and what is made of them, float [B, C, height, width] each, values
+            The observations and their reconstructions, float [B, C, height, width] each, values
             0 to 1.
         """
         frames = batch.frames[-1]

@@ -20,27 +20,30 @@ from lightning_stdim.objectives import covariance_penalty, gather_rows, variance
 class VICReg(SSLMethod):
     """Variance-Invariance-Covariance Regularisation between consecutive frames.
 
-    The two frames are the two views. Their vectors, expanded by a network of three layers, shall
-    be equal, while over the batch every dimension keeps a standard deviation of 1 and no two
-    dimensions are correlated. There are no negatives, and no target network.
+    The two frames are the two views. An expander, a network of three layers, maps their vectors to
+    a larger space. There the loss has three terms. Invariance makes the two vectors equal.
+    Variance keeps the standard deviation of every dimension over the batch at 1 or more.
+    Covariance makes the dimensions uncorrelated. There are no negatives and no target network.
 
-    Logs ``invariance``, ``variance`` and ``covariance``, before their weights, beside ``loss``.
+    Logs ``loss`` (the weighted sum) and the terms before they are weighted: ``invariance``,
+    ``variance`` and ``covariance``.
 
-    Source: Bardes et al. 2022 (arXiv 2105.04906), equations 1 to 6. The invariance is the mean
-    over dimensions, as in the paper's algorithm 1, for which the weights were tuned, not the sum
-    of equation 5. The authors' code halves the variance term: ``variance=12.5``. The expander's
-    layers are 4 times as wide as the vector, as in the paper.
+    Source: Bardes et al. 2022 (arXiv 2105.04906), equations 1 to 6. The invariance is averaged
+    over dimensions as in the paper's algorithm 1, for which the weights were tuned, not summed as
+    in equation 5. The authors' code halves the variance term, which ``variance=12.5`` does here.
+    The expander's layers are 4 times as wide as the vector, as in the paper.
 
     Args:
-        expanded_dim: width of the expander's layers; by default 4 times the vector's size.
-        invariance: weight of the invariance (lambda in the paper).
-        variance: weight of the variance (mu).
-        covariance: weight of the covariance (nu).
+        expanded_dim: number of units in each layer of the expander; by default 4 times the size
+            of the encoder's vector.
+        invariance: weight of the invariance term, lambda in the paper, 0 or more.
+        variance: weight of the variance term, mu in the paper, 0 or more.
+        covariance: weight of the covariance term, nu in the paper, 0 or more.
         **base: the other arguments of :class:`SSLMethod`.
 
     Raises:
         ConfigurationError: a value is out of its range.
-        EncoderError: the backbone does not map frames to vectors.
+        EncoderError: the encoder does not map frames to vectors.
     """
 
     name = "vicreg"
@@ -61,7 +64,9 @@ class VICReg(SSLMethod):
             "covariance": covariance,
         }
         if min(self.weights.values()) < 0:
-            raise ConfigurationError(f"the weights of VICReg's terms are negative: {self.weights}")
+            raise ConfigurationError(
+                f"the weights of VICReg's terms must be 0 or more: {self.weights}"
+            )
         feature_dim = feature_dim_of(self.encoder, self.channels)
         width = 4 * feature_dim if expanded_dim is None else expanded_dim
         self.expander = MLP(feature_dim, width, width, width)
@@ -76,9 +81,9 @@ class VICReg(SSLMethod):
             ``"loss"``, ``"invariance"``, ``"variance"`` and ``"covariance"``, float [] each.
 
         Raises:
-            ConfigurationError: the batch holds other sequences than pairs, or one pair only.
+            ConfigurationError: the batch does not hold pairs, or holds only one.
         """
-        # Every rank goes on with the rows of all: the batch's statistics need them.
+        # Every rank computes with the rows of all ranks, which the batch statistics are over.
         vectors = gather_rows(encode_sequences(self.encoder, batch.pair()))  # [N, 2, D]
         past, present = (self.expander(view) for view in vectors.unbind(1))  # [N, E] each
         terms = {

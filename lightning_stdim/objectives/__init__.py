@@ -1,7 +1,8 @@
-"""The losses, as functions of features. No trainer in sight.
+"""The methods' losses as functions of features, independent of any trainer.
 
-Shapes: B samples on this rank, N samples over all ranks (N = B without DDP), M positions of a local
-map, C channels of it. Sample i's positive is sample i's other frame; everyone else's are negatives.
+Sizes in shapes: B samples on this rank, N samples on all ranks (N = B without DDP), M positions and
+C channels of a local map. The positive of sample i is the other frame of sample i; the other
+frames of all other samples are its negatives.
 """
 
 from lightning_stdim.objectives.gather import gather_rows, own_targets, rank_noise

@@ -1,4 +1,4 @@
-"""What several ranks compute together: rows with gradients, numbers of rows, noise."""
+"""Computation over several ranks: gathered rows with gradients, their numbers, and noise."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class _GatherWithGradient(torch.autograd.Function):
-    """Concatenate every rank's rows; the gradient of each rank's rows is summed over the ranks.
+    """Concatenation of every rank's rows, whose gradient is summed over the ranks.
 
     Every rank's loss depends on every rank's features. Without the sum in the backward pass the
     loss would be right and the gradient wrong.
@@ -38,8 +38,8 @@ def _distributed() -> bool:
 def gather_rows(rows: Tensor) -> Tensor:
     """Gather a tensor's rows from all ranks, with gradients.
 
-    DDP averages gradients over ranks and each rank's loss is a mean over its own rows, so that W
-    ranks of B/W rows compute the loss and the gradient of one rank with B rows.
+    Each rank's loss is a mean over its own rows, and DDP averages gradients over ranks. So W ranks
+    of B/W rows each compute the same loss and gradient as one rank of B rows.
 
     Args:
         rows: float [B, ...]; B must be the same on every rank.
@@ -54,14 +54,14 @@ def gather_rows(rows: Tensor) -> Tensor:
 
 
 def own_targets(batch: int, device: torch.device) -> Tensor:
-    """Give the row of each of this rank's samples among all ranks' gathered rows.
+    """Return the indices of this rank's samples among the gathered rows of all ranks.
 
     Args:
-        batch: B, the number of samples on this rank.
-        device: where to put the result.
+        batch: number of samples on this rank, B.
+        device: device of the result.
 
     Returns:
-        int64 [B], ``rank * B + i``.
+        int64 [B]; for sample i the index ``rank * B + i``.
     """
     first = dist.get_rank() * batch if _distributed() else 0
     return torch.arange(first, first + batch, device=device)
@@ -72,11 +72,12 @@ def rank_noise(rows: Tensor, generator: torch.Generator | None = None) -> Tensor
 
     Args:
         rows: float [B, ...]; B must be the same on every rank.
-        generator: on the rows' device and in the same state on every rank; torch's own by default.
+        generator: generator on the rows' device, in the same state on every rank; by default
+            torch's global one.
 
     Returns:
-        Shape, type and device of `rows`: this rank's part of what one rank of all N rows would
-        draw, so that no two ranks have the same noise.
+        Noise of the shape, type and device of `rows`: this rank's part of the noise that a single
+        rank would draw for all N rows, so that no two ranks have the same noise.
     """
     ranks = dist.get_world_size() if _distributed() else 1
     noise = torch.randn(

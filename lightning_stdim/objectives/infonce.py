@@ -1,4 +1,4 @@
-"""InfoNCE over time: global and local features, and predictions several steps ahead.
+"""InfoNCE losses of global and local features, and of predictions several steps ahead.
 
 Logits are plain inner products, neither normalised nor divided by a temperature.
 """
@@ -16,20 +16,20 @@ from lightning_stdim.utils.precision import full_precision
 
 
 def flatten_positions(local: Tensor) -> Tensor:
-    """List a local map's positions.
+    """Flatten a local map's rows and columns into one dimension of positions.
 
     Args:
-        local: float [B, C, H, W].
+        local: local maps, float [B, C, H, W].
 
     Returns:
-        float [B, M, C] with M = H * W, position ``(row, column)`` at ``row * W + column``. A view
-        when the map is in channels-last memory format.
+        float [B, M, C] with M = H * W; position ``(row, column)`` is at ``row * W + column``. It is
+        a view if the map is in channels-last memory format.
     """
     return local.permute(0, 2, 3, 1).flatten(1, 2)
 
 
 def _mean_cross_entropy(logits: Tensor, batch: int) -> Tensor:
-    """Average the cross-entropy over logits [M, B, N], each row's class being its own sample."""
+    """Average the cross-entropy over logits [M, B, N]; the class of each row is its own sample."""
     targets = own_targets(batch, logits.device).repeat(logits.shape[0])  # [M * B]
     return F.cross_entropy(logits.flatten(0, 1), targets)
 
@@ -37,16 +37,16 @@ def _mean_cross_entropy(logits: Tensor, batch: int) -> Tensor:
 class GlobalLocalInfoNCE(nn.Module):
     """InfoNCE between a global vector and every position of another frame's local map.
 
-    For position m: logits g_ij = (W z_i + b) . f_j[m], cross-entropy of row i against class i;
-    the mean over positions and samples. Source: Anand et al. 2019, equations 1 and 2 (their
-    L_GL); the bilinear score of van den Oord et al. 2018.
+    For position m: logits g_ij = (W z_i + b) . f_j[m], and the cross-entropy of row i against
+    class i. The loss is the mean over positions and samples. If all features are equal, it is
+    log N. For a batch of one sample it is 0, without a gradient.
 
-    With equal features everywhere the value is log N. A batch of one has the value 0 and no
-    gradient.
+    Source: Anand et al. 2019 (arXiv 1906.08226), equations 1 and 2 (L_GL in the paper); the
+    bilinear score is that of van den Oord et al. 2018 (arXiv 1807.03748).
 
     Args:
-        global_dim: D, size of the global vector.
-        local_dim: C, channels of the local map.
+        global_dim: size of the global vector, D.
+        local_dim: number of channels of the local map, C.
     """
 
     def __init__(self, global_dim: int, local_dim: int) -> None:
@@ -59,8 +59,8 @@ class GlobalLocalInfoNCE(nn.Module):
 
         Args:
             vector: float [B, D], the global vectors of frames t.
-            local: float [N, M, C], the other frames' local features, gathered over ranks (see
-                :func:`flatten_positions` and :func:`gather_rows`).
+            local: float [N, M, C], the local features of the other frames, gathered over ranks
+                (see :func:`flatten_positions` and :func:`gather_rows`).
 
         Returns:
             float [], in nats, at least 0.
@@ -72,19 +72,20 @@ class GlobalLocalInfoNCE(nn.Module):
 
 
 class GlobalPositionInfoNCE(nn.Module):
-    """InfoNCE of a global vector and its frame's positions, which are each other's negatives.
+    """InfoNCE between a global vector and its own frame's positions, which are the negatives too.
 
-    For position m, with a linear map of its own: logits g_mn = (W_m z + b_m) . f[n], cross-entropy
-    of row m against class m; the mean over positions and frames. Source: ``StaticDIMTrainer`` of
-    the reference implementation (src/static_dim.py, commit 764a9a5). Features that tell positions
-    apart and nothing else, the same in all frames, bring it to 0.
+    Each position m has a linear map of its own: logits g_mn = (W_m z + b_m) . f[n], and the
+    cross-entropy of row m against class m. The loss is the mean over positions and frames. If all
+    features are equal, it is log M. Features that only distinguish the positions and are the same
+    in all frames bring it to 0.
 
-    With equal features everywhere the value is log M.
+    Source: ``StaticDIMTrainer`` of the reference implementation
+    (mila-iqia/atari-representation-learning, src/static_dim.py, commit 764a9a5).
 
     Args:
-        global_dim: D, size of the global vector.
-        local_dim: C, channels of the local map.
-        positions: M, of the local map.
+        global_dim: size of the global vector, D.
+        local_dim: number of channels of the local map, C.
+        positions: number of positions of the local map, M.
     """
 
     def __init__(self, global_dim: int, local_dim: int, positions: int) -> None:
@@ -96,8 +97,8 @@ class GlobalPositionInfoNCE(nn.Module):
         """Compute the loss.
 
         Args:
-            vector: float [B, D], the frames' global vectors.
-            local: float [B, M, C], the same frames' local features.
+            vector: float [B, D], the global vectors of the frames.
+            local: float [B, M, C], the local features of the same frames.
 
         Returns:
             float [], in nats, at least 0.
@@ -111,14 +112,14 @@ class GlobalPositionInfoNCE(nn.Module):
 class LocalLocalInfoNCE(nn.Module):
     """InfoNCE between the same positions of two local maps.
 
-    For position m: logits g_ij = (W f_i[m] + b) . f'_j[m], cross-entropy of row i against class
-    i; the mean over positions and samples. Source: Anand et al. 2019, equation 3 (their L_LL).
+    For position m: logits g_ij = (W f_i[m] + b) . f'_j[m], and the cross-entropy of row i against
+    class i. The loss is the mean over positions and samples. If all features are equal, it is
+    log N. For a batch of one sample it is 0, without a gradient.
 
-    With equal features everywhere the value is log N. A batch of one has the value 0 and no
-    gradient.
+    Source: Anand et al. 2019 (arXiv 1906.08226), equation 3 (L_LL in the paper).
 
     Args:
-        local_dim: C, channels of the local map.
+        local_dim: number of channels of the local maps, C.
     """
 
     def __init__(self, local_dim: int) -> None:
@@ -131,7 +132,7 @@ class LocalLocalInfoNCE(nn.Module):
 
         Args:
             present: float [B, M, C], the local features of frames t.
-            past: float [N, M, C], those of frames t - 1, gathered over ranks.
+            past: float [N, M, C], the local features of frames t - 1, gathered over ranks.
 
         Returns:
             float [], in nats, at least 0.
@@ -145,11 +146,13 @@ class LocalLocalInfoNCE(nn.Module):
 class GlobalGlobalInfoNCE(nn.Module):
     """InfoNCE between the global vectors of two frames.
 
-    Logits g_ij = (W z_i + b) . z'_j, cross-entropy of row i against class i; the mean over samples.
-    Source: Anand et al. 2019, section 5 (Global-T-DIM).
+    Logits g_ij = (W z_i + b) . z'_j, and the cross-entropy of row i against class i. The loss is
+    the mean over samples. If all vectors are equal, it is log N.
+
+    Source: Anand et al. 2019 (arXiv 1906.08226), section 5 (Global-T-DIM).
 
     Args:
-        global_dim: D, size of the vectors.
+        global_dim: size of the global vectors, D.
     """
 
     def __init__(self, global_dim: int) -> None:
@@ -161,8 +164,8 @@ class GlobalGlobalInfoNCE(nn.Module):
         """Compute the loss.
 
         Args:
-            present: float [B, D], the vectors of frames t.
-            past: float [N, D], those of frames t - 1, gathered over ranks.
+            present: float [B, D], the global vectors of frames t.
+            past: float [N, D], the global vectors of frames t - 1, gathered over ranks.
 
         Returns:
             float [], in nats, at least 0.
@@ -175,24 +178,29 @@ class GlobalGlobalInfoNCE(nn.Module):
 def future_infonce(
     predictions: Tensor, candidates: Tensor, steps: Sequence[int]
 ) -> tuple[Tensor, Tensor]:
-    """InfoNCE between predictions of the future, several steps ahead, and what came.
+    """Compute InfoNCE between predictions of vectors several steps ahead and the actual vectors.
 
-    For step k and time t: logits of prediction i, t with every sequence's every vector that lies
-    k steps ahead of some time, cross-entropy against the vector of i at t + k; the mean over
-    sequences and times, summed over steps. Source: van den Oord et al. 2018 (arXiv 1807.03748),
-    equation 4; the choice of negatives is that of Anand et al. 2019.
+    For a step k, the prediction that sequence i makes at time t is compared with the vectors of
+    all sequences at times k and later; the right one is the vector of sequence i at time t + k.
+    The cross-entropy is averaged over sequences and times, and summed over steps. If all vectors
+    are equal, it is log(N (T - k)) for step k.
 
-    With equal vectors everywhere a step's value is log(N (T - k)). Only one step's logits are
-    made at a time, [B (T - k), N (T - k)]; their probabilities are kept for the gradient.
+    The logits, [B (T - k), N (T - k)], are computed for one step at a time; their probabilities
+    are kept for the gradient.
+
+    Source: van den Oord et al. 2018 (arXiv 1807.03748), equation 4, with the negatives of Anand et
+    al. 2019 (arXiv 1906.08226).
 
     Args:
-        predictions: float [B, T, K, D]; of time t for each of the K steps.
-        candidates: float [N, T, D], gathered over ranks (see :func:`gather_rows`).
-        steps: K numbers of steps, each 1 to T - 1.
+        predictions: float [B, T, K, D]; at [i, t, j] the prediction of sequence i for ``steps[j]``
+            steps after time t.
+        candidates: float [N, T, D], the actual vectors, gathered over ranks (see
+            :func:`gather_rows`).
+        steps: the K numbers of steps ahead, each 1 to T - 1.
 
     Returns:
         The loss, float [], in nats, at least 0; and the accuracy, float [], 0 to 1: how often the
-        right vector has the highest logit, the mean over steps.
+        right vector has the highest logit, averaged over steps.
     """
     losses, accuracies = [], []
     for step, predicted in zip(steps, predictions.unbind(2), strict=True):

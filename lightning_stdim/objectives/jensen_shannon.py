@@ -1,4 +1,4 @@
-"""The Jensen-Shannon estimator."""
+"""The Jensen-Shannon estimator of mutual information, as a loss."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from lightning_stdim.utils.precision import full_precision
 
 
 class BilinearJSD(nn.Module):
-    """The Jensen-Shannon estimator with a bilinear critic, at every position.
+    """The Jensen-Shannon estimator with a bilinear critic at every position.
 
-    With the critic T = x W y + b: the mean of softplus(-T) over pairs that belong together plus the
-    mean of softplus(T) over those that do not, each over samples and positions: the negative of
-    Hjelm et al. 2019, equation 4. 2 log 2 for a critic that cannot tell.
+    The critic of an anchor x and a local feature y is T = x W y + b. The loss is the mean of
+    softplus(-T) over positive pairs plus the mean of softplus(T) over negative pairs, each over
+    samples and positions. It is 2 log 2 for a critic that cannot distinguish them.
+
+    Source: the negative of Hjelm et al. 2019 (arXiv 1808.06670), equation 4.
 
     Args:
-        anchor_dim: A, size of the anchors.
-        local_dim: C, channels of the local features.
+        anchor_dim: size of the anchors, A.
+        local_dim: number of channels of the local features, C.
     """
 
     def __init__(self, anchor_dim: int, local_dim: int) -> None:
@@ -32,12 +34,12 @@ class BilinearJSD(nn.Module):
 
         Args:
             anchors: float [B, M, A], or [B, 1, A] for the same anchor at all positions.
-            positive: float [B, M, C], what belongs to them.
-            negative: float [B, M, C], what does not.
+            positive: float [B, M, C], the local features that belong to the anchors.
+            negative: float [B, M, C], local features that do not.
 
         Returns:
             float [], in nats, at least 0.
         """
         weights = self.weigh(anchors)  # [B, M or 1, C]
-        together, apart = ((weights * local).sum(-1) + self.bias for local in (positive, negative))
-        return F.softplus(-together).mean() + F.softplus(apart).mean()
+        right, wrong = ((weights * local).sum(-1) + self.bias for local in (positive, negative))
+        return F.softplus(-right).mean() + F.softplus(wrong).mean()

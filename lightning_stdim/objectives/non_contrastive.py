@@ -12,15 +12,16 @@ from lightning_stdim.utils.precision import full_precision
 def variance_hinge(rows: Tensor) -> Tensor:
     """Penalise dimensions whose standard deviation over the batch is less than 1.
 
-    The mean over dimensions of max(0, 1 - sqrt(Var + 1e-4)), with the variance over n - 1. Source:
-    Bardes et al. 2022 (arXiv 2105.04906), equations 1 and 2. It is not a number with fewer than
-    two rows.
+    The mean over dimensions of max(0, 1 - sqrt(Var + 1e-4)), where the variance is divided by
+    N - 1. It is NaN for fewer than two rows.
+
+    Source: Bardes et al. 2022 (arXiv 2105.04906), equations 1 and 2.
 
     Args:
         rows: float [N, E], gathered over ranks (see :func:`gather_rows`).
 
     Returns:
-        float [], 0 to 0.99: the latter for equal rows.
+        float [], 0 to 0.99; 0.99 if all rows are equal.
     """
     deviation = (rows.var(0) + 1e-4).sqrt()
     return F.relu(1 - deviation).mean()
@@ -30,9 +31,10 @@ def variance_hinge(rows: Tensor) -> Tensor:
 def covariance_penalty(rows: Tensor) -> Tensor:
     """Penalise covariance between dimensions over the batch.
 
-    The sum of the squared covariances, over n - 1, of any two different dimensions (each two
-    counted twice), divided by the number of dimensions. Source: Bardes et al. 2022 (arXiv
-    2105.04906), equations 3 and 4. It is not a number with fewer than two rows.
+    The sum of the squared off-diagonal elements of the covariance matrix (divided by N - 1), over
+    the number of dimensions. It is NaN for fewer than two rows.
+
+    Source: Bardes et al. 2022 (arXiv 2105.04906), equations 3 and 4.
 
     Args:
         rows: float [N, E], gathered over ranks (see :func:`gather_rows`).
@@ -47,31 +49,33 @@ def covariance_penalty(rows: Tensor) -> Tensor:
 
 @full_precision
 def cosine_loss(predictions: Tensor, targets: Tensor) -> Tensor:
-    """Squared distance between the directions of predictions and targets.
+    """Compute the squared distance between the directions of predictions and targets.
 
-    2 - 2 cos(prediction, target), the mean over everything but the last dimension. Source: Grill
-    et al. 2020 (arXiv 2006.07733), equation 2.
+    2 - 2 cos(prediction, target), averaged over all dimensions but the last.
+
+    Source: Grill et al. 2020 (arXiv 2006.07733), equation 2.
 
     Args:
-        predictions: float [..., P].
-        targets: float [..., P], of the same shape.
+        predictions: predicted vectors, float [..., P].
+        targets: target vectors, float [..., P], of the same shape.
 
     Returns:
-        float [], 0 (the same directions) to 4 (opposite ones).
+        float [], 0 (equal directions) to 4 (opposite directions).
     """
     return 2 - 2 * F.cosine_similarity(predictions, targets, dim=-1).mean()
 
 
 @full_precision
 def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of diagonal Gaussians from the standard normal distribution.
+    """Compute the Kullback-Leibler divergence of diagonal Gaussians from the standard normal one.
 
-    Per sample 1/2 sum_d (mean_d^2 + variance_d - 1 - log variance_d); the mean over samples.
+    For each sample 1/2 sum_d (mean_d^2 + variance_d - 1 - log variance_d), averaged over samples.
+
     Source: Kingma & Welling 2014 (arXiv 1312.6114), appendix B.
 
     Args:
-        mean: float [B, D].
-        log_variance: float [B, D].
+        mean: means of the Gaussians, float [B, D].
+        log_variance: natural logarithms of their variances, float [B, D].
 
     Returns:
         float [], in nats, at least 0.

@@ -1,4 +1,4 @@
-"""The ``converged`` protocol: standardised features, the convex problem solved to its optimum."""
+"""The ``converged`` protocol: logistic regression on standardised features, to its optimum."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from lightning_stdim.probes.logistic import Logistic, Optimum, minimise
 from lightning_stdim.utils.progress_bar import progress_bar
 
 EXTRAPOLATION = 0.7
-"""How far the last change of strength is continued to start the next; saves a fifth of the work."""
+"""The share of the weights' last change that is added to start at the next strength.
+
+This saves a fifth of the work.
+"""
 
 
 @dataclass(frozen=True)
@@ -24,22 +27,22 @@ class ConvergedSettings:
     """Settings of the ``converged`` protocol.
 
     Args:
-        strengths: candidates for lambda, the regularisation per frame (1 / (C n) in scikit-learn's
-            terms), from strong to weak.
-        criterion: what is best on the validation split. "accuracy" is also what the ``paper``
-            protocol decides by, so that the two differ in nothing but the optimisation; among
-            equal accuracies the lower log loss wins. "log_loss" is smoother, but on Pong it
-            chooses ten times stronger regularisation, and F1 0.01 to 0.02 lower. It is a mean
-            over frames whose label occurs in training: for the others it is infinite at any
-            strength.
-        patience: a variable's search ends after so many weaker strengths in a row that are no
-            better.
-        tolerance: the optimum counts as reached when the estimated distance of the objective to
-            its minimum is below this share of it.
-        search_tolerance: the same, while strengths are compared; only the chosen one is solved
+        strengths: candidate strengths of the regularisation, from strong to weak. A strength is
+            lambda, the weight of the penalty per frame: 1 / (C n) in scikit-learn's terms.
+        criterion: the measure on the validation split by which a strength is chosen. "accuracy" is
+            what the ``paper`` protocol uses, so that the two protocols differ in the optimisation
+            alone; of equal accuracies, the one with the lower log loss wins. "log_loss" is
+            smoother, but on Pong it chooses ten times stronger regularisation, with an F1 that is
+            0.01 to 0.02 lower. It leaves out frames whose label never occurs in training, for
+            which the log loss is infinite at any strength.
+        patience: the search for a variable's strength ends after this many weaker strengths in a
+            row without improvement.
+        tolerance: the solver stops when the estimated distance of the objective to its minimum is
+            below this share of the objective.
+        search_tolerance: the same while strengths are compared; only the chosen strength is solved
             to ``tolerance``.
-        dtype: of the solver's arithmetic. Where float32's rounding ends the search for a
-            variable's optimum too early, it goes on in float64.
+        dtype: number format of the solver. If rounding in float32 ends the search for a variable's
+            optimum too early, the solver continues in float64.
     """
 
     strengths: tuple[float, ...] = tuple(10 ** (-k / 2) for k in range(2, 13))
@@ -72,27 +75,28 @@ def train_converged(
     strengths: Mapping[str, float] | None = None,
     progress: bool = False,
 ) -> tuple[Tensor, dict[str, Any]]:
-    """Run the ``converged`` protocol.
+    """Train and test the probes of the ``converged`` protocol.
 
-    For each variable: multinomial logistic regression over the classes that occur in training, the
-    bias not regularised, the strength chosen on the validation split. The features are
-    standardised on the training split (a feature that does not vary there is left out). So the
-    result depends on the representation alone: not on the scale of its features, nor on any
-    learning rate, seed or order of frames.
+    Each variable's probe is a multinomial logistic regression over the classes that occur in
+    training. The bias is not regularised, and the strength of the regularisation is chosen on the
+    validation split. The features are standardised on the training split; a feature that does not
+    vary there is left out. So the result depends on the representation alone, and not on the scale
+    of its features, a learning rate, a seed or the order of frames.
 
     Args:
         data: features and labels of the three splits.
-        settings: of the protocol.
-        strengths: each variable's, where they are not to be chosen.
+        settings: settings of the protocol; by default those of :class:`ConvergedSettings`.
+        strengths: strength of each variable's regularisation, to use instead of choosing one.
         progress: show a progress bar.
 
     Returns:
-        The predictions for the test split, int64 [n, V], and, as plain data, for each variable
-        the chosen strength, the validation accuracy and log loss (None if no validation label
-        occurs in training) there, the objective's value, its estimated relative distance to the
-        minimum, the number of its evaluations over all strengths, and whether weaker strengths
-        were left to try. The distance is estimated from the gradient and the last steps, and
-        at the weakest strengths the true one can be many times as large.
+        The predictions for the test split, int64 [n, V], and each variable's details as plain
+        data: ``strength``, the chosen one; ``val_accuracy`` and ``val_log_loss`` (None if no
+        validation label occurs in training); ``objective``, its final value; ``relative_gap``, its
+        estimated relative distance to the minimum; ``evaluations`` of the objective over all
+        strengths; and ``weakest_tried``, whether the search reached the weakest strength. The
+        distance is estimated from the gradient and the last steps; at the weakest strengths the
+        true one can be many times as large.
     """
     settings = settings or ConvergedSettings()
     features = _principal(data, getattr(torch, settings.dtype))
@@ -119,10 +123,10 @@ def train_converged(
 
 
 def _principal(data: ProbeFeatures, dtype: torch.dtype) -> dict[Split, Tensor]:
-    """Standardise, rotate to the training split's principal axes, append the constant 1.
+    """Standardise, rotate to the training split's principal axes, and append the constant 1.
 
-    The rotation changes nothing about the problem, but makes its second moment diagonal; the axes
-    of the largest variance come last. Features that do not vary are left out.
+    The rotation does not change the problem, but makes its second moment diagonal. The axes of the
+    largest variance come last. Features that do not vary are left out.
     """
     mean, deviation = data.mean_and_std()
     alive = deviation.isfinite()
@@ -138,12 +142,12 @@ def _principal(data: ProbeFeatures, dtype: torch.dtype) -> dict[Split, Tensor]:
 
 
 class _Search:
-    """The path of one variable from strong to weak regularisation.
+    """The search of one variable's strength, from strong to weak regularisation.
 
     Args:
-        features: for each split float [n, J].
-        labels: for each split int64 [n].
-        settings: of the protocol.
+        features: features of each split, float [n, J].
+        labels: labels of each split, int64 [n].
+        settings: settings of the protocol.
     """
 
     def __init__(
@@ -164,12 +168,12 @@ class _Search:
 
     @property
     def finished(self) -> bool:
-        """Whether weaker strengths have stopped being better."""
+        """Whether enough weaker strengths in a row have brought no improvement."""
         return self.worse >= self.settings.patience
 
     def try_strength(self, strength: float) -> None:
-        """Go on to the next strength, and remember it if it is the best one so far."""
-        # From the second change of strength on, the last change predicts the next.
+        """Solve at the next strength, and keep it if it is the best one so far."""
+        # Once the weights have changed between two strengths, that change predicts the next.
         ahead = EXTRAPOLATION * (self.weights - self.previous) if self.tried > 1 else 0.0
         self.previous, start = self.weights, self.weights + ahead
         self._minimise(start, strength, self.settings.search_tolerance)
@@ -184,14 +188,14 @@ class _Search:
             self.chosen, self.chosen_weights = strength, self.weights
 
     def solve(self) -> dict[str, Any]:
-        """Reach the optimum at the chosen strength, and describe it in plain data."""
+        """Solve to the optimum at the chosen strength, and return the details as plain data."""
         tolerance = self.settings.tolerance
         optimum = self._minimise(self.chosen_weights, self.chosen, tolerance)
         if (
             optimum.suboptimality > tolerance * optimum.value
             and self.weights.dtype == torch.float32
         ):
-            # Rounding ended the search: of features that hardly vary but in a few directions.
+            # Rounding ended the search. The features hardly vary except in a few directions.
             self.features = {split: values.double() for split, values in self.features.items()}
             self.problem = replace(self.problem, features=self.features["train"])
             optimum = self._minimise(self.weights.double(), self.chosen, tolerance)

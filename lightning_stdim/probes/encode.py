@@ -1,4 +1,4 @@
-"""Run a frozen encoder over frames, once."""
+"""Encoding of frames by a frozen encoder."""
 
 from __future__ import annotations
 
@@ -26,28 +26,30 @@ def encode(
 ) -> Tensor:
     """Encode frames in evaluation mode and without gradients.
 
-    The encoder is left as it was found: its weights, its device, the mode of every submodule.
+    The encoder's weights, its device and the mode of every submodule are unchanged afterwards.
 
     Args:
-        encoder: takes uint8 [B, C, H, W], returns float [B, D]. C is its attribute
-            ``in_channels``, those of as many successive frames as make up an observation, or
-            those of one frame.
-        frames: uint8 [N, H, W], or [N, 3, H, W] in colour, in memory or on disk.
-        positions: int64 [n], which frames; all by default.
-        episode_start: int64 [E], ascending: positions of the frames before which nothing is
-            stacked; by default the first one's alone.
-        batch_size: B; bounds the memory, does not change the result beyond rounding.
-        device: where to compute; by default where the encoder's weights are.
+        encoder: module from uint8 [B, C, H, W] to float [B, D]. C is its attribute
+            ``in_channels``, the channels of the stacked frames of an observation; without this
+            attribute the encoder takes single frames.
+        frames: frames in memory or on disk, uint8 [N, H, W], or [N, 3, H, W] in colour.
+        positions: positions of the frames to encode, int64 [n]; by default all frames.
+        episode_start: positions of the episodes' first frames, int64 [E], ascending; frames of
+            different episodes are never stacked. By default all frames are one episode.
+        batch_size: number of frames per batch, B. It bounds the memory and changes results by
+            rounding only.
+        device: device of the computation; by default that of the encoder.
         progress: show a progress bar.
 
     Returns:
         float32 [n, D], on the device of the computation.
 
     Raises:
-        EncoderError: if it is not an ``nn.Module``, fails on the frames, or returns anything but a
-            finite floating-point tensor [B, D] with the same D for every batch.
-        ConfigurationError: if it takes a number of channels that no number of frames has, or was
-            trained on luma frames and these are in colour, or the other way round.
+        EncoderError: the encoder is not an ``nn.Module``, fails on the frames, or returns anything
+            but finite floating-point tensors [B, D] with the same D for every batch; or there are
+            no frames.
+        ConfigurationError: the encoder's channels are not a multiple of a frame's, or it was
+            trained on frames of the other pixel format.
     """
     if not isinstance(encoder, nn.Module):
         raise EncoderError(
@@ -68,7 +70,7 @@ def encode(
         raise EncoderError("there are no frames to encode")
     tensors = [*encoder.parameters(), *encoder.buffers()]
     home = tensors[0].device if tensors else torch.device("cpu")
-    there = home if device is None else torch.device(device)
+    target = home if device is None else torch.device(device)
     if episode_start is None:
         episode_start = torch.zeros(1, dtype=torch.int64)
     size = frame_stack(encoder, frames.shape[1:-2].numel())
@@ -80,11 +82,11 @@ def encode(
         progress_bar("encoding frames", len(positions), enabled=progress) as update,
     ):
         try:
-            if there != home:
-                encoder.to(there)
+            if target != home:
+                encoder.to(target)
             for batch in torch.split(positions, batch_size):
-                seen = observations(frames, batch, episode_start, size)  # [B, C, H, W]
-                vectors = _vectors(encoder, seen.to(there))  # [B, D]
+                stacked = observations(frames, batch, episode_start, size)  # [B, C, H, W]
+                vectors = _encode_batch(encoder, stacked.to(target))  # [B, D]
                 if features is None:
                     features = vectors.new_empty((len(positions), vectors.shape[1]))
                 if vectors.shape[1] != features.shape[1]:
@@ -96,14 +98,14 @@ def encode(
                 done += len(batch)
                 update(done, "")
         finally:
-            if there != home:
+            if target != home:
                 encoder.to(home)
     assert features is not None
     return features
 
 
-def _vectors(encoder: nn.Module, frames: Tensor) -> Tensor:
-    """Encode one batch, uint8 [B, C, H, W] -> float32 [B, D], and check what comes back."""
+def _encode_batch(encoder: nn.Module, frames: Tensor) -> Tensor:
+    """Encode one batch, uint8 [B, C, H, W] to float32 [B, D], and check the result."""
     expected = f"a float tensor [B, D] with B = {len(frames)} for uint8 {list(frames.shape)}"
     try:
         vectors = encoder(frames)

@@ -1,4 +1,4 @@
-"""Cached features with their labels: what the probes of a frozen encoder are trained on."""
+"""The features and labels that the probes of a frozen encoder are trained on."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class ProbeFeatures:
 
     Attributes:
         variables: names of the V variables, in column order.
-        features: for each split float32 [n, D].
-        labels: for each split int64 [n, V], values 0 to 255.
-        episodes: for each split int64 [n], a number that frames of the same episode share;
-            ascending. None if it is not known.
+        features: features of each split, float32 [n, D].
+        labels: labels of each split, int64 [n, V], values 0 to 255.
+        episodes: episode numbers of each split's frames, int64 [n], ascending; None if they are
+            not known.
     """
 
     variables: tuple[str, ...]
@@ -29,14 +29,14 @@ class ProbeFeatures:
     episodes: dict[Split, Tensor] | None = None
 
     def mean_and_std(self) -> tuple[Tensor, Tensor]:
-        """Compute mean and deviation of the features on the training split.
+        """Compute the mean and standard deviation of the features on the training split.
 
-        A feature that varies by no more than float32's own resolution (such as that of a unit that
-        is never active) is dead. It gets an infinite deviation, so that it is zero when
-        standardised, instead of rounding errors blown up to the size of a signal.
+        A feature is dead if it varies by no more than the resolution of float32, as that of a unit
+        that is never active does. Its deviation is infinite, so that it is zero when standardised.
+        Otherwise rounding errors would be blown up to the size of a signal.
 
         Returns:
-            Mean and population deviation, float64 [D] each.
+            Mean and population standard deviation, float64 [D] each.
         """
         train = self.features["train"].double()
         deviation, mean = torch.std_mean(train, dim=0, correction=0)
@@ -44,7 +44,7 @@ class ProbeFeatures:
         return mean, deviation.masked_fill(dead, torch.inf)
 
     def standardized(self) -> ProbeFeatures:
-        """Shift and scale the features to mean 0 and deviation 1 on the training split."""
+        """Shift and scale the features to mean 0 and standard deviation 1 on the training split."""
         mean, deviation = self.mean_and_std()
         features = {
             split: ((values - mean) / deviation).float() for split, values in self.features.items()
@@ -52,17 +52,17 @@ class ProbeFeatures:
         return replace(self, features=features)
 
     def draw_by_episode(self, split: Split, generator: torch.Generator) -> Tensor:
-        """Draw as many frames as there are: an episode uniformly, then one of its frames.
+        """Draw as many frames as a split has: an episode uniformly, then one of its frames.
 
         Args:
-            split: where from.
-            generator: on the CPU.
+            split: the split whose frames are drawn.
+            generator: random generator on the CPU.
 
         Returns:
-            int64 [n], positions in the split, with repetitions.
+            Positions in the split, int64 [n], with repetitions.
 
         Raises:
-            ConfigurationError: if the episodes are not known.
+            ConfigurationError: the episodes are not known.
         """
         if self.episodes is None:
             raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""Heads that learn together: a step of all of them takes no more operations than one of one."""
+"""Adam for many heads at once: a step of all of them takes as many operations as a step of one."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from lightning_stdim.probes.heads import LinearHeads
 
 Step = Callable[[Tensor, Tensor], None]
 MOMENTS = ("exp_avg", "exp_avg_sq")
-"""What Adam keeps of every weight."""
+"""The state that Adam keeps of every weight."""
 
 
 @contextmanager
-def side_by_side(
+def fused_adam(
     heads: LinearHeads, optimizer: torch.optim.Optimizer
 ) -> Iterator[tuple[list[int], Step]]:
-    """Lay the heads that still learn into one tensor per layer, and back when all is done.
+    """Stack the heads that are still trained, one tensor per layer, and unstack them at the end.
 
-    A step is then a few operations, whatever the number of heads. Those of one learning rate lie
-    side by side and are one group of Adam's. It computes every weight by itself, so a head's
-    weights are those of training it on its own, but for rounding where there is a hidden layer.
-    After an error the heads are as they were before.
+    A step is then a few operations, whatever the number of heads. The heads of equal learning rate
+    are adjacent and make one parameter group. Adam treats every weight by itself, so each head gets
+    the weights that it would get if trained alone, up to rounding if it has a hidden layer. After
+    an error the heads are as they were before.
 
     Args:
-        heads: those that require gradients have taken equally many steps.
-        optimizer: fused Adam with one group per variable, called by its name; its learning rates
-            are used, and its moments go on.
+        heads: the heads; those that require gradients must all have taken the same number of steps.
+        optimizer: fused Adam with one parameter group per variable, which has the variable's name.
+            Its learning rates are used, and its moments are continued.
 
     Yields:
-        The numbers of the A heads in the order in which they lie, and a function that takes a step
-        of all of them, given features, float [B, D], and labels, int64 [B, A].
+        The numbers of the A heads in the order of the stack, and a function that takes a step of
+        all of them. Its arguments are the features, float [B, D], and the labels, int64 [B, A].
     """
     rates = {group["name"]: group["lr"] for group in optimizer.param_groups}
 
@@ -43,17 +43,17 @@ def side_by_side(
         return rate
 
     columns = sorted(heads.active(), key=rate_of)
-    own = list(zip(*(heads.heads[v].parameters() for v in columns), strict=True))  # by layer
-    together = [torch.stack(layer).detach() for layer in own]
-    gradients = [torch.empty_like(layer) for layer in together]
+    layers = list(zip(*(heads.heads[v].parameters() for v in columns), strict=True))
+    stacked = [torch.stack(layer).detach() for layer in layers]
+    gradients = [torch.empty_like(layer) for layer in stacked]
     excluded = None if heads.excluded is None else heads.excluded[columns]
 
-    groups, parts = [], []  # a part: of a layer, the heads of a rate
+    groups, parts = [], []  # a part is one layer of the heads of one learning rate
     start = 0
-    for rate, alike in groupby(columns, key=rate_of):
-        rows = slice(start, start := start + len(list(alike)))
-        views = [layer[rows] for layer in together]
-        for view, layer, gradient in zip(views, own, gradients, strict=True):
+    for rate, same_rate in groupby(columns, key=rate_of):
+        rows = slice(start, start := start + len(list(same_rate)))
+        views = [layer[rows] for layer in stacked]
+        for view, layer, gradient in zip(views, layers, gradients, strict=True):
             view.grad = gradient[rows]
             parts.append((view, layer[rows]))
         groups.append({"params": views, "lr": rate})
@@ -66,7 +66,7 @@ def side_by_side(
             adam.state[view] = {"step": states[0]["step"].clone(), **moments}
 
     def step(features: Tensor, labels: Tensor) -> None:
-        heads.gradients(together, features, labels, excluded, out=gradients)
+        heads.gradients(stacked, features, labels, excluded, out=gradients)
         adam.step()
 
     yield columns, step

@@ -1,4 +1,4 @@
-"""One classifier per variable, all computed as one: linear, or with a hidden layer."""
+"""The probes' classifiers, one per variable: linear, or with a hidden layer."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 NUM_CLASSES = 256
-"""A label is one byte of RAM."""
+"""Number of classes of a variable: a label is one byte of RAM."""
 
 
 class LinearHeads(nn.Module):
-    """V linear layers D -> K on the same features.
+    """V linear layers on the same features, each from D features to K classes.
 
-    Initialised like ``nn.Linear``, uniformly in +-1/sqrt(D), from a generator of its own per
-    variable: a head's initialisation depends on the seed and the variable's name alone, not on
-    which other heads exist, nor on the global random state.
+    They are initialised like ``nn.Linear``, uniformly in +-1/sqrt(D), with one random generator per
+    variable. So the initial weights of a head depend on the seed and the variable's name alone, and
+    not on the other heads or the global random state.
 
     Args:
         variables: names of the V variables, in column order.
-        in_features: D.
-        num_classes: K.
-        classes: bool [V, K], the classes that each variable may be predicted to have; all by
-            default. The logits of the others are minus infinity.
-        seed: of the initialisation.
+        in_features: number of features, D.
+        num_classes: number of classes, K.
+        classes: the classes that may be predicted for each variable, bool [V, K]; by default all.
+            The logits of the others are minus infinity.
+        seed: random seed of the initialisation.
     """
 
     excluded: Tensor | None
@@ -62,7 +62,7 @@ class LinearHeads(nn.Module):
         return nn.Linear(in_features, self.num_classes, device="meta")
 
     def active(self) -> list[int]:
-        """List the columns of the heads that still learn: those that require a gradient."""
+        """List the columns of the heads that are still trained, that is require a gradient."""
         return [v for v, head in enumerate(self.heads) if next(head.parameters()).requires_grad]
 
     def forward(self, features: Tensor, columns: Sequence[int] | None = None) -> Tensor:
@@ -77,7 +77,7 @@ class LinearHeads(nn.Module):
         """
         weight, bias = self._stacked(columns)
         logits = F.linear(features, weight, bias).view(len(features), -1, self.num_classes)
-        return self._allowed(logits, columns)
+        return self._without_excluded(logits, columns)
 
     @staticmethod
     @torch.no_grad()
@@ -89,17 +89,18 @@ class LinearHeads(nn.Module):
         *,
         out: Sequence[Tensor],
     ) -> None:
-        """Compute each head's gradient of its own mean cross-entropy, in closed form.
+        """Compute the gradient of each head's own mean cross-entropy, in closed form.
 
-        Per frame the gradient with respect to the logits is softmax(logits) - onehot(label).
-        Autograd computes the same in twice the time, which is most of a probe's training step.
+        The gradient of a frame with respect to the logits is softmax(logits) - onehot(label).
+        Autograd takes twice as long for the same, which is most of the time of a training step.
 
         Args:
-            parameters: of A heads, side by side: float [A, K, D] and [A, K].
+            parameters: stacked weights and biases of A heads, float [A, K, D] and [A, K].
             features: float [B, D].
             labels: int64 [B, A].
-            excluded: bool [A, K], the classes that these heads may not predict; None: all may be.
-            out: where the gradients go, shaped like the parameters, contiguous.
+            excluded: classes that these heads must not predict, bool [A, K]; None if there are
+                none.
+            out: tensors to write the gradients to, contiguous, with the shapes of the parameters.
         """
         weight, bias = parameters
         logits = torch.addmm(bias.flatten(), features, weight.flatten(0, 1).T)
@@ -107,7 +108,7 @@ class LinearHeads(nn.Module):
         torch.mm(errors.T, features, out=out[0].view(errors.shape[1], -1))
         torch.sum(errors, 0, out=out[1].view(-1))
 
-    def _allowed(self, logits: Tensor, columns: Sequence[int] | None) -> Tensor:
+    def _without_excluded(self, logits: Tensor, columns: Sequence[int] | None) -> Tensor:
         if self.excluded is None:
             return logits
         excluded = self.excluded if columns is None else self.excluded[columns]
@@ -123,18 +124,18 @@ class LinearHeads(nn.Module):
 
 
 class MLPHeads(LinearHeads):
-    """V networks D -> H -> K with one hidden layer and ReLU, on the same features.
+    """V networks with one hidden layer of H units and ReLU, otherwise like :class:`LinearHeads`.
 
-    Otherwise as :class:`LinearHeads`. The reproducibility report on Anand et al. 2019 asks for this
-    probe (its 7.3.2): does a score change if the state need not be linearly readable?
+    Section 7.3.2 of the reproducibility report on Anand et al. 2019 asks for this probe: does a
+    score change if the state need not be linearly readable?
 
     Args:
         variables: names of the V variables, in column order.
-        in_features: D.
-        hidden: H.
-        num_classes: K.
-        classes: bool [V, K], as for :class:`LinearHeads`.
-        seed: of the initialisation.
+        in_features: number of features, D.
+        hidden: number of hidden units, H.
+        num_classes: number of classes, K.
+        classes: the classes that may be predicted for each variable, bool [V, K]; by default all.
+        seed: random seed of the initialisation.
     """
 
     def __init__(
@@ -172,7 +173,7 @@ class MLPHeads(LinearHeads):
         """
         chosen = range(len(self.heads)) if columns is None else columns
         logits = torch.stack([self.heads[v](features) for v in chosen], dim=1)
-        return self._allowed(logits, columns)
+        return self._without_excluded(logits, columns)
 
     @staticmethod
     @torch.no_grad()
@@ -184,16 +185,18 @@ class MLPHeads(LinearHeads):
         *,
         out: Sequence[Tensor],
     ) -> None:
-        """Compute each head's gradient of its own mean cross-entropy, in closed form.
+        """Compute the gradient of each head's own mean cross-entropy, in closed form.
 
         Args:
-            parameters: of A heads, side by side: float [A, H, D], [A, H], [A, K, H] and [A, K].
+            parameters: stacked weights and biases of both layers of A heads, float [A, H, D],
+                [A, H], [A, K, H] and [A, K].
             features: float [B, D].
             labels: int64 [B, A].
-            excluded: bool [A, K], the classes that these heads may not predict; None: all may be.
-            out: where the gradients go, shaped like the parameters, contiguous.
+            excluded: classes that these heads must not predict, bool [A, K]; None if there are
+                none.
+            out: tensors to write the gradients to, contiguous, with the shapes of the parameters.
         """
-        # Each layer of all heads at once: small matrix products cost more than their arithmetic.
+        # One product per layer for all heads: many small products cost more than their arithmetic.
         inner, inner_bias, outer, outer_bias = parameters
         hidden = F.linear(features, inner.flatten(0, 1), inner_bias.flatten()).relu_()
         hidden = hidden.view(len(features), *inner_bias.shape).transpose(0, 1)  # [A, B, H]
@@ -207,7 +210,7 @@ class MLPHeads(LinearHeads):
 
 
 def _errors(logits: Tensor, labels: Tensor, excluded: Tensor | None) -> Tensor:
-    """Give the gradient of the mean cross-entropies with respect to the logits, [B, A, K]."""
+    """Compute the gradient of the mean cross-entropies with respect to the logits, [B, A, K]."""
     if excluded is not None:
         logits = logits.masked_fill(excluded, -torch.inf)
     errors = logits.softmax(2)

@@ -1,17 +1,18 @@
 """L2-regularised multinomial logistic regression, solved to its optimum.
 
-The problem of one variable, over features z with a last feature that is always one::
+The objective of one variable, over features z whose last one is always 1, is::
 
     F(W) = mean_i [ logsumexp(z_i W) - (z_i W)[y_i] ] + 1/2 sum_jk penalty_j W_jk^2
 
 with penalty_j = lambda, but 0 for the bias. It is convex; the minimum is unique up to a constant
 added to all biases. In scikit-learn's terms C = 1 / (lambda * n).
 
-The solver is L-BFGS (Nocedal and Wright 2006, section 7.2) around an inverse Hessian without its
-blocks between classes. A class's own block is ``mean_i p_ik (1 - p_ik) z_i z_i^T + penalty``: in
-the frames where the class is in question the features vary in a way of their own, which is why one
-matrix for all classes (Boehning, Ann. Inst. Stat. Math. 44, 1992), or only the blocks' diagonals,
-leave hundreds of iterations to do where the blocks leave tens.
+The solver is L-BFGS (Nocedal and Wright 2006, section 7.2), preconditioned by the inverse of the
+Hessian without its blocks between classes. The block of class k is
+``mean_i p_ik (1 - p_ik) z_i z_i^T + penalty``. It depends on the class, because the features vary
+differently in the frames where that class is uncertain. This is why one matrix for all classes
+(Boehning, Ann. Inst. Stat. Math. 44, 1992), or the diagonals of the blocks alone, need hundreds of
+iterations where the blocks need tens.
 """
 
 from __future__ import annotations
@@ -25,34 +26,36 @@ import torch
 from torch import Tensor, nn
 
 CHUNK = 1024
-"""Frames per matrix product: the logits of a chunk stay in the processor's cache."""
+"""Number of frames per matrix product, so few that their logits stay in the processor's cache."""
 NOTHING = 1e-30
-"""Probabilities below it count as zero in the gradient."""
+"""Probabilities below this value count as zero in the gradient."""
 MEMORY = 20
-"""Pairs of steps and gradient differences that L-BFGS keeps."""
+"""Number of steps and gradient differences that L-BFGS keeps."""
 RENEW = 100
-"""Evaluations after which the preconditioner is made anew; making one costs as much as twenty."""
+"""Number of evaluations after which the preconditioner is computed again, at the cost of twenty."""
 WINDOW = 5
-"""Steps whose joint decrease of the objective is held against the tolerance."""
+"""Number of last steps whose decrease of the objective is compared with the tolerance."""
 NEGLIGIBLE = 1e-3
-"""Frames with less than this share of a class's greatest weight are left out of its block."""
+"""Frames with less than this share of a class's largest weight are left out of its block."""
 SAMPLE = 4
-"""Frames in a block for each of its columns, at most."""
+"""Largest number of frames in a block, per column of the block."""
+MOST_EVALUATIONS = 2000
+"""Number of evaluations after which a search ends in any case; far more than is needed."""
 MOST_NUMBERS = 2**26
-"""Size of the blocks of all classes, at most (256 MB)."""
+"""Largest number of elements in the blocks of all classes together (256 MB)."""
 WIDEST = 768
-"""Columns of a block, at most: making it takes the third power of that."""
+"""Largest number of columns of a block, whose cost is cubic in it."""
 
 
 @dataclass(frozen=True)
 class Logistic:
-    """The data of one problem.
+    """The logistic regression of one variable.
 
     Attributes:
-        features: float [n, J] in principal coordinates, those of the largest variance last, and
-            after them the constant 1.
+        features: float [n, J], in principal coordinates with the largest variances last, followed
+            by the constant 1.
         labels: int64 [n], values 0 to K - 1, each of which occurs.
-        num_classes: K.
+        num_classes: number of classes, K.
     """
 
     features: Tensor
@@ -60,7 +63,7 @@ class Logistic:
     num_classes: int
 
     def start(self) -> Tensor:
-        """Give the optimum for infinite regularisation: log frequencies as biases, [J, K]."""
+        """Return the optimum for infinite regularisation: log frequencies as biases, [J, K]."""
         weights = self.features.new_zeros(self.features.shape[1], self.num_classes)
         weights[-1] = self.labels.bincount(minlength=self.num_classes).div(len(self.labels)).log()
         return weights
@@ -70,10 +73,10 @@ class Logistic:
 
         Args:
             weights: float [J, K].
-            penalty: float [J].
+            penalty: regularisation of each feature's weights, float [J].
 
         Returns:
-            The point.
+            The weights with the objective and its gradient there.
         """
         gradient = torch.zeros_like(weights)
         loss = weights.new_zeros((), dtype=torch.float64)
@@ -87,7 +90,7 @@ class Logistic:
             p = logits.softmax(1)
             # The largest probability is at least 1/K: its logarithm is safe, that of p[y] is not.
             loss += (highest - true - p.amax(1).log()).sum(dtype=torch.float64)
-            # Products of what is below float32's normal numbers take several times as long.
+            # Products of subnormal numbers take several times as long.
             nn.functional.threshold(p, NOTHING, 0.0, inplace=True)
             p.scatter_add_(1, y, p.new_full((1, 1), -1.0).expand_as(y))
             gradient.addmm_(z.T, p)
@@ -97,14 +100,14 @@ class Logistic:
         return Point(weights, value.item(), gradient.div_(n).add_(ridge))
 
     def precondition(self, weights: Tensor, penalty: Tensor) -> Preconditioner:
-        """Invert the Hessian's blocks, each between one class and itself.
+        """Invert the diagonal blocks of the Hessian, one per class.
 
         Args:
-            weights: float [J, K], where to take the Hessian.
-            penalty: float [J].
+            weights: weights at which the Hessian is taken, float [J, K].
+            penalty: regularisation of each feature's weights, float [J].
 
         Returns:
-            The inverses, symmetric and positive in any case.
+            The inverses, which are always symmetric and positive definite.
         """
         p = (self.features @ weights).softmax(1)
         certainty = (p * (1 - p)).T.contiguous() / len(p)  # [K, n]
@@ -114,16 +117,16 @@ class Logistic:
         blocks = weights.new_empty(n_classes, wide, wide)
         for block, weight in zip(blocks, certainty, strict=True):
             frames = (weight >= NEGLIGIBLE * weight.max()).nonzero().squeeze(1)
-            every = -(-len(frames) // (SAMPLE * wide))  # an estimate from some will do
+            every = -(-len(frames) // (SAMPLE * wide))  # an estimate from a part of them will do
             frames = frames[::every]
             z = self.features[frames, width - wide :] * (every * weight[frames]).sqrt().unsqueeze(1)
             torch.mm(z.T, z, out=block)
         diagonal = blocks.diagonal(dim1=1, dim2=2)
         diagonal += penalty[width - wide :]
-        # Rounding must not make a block singular, nor a class that is certain everywhere.
+        # Neither rounding nor a class that is certain in all frames may make a block singular.
         diagonal += 1e-5 * diagonal.mean(1, keepdim=True) + 1e-9
         factors, failed = torch.linalg.cholesky_ex(blocks)
-        if failed.any():  # columns so alike in a class's frames that more is needed
+        if failed.any():  # columns so similar in a class's frames that more is needed
             diagonal[failed > 0] *= 1.001
             factors = torch.linalg.cholesky(blocks)
         return Preconditioner(
@@ -132,18 +135,18 @@ class Logistic:
 
 
 class Preconditioner(NamedTuple):
-    """The inverses of blocks: of the first columns the diagonals alone, of the last ones whole.
+    """The inverses of the Hessian's blocks, whole for the last W columns only.
 
     Attributes:
-        diagonals: float [K, J - W].
-        blocks: float [K, W, W].
+        diagonals: inverses of the diagonals of the first J - W columns, float [K, J - W].
+        blocks: inverses of the blocks of the last W columns, float [K, W, W].
     """
 
     diagonals: Tensor
     blocks: Tensor
 
     def __matmul__(self, gradient: Tensor) -> Tensor:
-        """Apply it to a gradient, [J, K]."""
+        """Multiply by a gradient, [J, K]."""
         few = self.diagonals.shape[1]
         # Rows rather than columns: twice as fast, and the blocks are symmetric.
         rest = torch.bmm(gradient[few:].T.unsqueeze(1), self.blocks).squeeze(1)
@@ -151,12 +154,12 @@ class Preconditioner(NamedTuple):
 
 
 class Point(NamedTuple):
-    """Weights, and what the objective looks like there.
+    """Weights with the objective and its gradient there.
 
     Attributes:
         weights: float [J, K].
-        value: the objective.
-        gradient: float [J, K].
+        value: value of the objective.
+        gradient: gradient of the objective, float [J, K].
     """
 
     weights: Tensor
@@ -165,15 +168,15 @@ class Point(NamedTuple):
 
 
 class Optimum(NamedTuple):
-    """Where a minimisation ended.
+    """The result of a minimisation.
 
     Attributes:
         weights: float [J, K].
-        value: the objective.
-        suboptimality: estimated distance of the objective to its minimum, which can be far too
-            small where there is next to no regularisation; infinite if rounding ended the search
+        value: value of the objective.
+        suboptimality: estimated distance of the objective to its minimum. It can be far too small
+            if there is hardly any regularisation. It is infinite if rounding ended the search
             within its first steps.
-        evaluations: of the objective.
+        evaluations: number of evaluations of the objective.
     """
 
     weights: Tensor
@@ -182,26 +185,18 @@ class Optimum(NamedTuple):
     evaluations: int
 
 
-def minimise(
-    problem: Logistic,
-    weights: Tensor,
-    penalty: Tensor,
-    *,
-    tolerance: float,
-    max_evaluations: int = 2000,
-) -> Optimum:
+def minimise(problem: Logistic, weights: Tensor, penalty: Tensor, *, tolerance: float) -> Optimum:
     """Minimise by preconditioned L-BFGS with a line search that never accepts a higher objective.
 
     Args:
-        problem: the data.
-        weights: float [J, K], where to start.
-        penalty: float [J], at least 0.
-        tolerance: stop when the estimated distance to the minimum is below this share of the
-            objective.
-        max_evaluations: of the objective; a guard, far above what is needed.
+        problem: the logistic regression.
+        weights: weights to start from, float [J, K].
+        penalty: regularisation of each feature's weights, float [J], at least 0.
+        tolerance: the search ends when the estimated distance to the minimum is below this share of
+            the objective.
 
     Returns:
-        The optimum. The search also ends where rounding hides any further decrease.
+        The optimum, or the best point found if rounding hides any further decrease.
     """
     point = problem.evaluate(weights, penalty)
     inverse = problem.precondition(weights, penalty)
@@ -211,11 +206,11 @@ def minimise(
     evaluations, renewed = 1, 0
     while True:
         values.append(point.value)
-        # The classes' blocks alone underestimate the distance, by far where neighbouring classes
-        # share the frames in question. What the last few steps brought does not.
+        # The estimate from the classes' blocks is too small, by far if neighbouring classes are
+        # uncertain in the same frames. The decrease over the last few steps is not.
         recent = values[0] - point.value if len(values) > WINDOW else float("inf")
         suboptimality = max(0.5 * _dot(point.gradient, scaled), recent)
-        if suboptimality <= tolerance * point.value or evaluations >= max_evaluations:
+        if suboptimality <= tolerance * point.value or evaluations >= MOST_EVALUATIONS:
             break
         direction = _direction(point.gradient, scaled, history)
         slope = _dot(point.gradient, direction)
@@ -225,14 +220,14 @@ def minimise(
             evaluations += 1
             if trial.value <= point.value + 1e-4 * step * slope:
                 break
-            # Minimum of the parabola through both values and the slope, within bounds.
+            # Minimum, within bounds, of the parabola through both values with this slope.
             excess = trial.value - point.value - step * slope
             step *= min(0.5, max(0.1, -slope * step / (2 * excess)))
             if step < 1e-4:
                 return Optimum(point.weights, point.value, suboptimality, evaluations)
         change, difference = trial.weights - point.weights, trial.gradient - point.gradient
         curvature = _dot(change, difference)
-        if curvature > 0:  # always, but for rounding
+        if curvature > 0:  # always, except for rounding
             history.append(_Pair(change, difference, inverse @ difference, curvature))
         point = trial
         if evaluations - renewed >= RENEW:
@@ -244,7 +239,7 @@ def minimise(
 
 
 class _Pair(NamedTuple):
-    """A step, the gradients' difference, the same preconditioned, and the step's curvature."""
+    """A step, the difference of gradients, that difference preconditioned, and the curvature."""
 
     change: Tensor
     difference: Tensor
@@ -253,7 +248,7 @@ class _Pair(NamedTuple):
 
 
 def _direction(gradient: Tensor, scaled: Tensor, history: deque[_Pair]) -> Tensor:
-    """Apply L-BFGS's two loops (Nocedal and Wright 2006, algorithm 7.4)."""
+    """Compute the search direction by the two loops of Nocedal and Wright 2006, algorithm 7.4."""
     direction, result = -gradient, -scaled
     shares = []
     for pair in reversed(history):

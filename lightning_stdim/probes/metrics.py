@@ -1,4 +1,4 @@
-"""F1 and accuracy of many classifiers at once, from counts."""
+"""F1 and accuracy of many classifiers at once, computed from counts."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from torchmetrics import Metric
 class PerVariableScores(Metric):
     """Weighted F1, macro F1, accuracy and balanced accuracy of V classifiers.
 
-    The states are counts per variable and class, summed over batches and over ranks; everything
-    else follows from them. So the cost of a batch is three scatters for any number of variables.
+    The states are counts per variable and class, summed over batches and over ranks. All scores
+    follow from them, so that a batch costs three scatters for any number of variables.
 
-    Equal to scikit-learn's ``f1_score(average="weighted" | "macro", zero_division=0)``,
-    ``accuracy_score`` and ``balanced_accuracy_score`` for each variable. With t hits, s labels
+    The scores equal scikit-learn's ``f1_score(average="weighted" | "macro", zero_division=0)``,
+    ``accuracy_score`` and ``balanced_accuracy_score`` of each variable. With t hits, s labels
     (the support) and q predictions of a class, and n frames:
 
     * F1 of a class: 2t / (s + q). A class that occurs in neither labels nor predictions has no
       F1 and counts nowhere; one that occurs in only one of them has F1 zero.
-    * ``"f1"``: mean over classes weighted by s. The paper's score.
-    * ``"macro_f1"``: plain mean over the classes that occur in labels or predictions.
-    * ``"accuracy"``: sum of t over n.
+    * ``"f1"``: mean of F1 over classes, weighted by s. The paper's score.
+    * ``"macro_f1"``: plain mean of F1 over the classes that occur in labels or predictions.
+    * ``"accuracy"``: sum of t over classes, divided by n.
     * ``"balanced_accuracy"``: mean of t / s over the classes that occur in the labels.
 
-    Undefined case: without any frame all four are NaN.
+    Without any frames all four are NaN.
 
     Args:
-        num_variables: V.
-        num_classes: labels and predictions lie in 0 to ``num_classes - 1``.
-        **kwargs: of ``torchmetrics.Metric``.
+        num_variables: number of variables, V.
+        num_classes: number of classes; labels and predictions are 0 to ``num_classes - 1``.
+        **kwargs: arguments of ``torchmetrics.Metric``.
     """
 
     is_differentiable = False
@@ -55,7 +55,7 @@ class PerVariableScores(Metric):
 
         Args:
             predictions: int64 [B, V], the predicted classes.
-            labels: int64 [B, V], the true ones.
+            labels: int64 [B, V], the true classes.
         """
         right = (predictions == labels).long()
         self.hits.scatter_add_(1, labels.T, right.T)
@@ -63,11 +63,11 @@ class PerVariableScores(Metric):
         self.predicted.scatter_add_(1, predictions.T, torch.ones_like(predictions.T))
 
     def compute(self) -> dict[str, Tensor]:
-        """Derive the scores.
+        """Compute the scores from the counts.
 
         Returns:
             ``"f1"``, ``"accuracy"``, ``"macro_f1"`` and ``"balanced_accuracy"``, each float64
-            [V], 0 to 1; [] if V is 1, as torchmetrics squeezes results of one element.
+            [V], 0 to 1. If V is 1 the shape is [], because torchmetrics squeezes results.
         """
         hits, support, predicted = (
             self.hits.double(),

@@ -1,4 +1,4 @@
-"""The ``paper`` protocol: the published optimiser on the raw features, all variables at once."""
+"""The ``paper`` protocol: probes trained on the raw features with the published optimiser."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lightning_stdim.callbacks import PerVariableEarlyStopping, PerVariableReduc
 from lightning_stdim.datamodules.batches import Split
 from lightning_stdim.errors import ConfigurationError, TrainingError
 from lightning_stdim.probes.features import ProbeFeatures
-from lightning_stdim.probes.fused_adam import side_by_side
+from lightning_stdim.probes.fused_adam import fused_adam
 from lightning_stdim.probes.heads import NUM_CLASSES, LinearHeads, MLPHeads
 from lightning_stdim.utils.progress_bar import progress_bar
 
@@ -27,28 +27,33 @@ from lightning_stdim.utils.progress_bar import progress_bar
 class PaperSettings:
     """Settings of the ``paper`` protocol; the defaults are the published ones.
 
-    Source: Anand et al. 2019 (arXiv 1906.08226), section 5, and the reference implementation's
-    defaults. It differs from these in ``restore`` and ``sampling``, whose other values are the
-    reference's way.
+    Source: Anand et al. 2019 (arXiv 1906.08226), section 5, and the defaults of the reference
+    implementation. The defaults of ``restore`` and ``sampling`` differ; their other values are what
+    the reference implementation does.
 
     Args:
         lr: Adam's initial learning rate.
         eps: Adam's epsilon.
-        batch_size: frames per step.
-        max_epochs: at most so many epochs.
-        patience: a variable stops after so many epochs without better validation accuracy.
-        plateau_patience: epochs without better validation accuracy that a learning rate survives.
-        plateau_factor: then it is multiplied by this.
-        min_lr: but not lowered below this.
-        standardize: shift and scale the features to mean 0 and deviation 1 on the training split.
-        restore: score each variable's weights of its best epoch, or, like the reference, of its
-            last.
-        sampling: "frames" takes every frame once an epoch, and once for every score. "episodes" is
-            the reference's way for training, validation and test: an episode uniformly, then one
-            of its frames, with replacement, and no incomplete batch.
-        hidden: units of a hidden layer with ReLU in each variable's probe; 0 for the published
-            linear one.
-        classes: "all" 256 values of a byte, or for each variable those "observed" in training.
+        batch_size: number of frames per training step.
+        max_epochs: largest number of epochs.
+        patience: a variable's probe stops after this many epochs without better validation
+            accuracy.
+        plateau_patience: number of epochs without better validation accuracy that are tolerated
+            before a variable's learning rate is lowered.
+        plateau_factor: factor by which a learning rate is lowered, between 0 and 1.
+        min_lr: lower bound of the learning rates.
+        standardize: shift and scale the features to mean 0 and standard deviation 1 on the training
+            split.
+        restore: the weights that are scored, those of each variable's "best" epoch or of its "last"
+            one, as in the reference implementation.
+        sampling: "frames" uses every frame once per epoch and once per score. "episodes" is what
+            the reference implementation does in training, validation and test: it draws an episode
+            uniformly and then one of its frames, with replacement, and leaves out an incomplete
+            batch.
+        hidden: number of units of a hidden layer with ReLU in each variable's probe; 0 for the
+            published linear probe.
+        classes: the classes that a probe can predict: "all" 256 values of a byte, or for each
+            variable those "observed" in training.
     """
 
     lr: float = 3e-4
@@ -71,10 +76,10 @@ class PaperSettings:
                 raise ConfigurationError(f"paper.{name}={getattr(self, name)} must be positive")
         if self.hidden < 0:
             raise ConfigurationError(f"paper.hidden={self.hidden} must be 0 (linear) or positive")
-        self.plateau()  # checks its own values
+        self.plateau()  # checks the other values
 
     def plateau(self) -> PerVariableReduceLROnPlateau:
-        """Make the learning-rate schedule.
+        """Make the callback of the learning-rate schedule.
 
         Returns:
             A new callback.
@@ -88,20 +93,20 @@ class PaperSettings:
 
 
 class FrozenProbe(LightningModule):
-    """One head per variable on cached features.
+    """One head per variable, trained on features in memory.
 
-    A training step is one whole epoch: the features lie in memory, so that a "batch" is the
-    epoch's order of frames, and the loop over minibatches is the module's own. (There are 55 000
-    on 35 000 training frames, and what a trainer adds to a step would be a good part of their
-    cost.) Gradients come in closed form, hence the manual optimisation.
+    A training step of the trainer is a whole epoch: its "batch" is the order of the frames, and the
+    module loops over minibatches itself. There are up to 55 000 minibatches for 35 000 training
+    frames, and what a trainer adds to each would be a good part of their cost. The gradients are
+    computed in closed form, hence the manual optimisation.
 
-    Each head is initialised and sees the frames in an order that depend on the seed alone, so
-    that the result is that of training it on its own, but for rounding where it has a hidden layer.
+    The initial weights of a head and the order of its frames depend on the seed alone. So each head
+    gets the weights that it would get if trained alone, up to rounding if it has a hidden layer.
 
     Args:
         data: features and labels of the three splits.
-        settings: of the protocol.
-        seed: of the initialisation and of the order of the frames.
+        settings: settings of the protocol.
+        seed: random seed of the initialisation and of the order of the frames.
     """
 
     def __init__(self, data: ProbeFeatures, *, settings: PaperSettings, seed: int = 0) -> None:
@@ -143,22 +148,22 @@ class FrozenProbe(LightningModule):
         ]
 
     def train_dataloader(self) -> _Orders:
-        """Give one order of the training frames per epoch."""
+        """Make a loader of one batch per epoch, the order of the training frames."""
         return _Orders(lambda: self.order("train", self.current_epoch))
 
     def val_dataloader(self) -> _Orders:
-        """Give one order of the validation frames per epoch."""
+        """Make a loader of one batch per epoch, the order of the validation frames."""
         return _Orders(lambda: self.order("val", self.current_epoch))
 
     def order(self, split: Split, epoch: int) -> Tensor:
         """Draw the frames of an epoch.
 
         Args:
-            split: where from.
-            epoch: counted from 0.
+            split: the split whose frames are drawn.
+            epoch: number of the epoch, counted from 0.
 
         Returns:
-            int64 [n], positions in the split.
+            Positions in the split, int64 [n].
         """
         labels = self.data.labels[split]
         number = ("train", "val", "test").index(split)
@@ -174,29 +179,29 @@ class FrozenProbe(LightningModule):
         return order.to(labels.device)
 
     def training_step(self, order: Tensor, batch_idx: int) -> None:
-        """Train one epoch.
+        """Train for one epoch.
 
         Args:
-            order: int64 [n], the frames in the order in which they are taken.
+            order: positions of the frames in the order of their use, int64 [n].
             batch_idx: unused.
         """
         optimizer = self.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, torch.optim.Optimizer)
         features, labels = self.data.features["train"], self.data.labels["train"]
-        with side_by_side(self.heads, optimizer) as (columns, step):
+        with fused_adam(self.heads, optimizer) as (columns, step):
             labels = labels[:, columns]
             for batch in torch.split(order, self.settings.batch_size):
                 step(features[batch], labels[batch])
 
     def validation_step(self, order: Tensor, batch_idx: int) -> None:
-        """Score the heads that still learn.
+        """Compute the validation accuracy of the heads that are still trained.
 
         Args:
-            order: int64 [n], the frames to score.
+            order: positions of the frames to score, int64 [n].
             batch_idx: unused.
 
         Raises:
-            TrainingError: if the weights are no longer finite.
+            TrainingError: a weight is NaN or infinite.
         """
         if not all(parameter.isfinite().all() for parameter in self.heads.parameters()):
             raise TrainingError(
@@ -212,11 +217,11 @@ class FrozenProbe(LightningModule):
 
     @torch.no_grad()
     def predict(self, split: Split, columns: list[int] | None = None) -> Tensor:
-        """Predict labels.
+        """Predict the labels of a split.
 
         Args:
-            split: of which frames.
-            columns: numbers of the A heads to ask; all V by default.
+            split: the split whose labels are predicted.
+            columns: numbers of the A heads that predict; all V by default.
 
         Returns:
             int64 [n, A].
@@ -232,22 +237,23 @@ def train_paper(
     seed: int = 0,
     progress: bool = False,
 ) -> tuple[Tensor, Tensor, dict[str, Any]]:
-    """Run the ``paper`` protocol.
+    """Train and test the probes of the ``paper`` protocol.
 
     Args:
         data: features and labels of the three splits.
-        settings: of the protocol; the published ones by default.
-        seed: of the initialisation and of the order of the frames.
+        settings: settings of the protocol; by default the published ones.
+        seed: random seed of the initialisation and of the order of the frames.
         progress: show a progress bar.
 
     Returns:
-        The predictions for the test split, int64 [n, V]; the positions in it of the frames that
-        count, int64 [m]; and, as plain data, for each variable the epochs it was trained, its best
-        epoch and its validation accuracy there, and its final learning rate.
+        The predictions for the test split, int64 [n, V]; the positions of the test frames that are
+        scored, int64 [m]; and each variable's details as plain data: ``epochs``, the number of
+        epochs of its training; ``best_epoch``, counted from 1; ``val_accuracy`` in that epoch; and
+        ``final_lr``, the learning rate at the end.
 
     Raises:
-        ConfigurationError: if the settings want episodes and the data has none.
-        TrainingError: if the weights became NaN or infinite.
+        ConfigurationError: ``sampling`` is "episodes" and the episodes are not known.
+        TrainingError: a weight became NaN or infinite.
     """
     settings = settings or PaperSettings()
     if settings.standardize:
@@ -262,9 +268,10 @@ def fit_paper(
     """Train the probes of the ``paper`` protocol, without testing them.
 
     Args:
-        data: features and labels of the training and the validation split, as they are to be used.
-        settings: of the protocol.
-        seed: of the initialisation and of the order of the frames.
+        data: features and labels of the training and the validation split; the features are used as
+            they are, even if ``settings.standardize`` is true.
+        settings: settings of the protocol.
+        seed: random seed of the initialisation and of the order of the frames.
         progress: show a progress bar.
 
     Returns:
@@ -272,8 +279,8 @@ def fit_paper(
         :func:`train_paper` returns.
 
     Raises:
-        ConfigurationError: if the settings want episodes and the data has none.
-        TrainingError: if the weights became NaN or infinite.
+        ConfigurationError: ``sampling`` is "episodes" and the episodes are not known.
+        TrainingError: a weight became NaN or infinite.
     """
     probe = FrozenProbe(data, settings=settings, seed=seed)
     device = data.features["train"].device
@@ -290,12 +297,12 @@ def fit_paper(
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
-            callbacks=[_Epochs(update)],
+            callbacks=[_ShowEpochs(update)],
         )
         handler = signal.getsignal(signal.SIGINT)
         try:
             trainer.fit(probe)
-        except SystemExit:  # what Lightning makes of Ctrl-C, after switching it off
+        except SystemExit:  # Lightning turns Ctrl-C into this, and ignores further ones
             signal.signal(signal.SIGINT, handler)
             raise KeyboardInterrupt("interrupted while probing") from None
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
@@ -314,7 +321,7 @@ def fit_paper(
 
 
 class _Orders:
-    """A loader of one batch: the order of the frames in the current epoch."""
+    """A loader of a single batch, the order of the frames in the current epoch."""
 
     def __init__(self, draw: Callable[[], Tensor]) -> None:
         self.draw = draw
@@ -326,8 +333,8 @@ class _Orders:
         return 1
 
 
-class _Epochs(Callback):
-    """Move a progress bar by epochs."""
+class _ShowEpochs(Callback):
+    """Show the number of finished epochs in a progress bar."""
 
     def __init__(self, update: Callable[[int, str], None]) -> None:
         self.update = update
@@ -339,13 +346,13 @@ class _Epochs(Callback):
 
 @contextmanager
 def _quiet_lightning() -> Iterator[None]:
-    """Keep the inner trainer's remarks on hardware and loaders from a user who has an outer one."""
+    """Hide the inner trainer's remarks on hardware and loaders, as an outer one makes its own."""
     logger = logging.getLogger("pytorch_lightning")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            # Lightning 2.6 calls what PyTorch 2.9 and newer deprecate.
+            # Lightning 2.6 calls a function that PyTorch 2.9 and newer deprecate.
             warnings.filterwarnings("ignore", message=".*LeafSpec")
             yield
     finally:

@@ -1,4 +1,4 @@
-"""Means over an epoch of values that every step computes."""
+"""Means over an epoch of the values that its steps compute."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torchmetrics import Metric
 
 
 class WeightedMean(Metric):
-    """A weighted mean over batches and ranks, which is kept on the device.
+    """A weighted mean over batches and ranks, computed on the device.
 
     ``torchmetrics.MeanMetric`` copies the weight to the device and checks for NaN in every update,
     which takes three times as many kernels.
 
     Args:
-        dtype: type of the sums.
+        dtype: number format of the sums.
     """
 
     is_differentiable = False
@@ -36,28 +36,28 @@ class WeightedMean(Metric):
         """Add a batch.
 
         Args:
-            value: float [], the batch's mean.
+            value: mean over the batch, float [].
             weight: number of samples in the batch.
         """
         self.total.add_(value, alpha=weight)
         self.weight.add_(weight)
 
     def compute(self) -> Tensor:
-        """Compute the mean.
+        """Compute the mean over all batches.
 
         Returns:
-            float [].
+            float []; NaN if there were none.
         """
         return self.total / self.weight
 
 
 class EpochMeans:
-    """Logs means over the samples of an epoch and all ranks, at a fraction of ``log_dict``'s cost.
+    """Logging of means over an epoch's samples on all ranks, much cheaper than ``log_dict``.
 
-    Giving Lightning every step's values takes several times as long as everything else that a
-    trainer does in a step. Here Lightning gets a metric once an epoch, and a step costs two
-    additions per term. Every stage needs its own object, since the epoch of one may lie within that
-    of another.
+    Passing the values of every step to Lightning takes several times as long as everything else
+    that a trainer does in a step. Here Lightning gets a metric once per epoch, and a step costs two
+    additions per term. Each stage needs an object of its own, because the epoch of one stage may
+    lie within that of another.
     """
 
     def __init__(self) -> None:
@@ -65,29 +65,29 @@ class EpochMeans:
         self._trainer: Trainer | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(EpochMeans())  # a copy of the module begins afresh
+        return vars(EpochMeans())  # a copy of the module starts without means
 
     def update(
         self, module: LightningModule, terms: Mapping[str, Tensor], *, batch_idx: int, weight: int
     ) -> None:
-        """Add a batch; to be called in ``training_step``, ``validation_step`` and so on.
+        """Add a batch, in ``training_step``, ``validation_step`` or ``test_step``.
 
         Args:
-            module: the module that logs the means, under the terms' names.
-            terms: float [] each, means over the batch.
-            batch_idx: number of the step; 0 begins an epoch.
+            module: module that logs the means, under the names of the terms.
+            terms: means over the batch by name, float [] each.
+            batch_idx: number of the batch; 0 starts an epoch.
             weight: number of samples in the batch.
         """
-        if module.fabric is not None:  # there are no epochs to log after
+        if module.fabric is not None:  # Fabric has no epochs, after which means could be logged
             module.log_dict({name: value.detach() for name, value in terms.items()})
             return
-        # Another trainer may go on within an epoch, where this one was interrupted.
+        # Another trainer may continue in the middle of an epoch that was interrupted.
         if batch_idx == 0 or module.trainer is not self._trainer:
             self._means, self._trainer = {}, module.trainer
         for name, value in terms.items():
             if name not in self._means:
                 dtype = torch.promote_types(value.dtype, torch.float32)
                 mean = self._means[name] = WeightedMean(dtype).to(value.device)
-                # The attribute is named only so that Lightning does not look for it.
+                # Lightning would search the module's attributes for the metric without this name.
                 module.log(name, mean, on_step=False, on_epoch=True, metric_attribute=name)
             self._means[name].update(value.detach().reshape(()), weight)

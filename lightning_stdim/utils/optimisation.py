@@ -1,4 +1,4 @@
-"""Checks of the settings of a training."""
+"""Checks of the arguments of an optimisation."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from lightning_stdim.errors import ConfigurationError
 
 
 def check_optimisation(*, lr: float, patience: int) -> None:
-    """Refuse values with which nothing can be trained.
+    """Check the learning rate and the patience of a model.
 
     Args:
-        lr: a learning rate.
-        patience: of early stopping, in epochs.
+        lr: learning rate, positive.
+        patience: patience of early stopping, at least 1 epoch.
 
     Raises:
         ConfigurationError: a value is out of its range.

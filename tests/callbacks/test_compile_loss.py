@@ -115,7 +115,7 @@ def test_what_has_no_loss_stays_as_it_is():
 def test_wrong_arguments():
     with pytest.raises(ConfigurationError, match=r"no backend 'inductr'.*inductor"):
         CompileLoss(backend="inductr")
-    with pytest.raises(ConfigurationError, match="mode='reduce-overhead' is Inductor's"):
+    with pytest.raises(ConfigurationError, match="for the backend 'inductor'"):
         CompileLoss(backend="cudagraphs", mode="reduce-overhead")
     trainer = Trainer(accumulate_grad_batches=2, logger=False)
     CompileLoss().setup(trainer, STDIM(), "fit")

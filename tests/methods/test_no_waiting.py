@@ -89,7 +89,7 @@ def test_a_step(name, monkeypatch):
     take_steps(method, batch, monkeypatch)
     if hasattr(method, "follow"):
         with nothing_from_the_host():
-            method.follow()
+            method.update_target()
 
 
 def take_steps(module, batch, monkeypatch):

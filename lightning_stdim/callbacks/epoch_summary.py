@@ -1,4 +1,4 @@
-"""How training goes, for whoever reads a log."""
+"""A printed line for every epoch of training."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 
 class PrintEpochSummary(Callback):
-    """Print a line on every epoch: for logs, in which a progress bar leaves nothing."""
+    """Print one line per epoch, for output that goes to a file, where progress bars are useless."""
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
         self.started = time.monotonic()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print the epoch's number, its time and what was logged, but for single variables."""
+        """Print the epoch's number, its duration and the logged means over variables."""
         if trainer.is_global_zero:
             seconds = time.monotonic() - self.started
             logged = trainer.callback_metrics.items()
