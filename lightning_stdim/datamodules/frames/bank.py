@@ -1,4 +1,4 @@
-"""The frames of a collection on a device, and the batches that are gathered from them there."""
+"""The frame bank: the frames of a collection on a device, and batches gathered from them there."""
 
 from __future__ import annotations
 
@@ -87,8 +87,9 @@ class FrameBank:
         anchors = self._here(anchors)
         offsets = torch.arange(1 - length, 1, device=anchors.device)
         times = offsets[:, None] + anchors  # [T, B]
-        episode = torch.bucketize(anchors, self.episode_start, right=True) - 1
-        start, extent = self.episode_start[episode], self.episode_length[episode]
+        if wrap or others is not None:
+            episode = torch.bucketize(anchors, self.episode_start, right=True) - 1
+            start, extent = self.episode_start[episode], self.episode_length[episode]
         if wrap:
             times = start + (times - start) % extent
         sequences = observations(self.frames, times, self.episode_start, frame_stack)
