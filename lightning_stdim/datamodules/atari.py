@@ -200,11 +200,12 @@ class AtariDataModule(LightningDataModule):
     @property
     def variation(self) -> str:
         """How the frames differ from the paper's, such as ``"mode=12"``; often empty."""
-        words = [f"{name}={getattr(self, name)}" for name in ("mode", "difficulty")]
-        words = [word for word in words if not word.endswith("=None")]
+        choices: dict[str, Any] = {"mode": self.mode, "difficulty": self.difficulty}
         if self.policy != PolicySettings():
-            words.append(f"policy={self.policy.label()}")
-        return ",".join(words)
+            choices["policy"] = self.policy.label()
+        return ",".join(
+            f"{name}={choice}" for name, choice in choices.items() if choice is not None
+        )
 
     @property
     def stage(self) -> Stage:

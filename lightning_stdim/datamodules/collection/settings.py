@@ -94,12 +94,12 @@ class CollectionSettings:
         Raises:
             StoreError: the policy's file cannot be read.
         """
-        unusual = [
+        choices = [
             f"{name}{choice}" if choice.isdecimal() else choice
             for name, choice in self._non_default().items()
         ]
         policy = self.policy_settings.label()
-        return "-".join([self.game, policy, f"seed{self.seed}", str(self.steps), *unusual]) + ".h5"
+        return "-".join([self.game, policy, f"seed{self.seed}", str(self.steps), *choices]) + ".h5"
 
     def command(self) -> str:
         """Write the command that makes the collection.
