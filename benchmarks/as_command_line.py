@@ -1,7 +1,7 @@
 """The environment that the command line gives PyTorch.
 
-PyTorch looks once, when it is imported and when it allocates for the first time, which importing
-Lightning does: so this is imported before.
+PyTorch reads it once, when it is imported and when it first allocates, which importing Lightning
+does. So scripts import this module before PyTorch.
 """
 
 from lightning_stdim.torch_environment import set_environment

@@ -1,15 +1,17 @@
-"""What was tried to make a training step cheaper without changing what it computes.
+"""What makes a training step cheaper without changing what it computes?
 
     python benchmarks/attempts.py [--out results/benchmarks/attempts.json]
 
-ST-DIM's step on a batch of 64 pairs, as it is and with one thing changed at a time. Every attempt
-runs in a process of its own, since some are settings of one, beside a process with the step as it
-is, or with another attempt; the two take steps in turn, and ratios are of neighbours.
+Times ST-DIM's step on a batch of 64 pairs, as it is and with one thing changed at a time. Every
+attempt runs in a process of its own, since some attempts are settings of a process. A second
+process takes the step as it is, or as another attempt has it. The two take steps in turn, and a
+ratio is that of two neighbouring steps.
+
+``make benchmarks`` leaves it out: it takes many minutes.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
@@ -21,7 +23,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from record import print_table, write_record, write_table
+from record import print_table, script_parser, write_record, write_table
 from timing import Rounds, rate, warm
 from torch import Tensor, nn
 from workload import contiguous, pairs, training_step
@@ -231,11 +233,11 @@ def report(out: str | None, measured: dict[str, Rounds], failed: dict[str, str])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = script_parser(__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help="attempts; all by default")
-    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--repeats", type=int, default=15, help="rounds to measure")
     parser.add_argument("--serve", choices=ATTEMPTS, help="one attempt, in this process")
-    parser.add_argument("--out")
+    parser.add_argument("--out", help="file for the record (JSON)")
     arguments = parser.parse_args()
     if arguments.serve:
         serve(ATTEMPTS[arguments.serve])

@@ -1,15 +1,17 @@
-"""What other work on the cores costs, with threads that spin while they wait and with ours.
+"""What does other work on the cores cost, with threads that spin and with threads that sleep soon?
 
     python benchmarks/busy_cores.py [--out results/benchmarks/busy_cores.json]
 
-The converged probe of one variable (many small products, after each of which the threads wait for
-each other) and the encoder's passes over a batch, alone and beside processes that take a core each.
-Every run is a process of its own, since the setting is one of a process; those of a row take turns.
+Times the converged probe of one variable (many small products, after each of which the threads
+wait for each other) and the encoder's passes over a batch, alone and beside processes that take a
+core each. Every run is a process of its own, since how threads wait is a setting of the process.
+The runs of a row take turns.
+
+``make benchmarks`` leaves it out: it takes many minutes and keeps all cores busy.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -18,7 +20,7 @@ import time
 
 import as_command_line  # noqa: F401
 import torch
-from record import print_table, write_record, write_table
+from record import print_table, script_parser, write_record, write_table
 from timing import Rounds
 from workload import encoder_passes, frame_pool
 
@@ -57,17 +59,16 @@ def run() -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser = script_parser(__doc__)
+    parser.add_argument("--repeats", type=int, default=5, help="rounds to measure")
     parser.add_argument("--run", action="store_true", help="one process's part")
-    parser.add_argument("--out")
+    parser.add_argument("--out", help="file for the record (JSON)")
     arguments = parser.parse_args()
     if arguments.run:
         run()
         return
     rows, records = [], []
-    all_cores = cores()
-    for busy in sorted({0, max(1, all_cores // 2), all_cores}):
+    for busy in sorted({0, max(1, cores() // 2), cores()}):
         others = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(busy)]
         rounds = Rounds()
         try:

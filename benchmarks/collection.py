@@ -1,23 +1,22 @@
-"""How fast frames are collected, against a bare loop over the emulator.
+"""How fast are frames collected, compared with a bare loop over the emulator?
 
     python benchmarks/collection.py [--out results/benchmarks/collection.json]
 
 The bare loop plays the same game with random actions, fetches screen and RAM once per step of four
 emulator frames, and keeps nothing. A collection is everything from the call to the finished file:
 starting processes, greyscale, compression, checksums. Variants are interleaved. The time on the
-clock is what a user waits; the time on the processors is the cost per core, and other load on the
-machine disturbs it less. A ratio is the median of those within a round, since the machine's speed
-changes between rounds. Two bare loops at once, in processes that have started already, show what
-a second core is worth on this machine: they share its memory and caches.
+clock is what a user waits. The time on the processors is the cost per core, which other load on the
+machine disturbs less. A ratio is the median of the ratios within a round, since the machine's speed
+changes between rounds. Two bare loops at once, in processes that have started already, show what a
+second core is worth on this machine, since they share its memory and caches.
 
-Where a machine's speed changes from second to second, rounds of half a minute tell little. So what
-a worker does is also measured in slices of a few steps, in turn with the bare loop's, in one
-process. That leaves out starting the worker, and what the process that writes the file does.
+On a machine whose speed changes from second to second, rounds of half a minute say little. So a
+worker's steps are also timed in slices of a few steps, in turn with those of the bare loop, in one
+process. These slices leave out starting the worker and writing the file.
 """
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import resource
 import tempfile
@@ -29,11 +28,12 @@ from pathlib import Path
 
 import numpy as np
 from ale_py import ALEInterface, LoggerMode, roms
-from record import print_table, write_record
+from record import print_table, script_parser, write_record
 from timing import Rounds, in_turn
 
 from lightning_stdim.datamodules.collection import segment_file
 from lightning_stdim.datamodules.collection.collect import SEGMENT_ROWS, collect
+from lightning_stdim.datamodules.collection.game import play
 from lightning_stdim.datamodules.collection.recorder import Recorder
 from lightning_stdim.datamodules.collection.seeds import game_seed
 from lightning_stdim.datamodules.collection.settings import CollectionSettings
@@ -41,7 +41,7 @@ from lightning_stdim.datamodules.emulator.emulator import Emulator
 from lightning_stdim.datamodules.policies.random_play import POLICIES
 
 SLICE = 64
-"""Steps."""
+"""Steps that are timed at a time."""
 BARE, WORKER = "bare emulator loop", "what a worker does"
 
 
@@ -84,8 +84,8 @@ def working(game: str, folder: Path) -> Iterator[None]:
     """Do what a worker does, one step at a time, for ever."""
     emulator, recorder = Emulator(game), Recorder(SEGMENT_ROWS)
     for number in count():
-        moments = game.moments(emulator, POLICIES["random"], game_seed(0, number))
-        for action, reward in moments:
+        played = play(emulator, POLICIES["random"], game_seed(0, number))
+        for action, reward in played:
             if recorder.full():
                 segment_file.write(folder / "segment", recorder.take())
             recorder.add(emulator, action, reward)
@@ -120,17 +120,17 @@ def collection(game: str, steps: int, workers: int) -> None:
 
 
 def processor_seconds() -> float:
-    """Time of this process and of its children that have ended."""
+    """Read the processor time of this process and of its children that have ended."""
     usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = script_parser(__doc__)
     parser.add_argument("--game", default="pong", help="as ale-py names its ROM")
-    parser.add_argument("--steps", type=int, default=100_000)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--out")
+    parser.add_argument("--steps", type=int, default=100_000, help="steps to collect")
+    parser.add_argument("--repeats", type=int, default=3, help="rounds to measure")
+    parser.add_argument("--out", help="file for the record (JSON)")
     arguments = parser.parse_args()
     game, steps = arguments.game, arguments.steps
     pool = multiprocessing.get_context("spawn").Pool(2)

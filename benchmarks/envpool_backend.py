@@ -2,14 +2,14 @@
 
     pip install envpool && python benchmarks/envpool_backend.py --out FILE
 
-Everything in processor time, one thread, within one run: the bare loop over ``ALEInterface``, our
-worker's loop (emulator, luma, recording), and envpool with the same wrappers. It is not a
-dependency: it has to be installed for this.
+Measures processor time with one thread, in one run: the bare loop over ``ALEInterface``, our
+worker's loop (emulator, luma, recording), and envpool with the same wrappers.
+
+``make benchmarks`` leaves it out: it needs envpool, which is not a dependency.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ import envpool
 import numpy as np
 from ale_py import ALEInterface, roms
 from collection import bare
-from record import print_table, write_record
+from record import print_table, script_parser, write_record
 from timing import in_turn
 
 from lightning_stdim.datamodules.collection.game import segments
@@ -68,7 +68,9 @@ def same_ram(steps: int) -> int:
     """Count the steps after which envpool's RAM is the emulator's, of a game not yet over."""
     env, ale = environments(1), ALEInterface()
     ale.setFloat("repeat_action_probability", 0.0)
-    ale.loadROM(roms.get_rom_path(GAME))
+    path = roms.get_rom_path(GAME)
+    assert path is not None
+    ale.loadROM(path)
     env.reset()
     ale.act(0)  # noop_max=1
     actions = ale.getMinimalActionSet()
@@ -82,10 +84,10 @@ def same_ram(steps: int) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=10_000)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--out")
+    parser = script_parser(__doc__)
+    parser.add_argument("--steps", type=int, default=10_000, help="steps to play")
+    parser.add_argument("--repeats", type=int, default=3, help="rounds to measure")
+    parser.add_argument("--out", help="file for the record (JSON)")
     arguments = parser.parse_args()
     steps = arguments.steps
     variants: dict[str, Callable[[], None]] = {

@@ -1,23 +1,24 @@
-"""What this machine can do at most, and how near the package's stages come to that.
+"""How near do the package's stages come to what this machine can do at most?
 
     python benchmarks/floors.py [--out results/benchmarks/floors.json]
 
 A stage's floor is the part of its work that cannot be left out, done alone: the emulator without
 anything that keeps its frames, the decompression of what is on the disk, a copy of the frames in
-memory, the encoder's passes, matrix products of the same size. Both are measured in turn in one
-run. Prints a table of the stages and one of the encoder's layers; writes them as JSON, and beside
-it as a chart (PNG) and as tables for the documentation (Markdown). Beside each ratio, a median of
-those within a round, are their quartiles: mostly what the machine's other work did.
+memory, the encoder's passes, matrix products of the same size. Stage and floor are measured in
+turn, in one run. A ratio is the median over the rounds. Its quartiles are beside it; they lie
+apart mostly where other work on the machine came between. Prints a table of the stages and one of
+the encoder's layers. Writes them as JSON and, beside it, as a chart (PNG) and as tables for the
+documentation (Markdown).
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ import torch
 import zstandard
 from collection import BARE, WORKER, in_slices
 from pytorch_lightning import Callback, Trainer
-from record import markdown_table, print_table, write_record
+from record import markdown_table, print_table, script_parser, write_record
 from timing import Rounds, in_turn, wait_for_device
 from torch import Tensor, nn
 from workload import encoder_passes, training_step
@@ -151,6 +152,7 @@ class Between(Callback):
     def __init__(self, step: Callable[[], None]) -> None:
         self.step = step
         self.rounds = Rounds()
+        self.started = 0.0
 
     def _turn(self, name: str, first: bool) -> None:
         """End a turn."""
@@ -276,6 +278,16 @@ def probing(frames: Tensor, device: torch.device, repeats: int) -> Iterator[Stag
     yield Stage.of(rounds, "paper: one step of six probes", "its products")
 
 
+def forward_pass(layer: nn.Module, inputs: Tensor) -> None:
+    """Run a layer's forward pass."""
+    layer(inputs.detach())
+
+
+def backward_pass(outputs: Tensor, wanted: Sequence[Tensor]) -> None:
+    """Compute the gradients of a layer's input and weights; the graph stays for the next time."""
+    torch.autograd.grad(outputs, wanted, torch.ones_like(outputs), retain_graph=True)
+
+
 def layers(device: torch.device, repeats: int) -> tuple[list[Layer], float]:
     """Time the encoder layer by layer, on the frames of a batch of pairs.
 
@@ -301,10 +313,8 @@ def layers(device: torch.device, repeats: int) -> tuple[list[Layer], float]:
         per_output = sum(weight[0].numel() for weight in module.parameters() if weight.ndim > 1)
         # Multiplications and additions of outputs, of the weights' and of the input's gradients.
         operations.append(2 * values.numel() * per_output * (2 + (k > 0)))
-        passes[f"forward {k}"] = lambda module=module, inputs=inputs: module(inputs.detach())
-        passes[f"backward {k}"] = lambda outputs=outputs, wanted=wanted: torch.autograd.grad(
-            outputs, wanted, torch.ones_like(outputs), retain_graph=True
-        )
+        passes[f"forward {k}"] = partial(forward_pass, module, inputs)
+        passes[f"backward {k}"] = partial(backward_pass, outputs, wanted)
     rounds = in_turn(passes, repeats=repeats)
     most = 2 * size**3
 
@@ -365,10 +375,10 @@ def draw(stages: Sequence[Stage], path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = script_parser(__doc__)
     parser.add_argument("--steps", type=int, default=20_000, help="frames collected and read")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--out")
+    parser.add_argument("--repeats", type=int, default=5, help="rounds to measure")
+    parser.add_argument("--out", help="file for the record (JSON)")
     arguments = parser.parse_args()
     steps, repeats = arguments.steps, arguments.repeats
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,19 +1,18 @@
-"""What it costs to gather batches from frames that stay on disk, against frames in memory.
+"""What does it cost to gather batches from frames on disk, compared with frames in memory?
 
     python benchmarks/frames_on_disk.py [--out results/benchmarks/frames_on_disk.json]
 
-The batches are ST-DIM's: pairs of consecutive frames at random places of the collection. The same
-are gathered in both ways, in turn, and must be equal.
+The batches are those of ST-DIM: pairs of consecutive frames at random places of the collection. The
+same batches are gathered in both ways, in turn, and must be equal.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
 
 import numpy as np
 import torch
-from record import print_table, write_record
+from record import print_table, script_parser, write_record
 from timing import Rounds
 
 from lightning_stdim.datamodules import store
@@ -25,13 +24,13 @@ from lightning_stdim.datamodules.samplers import SequenceSampler
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--game", default="pong")
-    parser.add_argument("--steps", type=int, default=20_000)
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--batches", type=int, default=30)
-    parser.add_argument("--root", default="data")
-    parser.add_argument("--out")
+    parser = script_parser(__doc__)
+    parser.add_argument("--game", default="pong", help="game to play")
+    parser.add_argument("--steps", type=int, default=20_000, help="frames to collect")
+    parser.add_argument("--batch-size", type=int, default=64, help="pairs in a batch")
+    parser.add_argument("--batches", type=int, default=30, help="batches to take")
+    parser.add_argument("--root", default="data", help="folder of the collections")
+    parser.add_argument("--out", help="file for the record (JSON)")
     arguments = parser.parse_args()
     path = collect(CollectionSettings(arguments.game, steps=arguments.steps), root=arguments.root)
     collection = store.read(path)

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# One item of the GPU queue (README.md), for a machine that is lent for minutes and has no network:
+# One item of the GPU queue (README.md), for a machine that is there for minutes and has no network:
 #
 #     OUT=records bash benchmarks/gpu_queue.sh ITEM [argument...]
 #
-# Records go to OUT. It stops in time (LIMIT seconds, 470 by default), and what it could not finish
-# goes on from the folder FROM, where what an earlier call left in its OUT lies (by default OUT
-# itself), or on the same machine from runs/. Packages that the machine lacks are taken from wheels
-# in the folder WHEELS (.whl by default).
+# Records go to OUT. The script stops after LIMIT seconds (470 by default). What it could not finish
+# goes on in the next call: on the same machine from runs/, on another one from the folder FROM (OUT by
+# default), which holds what the earlier call left in its OUT. Packages that the machine lacks are
+# taken from wheels in the folder WHEELS (.whl by default).
 set -euo pipefail
 FROM=$(realpath -m "${FROM:-${OUT:?name a folder for the records}}")
 OUT=$(realpath -m "$OUT")
@@ -116,7 +116,7 @@ case $item in
     take_up pong-paper
     take_up pong-factors-paper
     mkdir -p runs/pong-factors-paper
-    until_end python3 benchmarks/probe_factors.py --runs runs/pong-paper --probe-steps 50000 \
+    until_end python3 studies/probe_factors.py --runs runs/pong-paper --probe-steps 50000 \
       --device cuda --out runs/pong-factors-paper "$@"
     leave pong-factors-paper
     ;;
@@ -132,7 +132,7 @@ case $item in
       echo "this item compares two GPUs with one; here: $count" >&2
       exit 1
     fi
-    until_end python3 benchmarks/devices.py --out "$OUT/devices-gpu.json" "$@"
+    until_end python3 studies/devices.py --out "$OUT/devices-gpu.json" "$@"
     until_end python3 benchmarks/scaling.py --ranks 1,2 --out "$OUT/scaling-gpu.json"
     ;;
   *)

@@ -1,15 +1,14 @@
-"""How the cost of every part grows with frames and with variables.
+"""How does the cost of every part grow with frames and with variables?
 
     python benchmarks/growth.py [--out results/benchmarks/growth.json]
 
-Each part at one, two and four times the size, in turn; a cost that grows as the size does has the
-ratios 2 and 4, medians of those within a round. Games are cells of their own, each with its own
-costs; for ranks see ``scaling.py``.
+Times each part at one, two and four times the size, in turn. A cost that grows in proportion to
+the size has the ratios 2 and 4; ratios are medians of those within a round. Games share nothing,
+so their costs add up. For ranks see ``scaling.py``.
 """
 
 from __future__ import annotations
 
-import argparse
 import logging
 import tempfile
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from functools import partial
 
 import as_command_line  # noqa: F401
 from pytorch_lightning import Trainer
-from record import print_table, write_record, write_table
+from record import print_table, script_parser, write_record, write_table
 from timing import in_turn
 from torch import Tensor
 
@@ -61,12 +60,12 @@ def copies(features: ProbeFeatures, times: int) -> ProbeFeatures:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--game", default="pong")
-    parser.add_argument("--frames", type=int, default=4000, help="of the smallest size")
+    parser = script_parser(__doc__)
+    parser.add_argument("--game", default="pong", help="game to play")
+    parser.add_argument("--frames", type=int, default=4000, help="frames of the smallest size")
     parser.add_argument("--root", default="data", help="where collections are kept")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--out")
+    parser.add_argument("--repeats", type=int, default=3, help="rounds to measure")
+    parser.add_argument("--out", help="file for the record (JSON)")
     arguments = parser.parse_args()
     game, frames, root = arguments.game, arguments.frames, arguments.root
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""Peak memory of a training run, beside the one copy of its frames.
+"""How much memory does a training run take beside the one copy of its frames?
 
     python benchmarks/memory.py [--out results/benchmarks/memory.json]
 
@@ -8,13 +8,12 @@ batches through the trainer, and reads the process's peak resident size.
 
 from __future__ import annotations
 
-import argparse
 import resource
 import sys
 
 import as_command_line  # noqa: F401
 from pytorch_lightning import Trainer
-from record import write_record
+from record import script_parser, write_record
 
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.methods import STDIM
@@ -28,11 +27,11 @@ def peak() -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=100_000)
-    parser.add_argument("--batches", type=int, default=10)
-    parser.add_argument("--root", default="data")
-    parser.add_argument("--out")
+    parser = script_parser(__doc__)
+    parser.add_argument("--steps", type=int, default=100_000, help="frames to load")
+    parser.add_argument("--batches", type=int, default=10, help="batches to take")
+    parser.add_argument("--root", default="data", help="folder of the collections")
+    parser.add_argument("--out", help="file for the record (JSON)")
     arguments = parser.parse_args()
     imported = peak()
     data = AtariDataModule("pong", steps=arguments.steps, root=arguments.root, stage="pretrain")

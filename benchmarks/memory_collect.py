@@ -1,9 +1,11 @@
-"""Peak memory of collecting, against the number of steps: it must not grow with them.
+"""Does the peak memory of collecting grow with the number of steps? It must not.
 
     python benchmarks/memory_collect.py [--out results/benchmarks/memory_collect.json]
 
-Every collection is made by a process of its own, which then tells its own peak resident size and
-the largest of its workers'.
+Every collection is made by a process of its own, which then prints its own peak resident size and
+that of its largest worker.
+
+``make benchmarks`` leaves it out: it takes twenty minutes.
 """
 
 from __future__ import annotations
@@ -39,10 +41,16 @@ def measure(game: str, steps: int, workers: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--game", default="pong")
-    parser.add_argument("--steps", type=int, nargs="+", default=[50_000, 200_000, 1_000_000])
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--out")
+    parser.add_argument("--game", default="pong", help="game to play")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        nargs="+",
+        default=[50_000, 200_000, 1_000_000],
+        help="numbers of steps to collect",
+    )
+    parser.add_argument("--workers", type=int, default=1, help="worker processes")
+    parser.add_argument("--out", help="file for the record (JSON)")
     arguments = parser.parse_args()
     rows = [measure(arguments.game, steps, arguments.workers) for steps in arguments.steps]
     from record import print_table, write_record

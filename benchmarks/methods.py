@@ -1,23 +1,22 @@
-"""Every method's training step against its own encoder.
+"""How long does every method's training step take, compared with its own encoder's passes?
 
     python benchmarks/methods.py [--out results/benchmarks/methods.json]
 
-The floor is a forward and backward pass of the encoder alone over the frames of the method's batch:
-all of its sequences, and the other observations if it takes any. What a step adds is the objective,
-further networks (decoders, recurrent ones), target networks' forward passes and Adam. It can be
-below 1 where a method does not need the whole encoder for every frame. Repetitions of the two are
-interleaved; ratios are medians of those within a round.
+The floor is a forward and backward pass of the encoder alone over the frames of the method's
+batch: all of its sequences, and the other observations if it takes any. A step adds the objective,
+further networks (decoders, recurrent ones), target networks' forward passes and Adam. The ratio
+can be below 1 where a method does not need the whole encoder for every frame. Repetitions of the
+two are interleaved; ratios are medians of those within a round.
 """
 
 from __future__ import annotations
 
-import argparse
 from importlib import import_module
 from typing import Any
 
 import torch
 import yaml
-from record import print_table, write_record, write_table
+from record import print_table, script_parser, write_record, write_table
 from timing import in_turn
 from torch import Tensor
 from workload import encoder_passes, frame_pool, training_step
@@ -69,10 +68,10 @@ def measure(method: SSLMethod, pool: Tensor, repeats: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=7)
+    parser = script_parser(__doc__)
+    parser.add_argument("--repeats", type=int, default=7, help="rounds to measure")
     parser.add_argument("--methods", help="separated by commas; all by default")
-    parser.add_argument("--out")
+    parser.add_argument("--out", help="file for the record (JSON)")
     arguments = parser.parse_args()
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,16 +1,16 @@
-"""What a training step costs before it computes anything.
+"""What does a training step cost before it computes anything?
 
     python benchmarks/overhead.py [--out results/benchmarks/overhead.json]
 
-A method whose loss is a weight takes the steps of an epoch: in a bare loop, in the trainer, and in
-the trainer with what it logs handed to ``log_dict`` in every step, Lightning's own way; and the
-sampler chooses the positions of as many batches. It is the host's work, the same beside a GPU,
-where a whole step is to take about a millisecond. Processor time: other load disturbs it less.
+A method whose loss is a weight takes the steps of an epoch in a bare loop, in the trainer, and in
+the trainer with Lightning's own logging (``log_dict`` in every step). The sampler chooses the
+positions of as many batches. This is the host's work. It is the same beside a GPU, where a whole
+step should take about a millisecond. The times are processor times, which other load disturbs
+less.
 """
 
 from __future__ import annotations
 
-import argparse
 import logging
 import time
 import warnings
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from pytorch_lightning import Trainer
-from record import print_table, write_record, write_table
+from record import print_table, script_parser, write_record, write_table
 from timing import in_turn
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -48,7 +48,7 @@ class Nothing(SSLMethod):
 
     def loss(self, batch: SequenceBatch) -> dict[str, Tensor]:
         """Give the weight, under every name."""
-        return dict.fromkeys(TERMS, self.encoder.weight.sum())
+        return dict.fromkeys(TERMS, next(self.encoder.parameters()).sum())
 
 
 class LogsEveryStep(Nothing):
@@ -76,10 +76,10 @@ def fit(method: SSLMethod, batches: list[SequenceBatch]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=1_000)
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--out")
+    parser = script_parser(__doc__)
+    parser.add_argument("--steps", type=int, default=1_000, help="training steps")
+    parser.add_argument("--repeats", type=int, default=7, help="rounds to measure")
+    parser.add_argument("--out", help="file for the record (JSON)")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)

@@ -1,8 +1,8 @@
-"""How many runs fit on one device: several at a time, and which way of packing them is best.
+"""How many runs an hour does one device finish, and which way of packing them is best?
 
     python benchmarks/packing.py [--runs 2,4] [--out results/benchmarks/packing.json]
 
-The training steps of several seeds of ST-DIM, one alone and then packed in three ways:
+Times the training steps of several seeds of ST-DIM: one alone, then several packed in three ways:
 
 * ``processes``: a process for each, with its share of the cores, as `benchmark --jobs N` has it;
 * ``threads``: all in one process, a thread for each, with its share of the cores and on a GPU a
@@ -10,8 +10,8 @@ The training steps of several seeds of ST-DIM, one alone and then packed in thre
 * ``stacked``: the seeds' weights stacked, one step for all through ``torch.func``, each seed on
   frames of its own.
 
-All runs have taken steps before the clock starts, and all are timed for the same seconds. Runs per
-hour are of a budget of optimiser steps, by default the paper's.
+All runs have taken steps before the clock starts, and all are timed for equally long. A run is a
+number of optimiser steps, by default those of the paper.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
-from record import print_table, write_record, write_table
+from record import print_table, script_parser, write_record, write_table
 from timing import rate, warm
 from torch import Tensor
 from torch.func import functional_call, grad, stack_module_state, vmap
@@ -70,7 +70,7 @@ def stacked(runs: int, bf16: bool) -> Callable[[], None]:
         torch.manual_seed(seed)
         losses.append(Loss(STDIM()).to(DEVICE))
         contiguous(losses[-1].method.encoder)  # vmap knows nothing of memory formats
-    weights, _ = stack_module_state(losses)  # type: ignore[arg-type]
+    weights, _ = stack_module_state(losses)
     weights = {name: weight.detach() for name, weight in weights.items()}
     frames = frame_pool(2 * BATCH * runs).view(runs, 2, BATCH, 1, 210, 160).to(DEVICE)
     anchors = torch.arange(BATCH, device=DEVICE)
@@ -179,14 +179,18 @@ def report(arguments: argparse.Namespace, records: list[dict[str, Any]]) -> None
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", default="2,4", help="at a time, separated by commas")
-    parser.add_argument("--ways", default=",".join(WAYS))
-    parser.add_argument("--seconds", type=float, default=10, help="that each is timed for")
-    parser.add_argument("--bf16", action="store_true", help="under bfloat16 autocast")
+    parser = script_parser(__doc__)
+    parser.add_argument(
+        "--runs", default="2,4", help="numbers of runs at a time, separated by commas"
+    )
+    parser.add_argument(
+        "--ways", default=",".join(WAYS), help="ways of packing, separated by commas"
+    )
+    parser.add_argument("--seconds", type=float, default=10, help="seconds that each is timed for")
+    parser.add_argument("--bf16", action="store_true", help="train under bfloat16 autocast")
     parser.add_argument("--budget", type=int, default=PAPER, help="optimiser steps of a run")
     parser.add_argument("--one", action="store_true", help="one process's part")
-    parser.add_argument("--out")
+    parser.add_argument("--out", help="file for the record (JSON)")
     arguments = parser.parse_args()
     if arguments.one:
         step = warm(one(0, arguments.bf16))

@@ -1,20 +1,19 @@
-"""How long it takes to probe all variables of a game, with both protocols, beside the encoding.
+"""How long does it take to probe all variables of a game with both protocols?
 
     python benchmarks/probing.py [--out results/benchmarks/probing.json]
 
-The features are those of the encoder at its initialisation: no training makes probing slower. The
-frames are encoded once; the two protocols share the features.
+The encoder is at its initialisation, since probing takes no longer after training. The frames are
+encoded once, which is timed by itself, and the two protocols share the features.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
 from itertools import pairwise
 
 import as_command_line  # noqa: F401
 import torch
-from record import print_table, write_record
+from record import print_table, script_parser, write_record
 
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.encoders import resolve_encoder
@@ -25,13 +24,13 @@ from lightning_stdim.probes.scores import score_predictions
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--game", default="pong")
-    parser.add_argument("--steps", type=int, default=50_000)
-    parser.add_argument("--seed", type=int, default=0)
+    parser = script_parser(__doc__)
+    parser.add_argument("--game", default="pong", help="game to play")
+    parser.add_argument("--steps", type=int, default=50_000, help="frames to probe")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the split")
     parser.add_argument("--root", default="data", help="where collections are kept")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--out")
+    parser.add_argument("--device", default="cpu", help="device that encodes and probes")
+    parser.add_argument("--out", help="file for the record (JSON)")
     arguments = parser.parse_args()
     data = AtariDataModule(
         arguments.game,

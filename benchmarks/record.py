@@ -1,7 +1,11 @@
-"""What all benchmarks put out: a table, and a record with versions, machine and command."""
+"""Output of benchmarks and studies: a table, and a record with versions, machine and command.
+
+``studies/record.py`` is a link to this file, so that scripts of both folders import it.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Iterable, Sequence
@@ -14,8 +18,15 @@ from rich.table import Table
 from lightning_stdim.runs.environment import environment
 
 
+def script_parser(docstring: str | None) -> argparse.ArgumentParser:
+    """Make a script's parser, whose help begins with the script's docstring, line by line."""
+    return argparse.ArgumentParser(
+        description=docstring, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
 def print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print what was measured: names in the first column, numbers in the others."""
+    """Print a table: names in the first column, numbers in the others."""
     table = Table(title=title)
     for column, heading in enumerate(headings):
         table.add_column(heading, justify="right" if column else "left")
@@ -25,23 +36,24 @@ def print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str
 
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Write the same for the documentation: names in the first column, numbers in the others."""
+    """Lay out the same table in Markdown, for the documentation."""
     lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def write_table(out: str | None, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write it beside the JSON record, if a file is named for that."""
+    """Write the Markdown table beside the JSON record, if a record is asked for."""
     if out is not None:
         Path(out).with_suffix(".md").write_text(markdown_table(headings, rows), "utf-8")
 
 
 def write_record(out: str | None, measured: dict[str, Any]) -> None:
-    """Write a JSON record, if a file is named."""
+    """Write a JSON record with the command and the environment, if a file is named."""
     if out is None:
         return
+    folder, name = Path(sys.argv[0]).absolute().parts[-2:]
     record = {
-        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+        "command": " ".join(["python", f"{folder}/{name}", *sys.argv[1:]]),
         "environment": environment(),
         **measured,
     }

@@ -1,24 +1,24 @@
-"""Samples per second of ST-DIM over several ranks, and what gathering the negatives costs them.
+"""How many samples a second does ST-DIM process over several ranks, and what does gathering cost?
 
     python benchmarks/scaling.py [--ranks 1,2] [--out results/benchmarks/scaling.json]
 
-Every rank is a process: on a CPU with one thread, over gloo; with a GPU for each, over NCCL. Twice:
-with the same global batch, divided among the ranks, and with the same batch on every rank, where
-every sample has more negatives and scores grow with the square of the global batch.
+Every rank is a process: on a CPU with one thread, over gloo; with a GPU each, over NCCL. The ranks
+first share one global batch, and then have a batch of that size each. In the second case every
+sample has more negatives, and the number of scores grows with the square of the global batch.
+Gathering the negatives is also timed by itself.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
-from record import print_table, write_record, write_table
+from record import print_table, script_parser, write_record, write_table
 from timing import in_turn
+from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 from workload import Loss, pairs, training_step
 
@@ -58,18 +58,18 @@ def run(rank: int, world: int, batch_size: int, repeats: int, folder: str) -> No
 def measure(world: int, batch_size: int, repeats: int) -> dict[str, float]:
     """Start the ranks and wait for what the first of them measured."""
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(run, (world, batch_size, repeats, folder), nprocs=world)
+        spawn(run, (world, batch_size, repeats, folder), nprocs=world)
         found: dict[str, float] = json.loads(Path(folder, "seconds.json").read_text())
     return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = script_parser(__doc__)
     default = "1,2" if cores() < 4 else "1,2,4"
-    parser.add_argument("--ranks", default=default)
-    parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out")
+    parser.add_argument("--ranks", default=default, help="numbers of ranks, separated by commas")
+    parser.add_argument("--steps", type=int, default=10, help="training steps to time")
+    parser.add_argument("--rounds", type=int, default=3, help="times that the ranks are started")
+    parser.add_argument("--out", help="file for the record (JSON)")
     arguments = parser.parse_args()
     counts = [int(word) for word in arguments.ranks.split(",")]
     cases = [

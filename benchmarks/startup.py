@@ -1,16 +1,15 @@
-"""How long commands take to start, beside what Python, PyTorch and Lightning take.
+"""How long do commands take to start, compared with importing PyTorch and Lightning?
 
     python benchmarks/startup.py [--out results/benchmarks/startup.json]
 
-``--help`` of every command, and ``fit`` until it has taken its first step, with frames that are
-there already. Every command is a new process, as for a user. Repetitions of all commands are
-interleaved; times and ratios are medians, after one round that fills the file cache. ``fit`` leaves
-at once after its step, where the others also shut Python down.
+Times ``--help`` of every command, and ``fit`` until it has taken its first step, with frames that
+are there already. Every command is a new process, as for a user. Repetitions of all commands are
+interleaved. Times and ratios are medians, after one round that fills the file cache. ``fit`` ends
+right after its step; the others also shut Python down.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback
-from record import print_table, write_record
+from record import print_table, script_parser, write_record
 from timing import in_turn
 
 from lightning_stdim.datamodules.atari import AtariDataModule
@@ -38,7 +37,7 @@ COMMANDS = {
     "fit --help": [*PROGRAM, "fit", "--help"],
 }
 FIRST_STEP = "fit, to the end of its first step"
-SIZES = {"steps": 16_000, "probe_steps": 15_000}  # the preset laptop's
+SIZES: dict[str, Any] = {"steps": 16_000, "probe_steps": 15_000}  # the preset laptop's
 
 
 class Leave(Callback):
@@ -56,10 +55,10 @@ def first_step(root: str, out: str) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=5)
+    parser = script_parser(__doc__)
+    parser.add_argument("--repeats", type=int, default=5, help="rounds to measure")
     parser.add_argument("--root", default="data", help="where collections are kept")
-    parser.add_argument("--out", default=None, help="write the numbers as JSON here")
+    parser.add_argument("--out", help="file for the record (JSON)")
     arguments = parser.parse_args()
     AtariDataModule("pong", root=arguments.root, **SIZES).prepare_data()
 

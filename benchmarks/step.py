@@ -1,20 +1,20 @@
-"""ST-DIM's training step against its own encoder, and the memory of a training run.
+"""How long does ST-DIM's training step take, part by part, and how much memory?
 
     python benchmarks/step.py [--out results/benchmarks/step.json]
 
 The floor is a forward and backward pass of the encoder alone over the same 2 x 64 frames, in the
-fastest memory format; the step adds gathering the frames, the objective and Adam. Repetitions of
-all variants are interleaved, and ratios are medians of those within a round.
+fastest memory format. The step adds gathering the frames, the objective and Adam. Repetitions of
+all variants are interleaved, and ratios are medians of those within a round. The ratio that the
+documentation quotes is that of ``methods.py``.
 """
 
 from __future__ import annotations
 
-import argparse
 import resource
 from collections.abc import Callable
 
 import torch
-from record import print_table, write_record
+from record import print_table, script_parser, write_record
 from timing import in_turn
 from workload import contiguous, encoder_passes, frame_pool, training_step
 
@@ -27,10 +27,10 @@ BATCH = 64
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--frames", type=int, default=20_000)
-    parser.add_argument("--out")
+    parser = script_parser(__doc__)
+    parser.add_argument("--repeats", type=int, default=15, help="rounds to measure")
+    parser.add_argument("--frames", type=int, default=20_000, help="frames in memory")
+    parser.add_argument("--out", help="file for the record (JSON)")
     arguments = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     pool = frame_pool(arguments.frames).to(device)

@@ -1,19 +1,18 @@
-"""How large a file of collected frames is, and how fast it is read into memory.
+"""How large is a file of collected frames, and how fast is it read into memory?
 
     python benchmarks/store.py [--out results/benchmarks/store.json]
 
 Reading is everything from the call to the arrays: the checksum of the whole file, decompression,
-fresh memory. The frames are then gone from memory before the next repetition.
+fresh memory. The frames are freed before the next repetition.
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import time
 
-from record import print_table, write_record
+from record import print_table, script_parser, write_record
 
 from lightning_stdim.datamodules.collection.collect import collect
 from lightning_stdim.datamodules.collection.settings import CollectionSettings
@@ -22,12 +21,12 @@ from lightning_stdim.utils.hardware import cores
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--game", default="pong")
-    parser.add_argument("--steps", type=int, default=100_000)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser = script_parser(__doc__)
+    parser.add_argument("--game", default="pong", help="game to play")
+    parser.add_argument("--steps", type=int, default=100_000, help="frames to collect")
+    parser.add_argument("--repeats", type=int, default=3, help="rounds to measure")
     parser.add_argument("--root", help="where collections are kept; by default nowhere")
-    parser.add_argument("--out")
+    parser.add_argument("--out", help="file for the record (JSON)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         path = collect(

@@ -1,4 +1,4 @@
-"""How long things take: in turn, so that other work disturbs them alike, or one many times."""
+"""Timing: several things in turn, so that other work disturbs them alike, or one many times."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 
 @dataclass
 class Rounds:
-    """What was measured of several things, in rounds of all of them.
+    """Measurements of several things, in rounds of all of them.
 
     A machine's speed changes between rounds more than within one. So a ratio is one of the same
     round, or the median of those, and not a ratio of medians.
@@ -26,7 +26,7 @@ class Rounds:
     values: dict[str, list[float]] = field(default_factory=dict)
 
     def add(self, name: str, value: float) -> None:
-        """Keep what was measured of one thing in a round."""
+        """Keep a measurement of one thing in a round."""
         self.values.setdefault(name, []).append(value)
 
     def median(self, name: str) -> float:
@@ -34,21 +34,21 @@ class Rounds:
         return statistics.median(self.values[name])
 
     def ratios(self, name: str, to: str) -> list[float]:
-        """Find how many times another thing's value one had, a round after the other."""
+        """Divide one thing's values by another's, round by round."""
         return [a / b for a, b in zip(self.values[name], self.values[to], strict=True)]
 
     def ratio(self, name: str, to: str) -> float:
-        """Find the median of the same."""
+        """Find the median of these ratios."""
         return statistics.median(self.ratios(name, to))
 
     def quartiles(self, name: str, to: str) -> tuple[float, float, float]:
-        """Find the lower quartile, the median and the upper quartile of the same."""
+        """Find the lower quartile, the median and the upper quartile of these ratios."""
         lower, middle, upper = np.quantile(self.ratios(name, to), [0.25, 0.5, 0.75]).tolist()
         return lower, middle, upper
 
 
 def wait_for_device() -> None:
-    """Have the device do what this thread has given it to do, if there is one."""
+    """Wait until the GPU, if there is one, has done what this thread gave it to do."""
     if torch.cuda.is_available():
         torch.cuda.current_stream().synchronize()
 

@@ -1,21 +1,20 @@
-"""What bfloat16 saves in training an agent: `train-policy --precision bf16-mixed`.
+"""What does bfloat16 save in training an agent, `train-policy --precision bf16-mixed`?
 
     OMP_NUM_THREADS=1 python benchmarks/train_policy.py \
         [--out results/benchmarks/train_policy.json]
 
-Both models play and learn in turn, one rollout at a time, in processor time: other load on the
-machine disturbs that less than the clock.
+Two models, in bfloat16 and in float32, play and learn in turn, one rollout at a time. The times are
+processor times, which other load on the machine disturbs less than the clock.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
 from functools import partial
 from typing import get_args
 
 import torch
-from record import print_table, write_record
+from record import print_table, script_parser, write_record
 from timing import in_turn
 
 from lightning_stdim.datamodules.policies.train_ppo import SETTINGS, Precision, build_model
@@ -24,10 +23,10 @@ ROLLOUT = SETTINGS["n_envs"] * SETTINGS["n_steps"]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--game", default="pong")
-    parser.add_argument("--repeats", type=int, default=8)
-    parser.add_argument("--out")
+    parser = script_parser(__doc__)
+    parser.add_argument("--game", default="pong", help="game to play")
+    parser.add_argument("--repeats", type=int, default=8, help="rounds to measure")
+    parser.add_argument("--out", help="file for the record (JSON)")
     arguments = parser.parse_args()
     variants = {
         precision: partial(

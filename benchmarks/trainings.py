@@ -1,17 +1,18 @@
-"""Whole runs by the clock: from the command to the scores, and how busy a GPU is meanwhile.
+"""How long do whole runs take, from the command to the scores, and how busy is the GPU?
 
     python benchmarks/trainings.py [--epochs 10] [--out results/benchmarks/trainings.json]
 
-`fit` at the paper's budget, but for fewer epochs: ST-DIM as it is, in bfloat16, and with its loss
-compiled to CUDA graphs where there is a GPU; and Random-CNN, of which probing is all. The frames
-are played before. `an epoch` is the mean after the second one: the first two hold what is done
-once, such as compiling. A GPU's utilisation is nvidia-smi's, the share of time in which anything
-ran, read every half second during those epochs.
+Runs `fit` at the paper's budget with fewer epochs: ST-DIM as it is, in bfloat16, and (with a GPU)
+with its loss compiled to CUDA graphs; and Random-CNN, which is only probed. The frames are
+collected before. `an epoch` is the mean of the epochs after the second: the first two also do what
+is done once, such as compiling. The GPU's utilisation is that of nvidia-smi, the share of time in
+which anything ran, read every half second during those epochs.
+
+``make benchmarks`` leaves it out: it is for a machine with a GPU, and takes long without one.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from record import print_table, write_record, write_table
+from record import print_table, script_parser, write_record, write_table
 
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.presets import preset_path
@@ -130,12 +131,12 @@ def report(out: str | None, found: dict[str, dict[str, Any]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=100_000)
-    parser.add_argument("--probe-steps", type=int, default=50_000)
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--root", default="data")
-    parser.add_argument("--out")
+    parser = script_parser(__doc__)
+    parser.add_argument("--steps", type=int, default=100_000, help="frames to pretrain on")
+    parser.add_argument("--probe-steps", type=int, default=50_000, help="frames to probe")
+    parser.add_argument("--epochs", type=int, default=10, help="training epochs")
+    parser.add_argument("--root", default="data", help="folder of the collections")
+    parser.add_argument("--out", help="file for the record (JSON)")
     arguments = parser.parse_args()
     options = {
         "--config": str(preset_path("paper")),

@@ -1,4 +1,4 @@
-"""What the benchmarks of training time: frames like a game's, and what is done with them."""
+"""Work for the benchmarks to time: frames like a game's, encoder passes and training steps."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ class Loss(nn.Module):
 
 
 def contiguous(encoder: Any) -> Any:
-    """Have an encoder keep to contiguous frames and weights, not channels last; give it back."""
+    """Make an encoder keep frames and weights contiguous, not channels last, and return it."""
     encoder.local_map = lambda frames: encoder.local_layers(frames.float().mul_(1 / 255))
     return encoder.to(memory_format=torch.contiguous_format)
 
 
 def encoder_passes(encoder: nn.Module, frames: Tensor) -> Callable[[], None]:
-    """Give the floor of a training step: the encoder forwards and backwards, and nothing else."""
+    """Make the floor of a training step: forward and backward pass of the encoder alone."""
 
     def run() -> None:
         encoder.zero_grad(set_to_none=True)

@@ -8,11 +8,12 @@ import pytest
 import torch
 import yaml
 
-from lightning_stdim import methods
+from lightning_stdim import AtariDataModule, methods
 from lightning_stdim.cli import main
 from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.presets import FOLDER, method_names, method_path
 from lightning_stdim.report.tables import comparison
+from tests.trainers import quiet
 
 DOCS = Path(__file__).parents[1] / "docs"
 ROW = re.compile(r"^\| `([\w-]+)` \| \[`(\w+)`\]\((methods/[\w-]+\.md)\) \|", re.MULTILINE)
@@ -75,3 +76,38 @@ def test_a_configuration_runs(name, small, tmp_path, monkeypatch, capsys):
     configs = [f"--config={path}" for path in (FOLDER / "laptop.yaml", method_path(name))]
     run = ["--trainer.fast_dev_run=true", "--trainer.accelerator=cpu", "--out=run"]
     assert main(["fit", *configs, *data, "--data.batch_size=2", *run]) == 0
+
+
+@pytest.fixture(scope="module")
+def agent(tmp_path_factory):
+    """The file of a Nature actor."""
+    cnn = torch.nn.Sequential(
+        *(torch.nn.Conv2d(4, 32, 8), torch.nn.ReLU()),
+        *(torch.nn.Conv2d(32, 64, 4), torch.nn.ReLU(), torch.nn.Conv2d(64, 64, 3)),
+    )
+    features = torch.nn.ModuleDict(
+        {"cnn": cnn, "linear": torch.nn.Sequential(torch.nn.Linear(3136, 8))}
+    )
+    path = tmp_path_factory.mktemp("agent") / "actor.pt"
+    actor = {"features_extractor": features, "action_net": torch.nn.Linear(8, 6)}
+    torch.save(torch.nn.ModuleDict(actor).state_dict(), path)
+    return str(path)
+
+
+@pytest.mark.parametrize("name", method_names())
+def test_lightning_s_own_way_of_loading(name, small, agent, tmp_path):
+    settings = configured(name)["model"]
+    module, _, cls = settings["class_path"].rpartition(".")
+    found = getattr(importlib.import_module(module), cls)
+    needed = {"agent": agent} if name == "pretrained-agent" else {}
+    torch.manual_seed(0)
+    model = found(**settings.get("init_args", {}) | needed)
+    trainer = quiet(max_steps=1, limit_val_batches=0, num_sanity_val_steps=0)
+    trainer.fit(model, datamodule=AtariDataModule("pong", **small, batch_size=4))
+    trainer.save_checkpoint(tmp_path / "model.ckpt")
+    torch.manual_seed(1)
+    loaded = found.load_from_checkpoint(tmp_path / "model.ckpt").eval()
+    for key, value in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[key], value), key
+    frames = torch.randint(0, 256, (2, model.frame_stack, 210, 160)).byte()
+    assert torch.equal(loaded(frames), model.eval()(frames))

@@ -1,4 +1,4 @@
-"""The study of all games (benchmarks/games.py) against input that is written down here."""
+"""The study of all games (studies/games.py) against input that is written down here."""
 
 import importlib
 from pathlib import Path
@@ -14,7 +14,7 @@ BALL_X = 49  # its byte in Pong's RAM
 
 @pytest.fixture
 def study(monkeypatch):
-    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "benchmarks")
+    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "studies")
     return importlib.import_module("games")
 
 

@@ -39,6 +39,6 @@ def test_a_method_of_one_s_own(run, tmp_path):
     assert len(written.splitlines()) - 1 <= MOST_LINES
     output = run(name)
     methods = [read_results(tmp_path / "runs" / k)["method"] for k in ("mine", "st-dim")]
-    assert methods == ["TimeContrast", "st-dim"]
+    assert methods == ["my_method.TimeContrast", "st-dim"]
     assert any("TimeContrast" in text and "random-cnn" in text for text in output)
     assert not any(cell.get("outputs") for cell in read(name).cells)  # committed without output

@@ -1,9 +1,11 @@
-"""The README quotes results; they must be those of the record."""
+"""README and docs quote results, link to files and list scripts: all of it must be so."""
 
 import importlib
 import json
 import re
+import subprocess
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -15,10 +17,17 @@ from lightning_stdim.report.tables.score_matrix import score_matrix
 from lightning_stdim.runs.results import read_results
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    *(ROOT / folder / "README.md" for folder in ("benchmarks", "studies", "results")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+each_document = pytest.mark.parametrize(
+    "document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT))
+)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@each_document
 def test_quoted_tables_equal_their_records(document):
     quotes = re.findall(
         r"<!-- table: (\S+?)(?: under \"(.*?)\")? -->\n(.*?)<!-- end of table -->",
@@ -34,7 +43,7 @@ def test_quoted_tables_equal_their_records(document):
 
 
 def test_tables_of_the_games_are_made_from_their_records(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    monkeypatch.syspath_prepend(ROOT / "studies")
     study = importlib.import_module("games")
     records = [json.loads(path.read_text()) for path in sorted(ROOT.glob("results/games/*.json"))]
     assert [record["game"] for record in records] == list(games("upstream"))
@@ -116,11 +125,73 @@ def test_controls_are_those_of_the_recorded_run():
         assert f"| {mean.replace('_', ' ')} | | {cells} |" in text
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_links_lead_somewhere(document):
-    for target in re.findall(r"\]\(([^)#]+)", document.read_text()):
-        if not target.startswith("http"):
-            assert (document.parent / target).exists(), target
+def anchors(document):
+    """The names that GitHub gives the headings of a page."""
+    text = re.sub(r"^```.*?^```", "", document.read_text(), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@each_document
+def test_links_and_pictures_are_there(document):
+    """Where relative links lead, in Markdown and in HTML, is in the repository, heading and all."""
+    text = document.read_text()
+    targets = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r"(?:src|href)=\"([^\"]+)\"", text)
+    for target in targets:
+        if re.match(r"https?:|mailto:", target):
+            continue
+        name, _, heading = target.partition("#")
+        path = document.parent / name if name else document
+        assert path.exists(), target
+        kept = ["git", "ls-files", "--error-unmatch", path.resolve()]
+        if (ROOT / ".git").exists():
+            assert not subprocess.run(kept, cwd=ROOT, capture_output=True).returncode, target
+        if heading:
+            assert heading in anchors(path), target
+
+
+def scripts(folder):
+    return {
+        path.name
+        for path in (ROOT / folder).glob("*.py")
+        if "__main__" in path.read_text() and not path.is_symlink()
+    }
+
+
+def listed(text):
+    """The scripts that begin a row of a table."""
+    return re.findall(r"^\| `(\w+\.py)` \|", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "studies"])
+def test_each_script_is_listed_once(folder):
+    assert sorted(listed((ROOT / folder / "README.md").read_text())) == sorted(scripts(folder))
+
+
+def test_each_record_is_listed():
+    text = (ROOT / "results/README.md").read_text()
+    folders = {path.name for path in (ROOT / "results").iterdir() if path.is_dir()}
+    assert set(re.findall(r"\[[\w-]+\]\(([\w-]+)\)", text)) == folders
+
+
+def test_make_benchmarks_runs_what_it_says():
+    text = (ROOT / "benchmarks/README.md").read_text()
+    run, left_out = map(listed, text.split("`make benchmarks` leaves them out", 1))
+    printed = subprocess.run(
+        ["make", "--dry-run", "benchmarks"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert re.findall(r"benchmarks/(\w+\.py)", printed) == sorted(run)
+    assert left_out  # and the test above has the rest of them
+
+
+def test_presets_of_recorded_grids_are_found():
+    """So that a recorded command goes on with its directory, under the name that it was given."""
+    commands = [path.read_text() for path in ROOT.glob("results/**/benchmark.json")]
+    commands += [path.read_text() for path in ROOT.glob("results/**/report.md")]
+    presets = set(re.findall(r"[\w/-]+\.yaml", "\n".join(commands)))
+    assert "benchmarks/presets/axes.yaml" in presets
+    for preset in presets:
+        assert (ROOT / preset).is_file(), preset
 
 
 def test_python_examples_run_as_far_as_names_go():
@@ -163,7 +234,141 @@ def test_differences_over_games_are_those_of_the_recorded_runs():
     assert not converged.resolved
 
 
-def test_the_cost_of_a_step_is_that_of_the_record():
-    record = json.loads((ROOT / "results/benchmarks/methods.json").read_text())
-    ratio = record["methods"]["st-dim"]["ratio_to_encoder"]
-    assert f"step of ST-DIM takes {ratio:.2f} times" in (ROOT / "README.md").read_text()
+def record(name):
+    return json.loads((ROOT / "results" / name).read_text())
+
+
+def prose(document):
+    return " ".join((ROOT / document).read_text().split())
+
+
+def test_the_step_of_st_dim_has_one_cost():
+    """Wherever it is told in words, it is that of the comparison of all methods."""
+    ratio = record("benchmarks/methods.json")["methods"]["st-dim"]["ratio_to_encoder"]
+    told = {
+        path.relative_to(ROOT): re.findall(
+            r"step of ST-DIM (?:takes|took) (\d+\.\d+) times", prose(path)
+        )
+        for path in DOCUMENTS
+    }
+    assert {number for found in told.values() for number in found} == {f"{ratio:.2f}"}
+    assert told[Path("README.md")]
+    assert told[Path("docs/performance.md")]
+    stages = record("benchmarks/floors.json")["stages"]
+    (stage,) = (stage for stage in stages if stage["stage"] == "ST-DIM's step")
+    assert stage["lower"] < ratio < stage["upper"]  # as the text says
+
+
+def quoted_sentences():
+    """What is told in words, with the numbers of the records to be told."""
+    collecting = record("benchmarks/collection.json")
+    yield (
+        "docs/performance.md",
+        "it has {:.2f} of the bare loop's rate with one worker, and {:.2f} of two bare loops'",
+        collecting["one_worker_to_bare"],
+        collecting["two_workers_to_two_bare_loops"],
+    )
+    read = record("benchmarks/store.json")["seconds_to_read"]
+    yield "docs/performance.md", "verified first, in {:.1f} s", median(read)
+    peak = record("benchmarks/floors.json")["peak_operations_per_second"]
+    yield (
+        "docs/performance.md",
+        "large matrix product in the same rounds ({:.0f} GFLOP/s)",
+        peak / 1e9,
+    )
+    memory = record("benchmarks/memory.json")
+    beside = memory["peak_bytes"] - memory["frames_bytes"]
+    yield (
+        "docs/performance.md",
+        "(100 000 take {:.1f} GB) and {:.1f} GB for all else",
+        memory["frames_bytes"] / 1e9,
+        beside / 1e9,
+    )
+    attempts = record("benchmarks/attempts.json")["seconds"]
+    yield (
+        "docs/performance.md",
+        "bfloat16 takes {:.2f} of the time, and with `torch.compile` {:.2f}",
+        *(
+            median(
+                a / b for a, b in zip(attempts[name][name], attempts[name]["as it is"], strict=True)
+            )
+            for name in ("bfloat16", "bfloat16, torch.compile")
+        ),
+    )
+    probed = record("benchmarks/probing.json")["f1"]
+    yield (
+        "docs/probe-protocols.md",
+        "the untrained encoder scores {:.2f} under `paper` and {:.2f} under `converged`",
+        *(probed[name]["mean_over_categories"] for name in ("paper", "converged")),
+    )
+    faults = record("studies/faults.json")["counts"]
+    yield "docs/data.md", "has killed collections at {} random moments", faults["kills"]
+    yield "docs/data.md", "none of the {} finished files differed", faults["files compared"]
+    collected = record("benchmarks/memory_collect.json")["peak_bytes"]
+    parents = [row["parent"] / 1e6 for row in collected]
+    worker = max(row["worker"] for row in collected) / 1e6
+    yield "docs/data.md", "takes {:.0f} MB of memory a worker", worker
+    yield "docs/data.md", "and {:.0f} to {:.0f} MB for the process", min(parents), max(parents)
+    gathered = record("benchmarks/frames_on_disk.json")["seconds_a_batch"]
+    yield (
+        "docs/data.md",
+        "a batch of 64 pairs then takes {:.0f} ms to gather rather than {:.1f}",
+        *(1e3 * median(gathered[name]) for name in ("on disk", "in memory")),
+    )
+    first, second = (
+        record(f"{name}/training.json")["curve"][-1] for name in ("pong-ppo", "pong-agent")
+    )
+    yield "docs/data.md", "took {:.0f} minutes on one core", first["seconds"] / 60
+    yield "docs/data.md", "to {:.1f} ([record](../results/pong-ppo))", first["mean_return"]
+    yield (
+        "docs/data.md",
+        "in {:.0f} minutes beside other work, ended at {:.1f}",
+        second["seconds"] / 60,
+        second["mean_return"],
+    )
+    yield "docs/methods.md", "at a mean return of {:.0f} (", second["mean_return"]
+    files = record("pong-policies/describe.json")
+    ball, player = (
+        [next(v for v in file["variables"] if v["name"] == name) for file in files]
+        for name in ("ball_x", "player_score")
+    )
+    yield (
+        "docs/data.md",
+        "finds {:.2f} nats of `ball_x` against {:.2f}, and {} values of `player_score` against {}",
+        *(variable["entropy"] for variable in ball),
+        *(variable["values"] for variable in player),
+    )
+    scales = {
+        name: record(f"pong-scale/{name}-seed0.json")
+        for name in ("random-cnn", "st-dim", "supervised")
+    }
+    yield (
+        "docs/probe-protocols.md",
+        "(deviation {:.2f}; ST-DIM's {:.1f}, supervised's {:.0f}",
+        *(found["deviation"] for found in scales.values()),
+    )
+    starting = record("benchmarks/startup.json")["median_seconds"]
+    yield "benchmarks/README.md", "({:.1f} in the [record]", starting["fit --help"]
+    step = starting["fit, to the end of its first step"]
+    yield "benchmarks/README.md", "has taken its first step after {:.1f} s", step
+    envpool = record("benchmarks/envpool.json")
+    yield (
+        "benchmarks/README.md",
+        "({} of {} steps)",
+        envpool["ram_steps_equal"],
+        envpool["ram_steps_checked"],
+    )
+    yield (
+        "benchmarks/README.md",
+        "it reaches {:.2f} of the bare loop's rate, where our worker's loop reaches {:.2f}",
+        *(envpool["to_bare"][name] for name in ("envpool", "our worker")),
+    )
+    emulators = record("emulator-2019/record.json")
+    equal = [row["equal_frames"] == emulators["frames"] for row in emulators["games"].values()]
+    yield "docs/games.md", "in {} of the {} games their RAM is equal", sum(equal), len(equal)
+
+
+def test_numbers_told_in_words_are_those_of_their_records():
+    for document, sentence, *numbers in quoted_sentences():
+        expected = sentence.format(*numbers)
+        assert expected in prose(document), f"{document}: {expected}"

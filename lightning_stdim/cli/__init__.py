@@ -17,19 +17,19 @@ from lightning_stdim.torch_environment import set_environment
 PROGRAM = "python -m lightning_stdim"
 
 MODEL_COMMANDS = {
-    "fit": "pretrain (or train supervised), then probe; ST-DIM on Pong without further arguments",
-    "validate": "the validation loss of a checkpoint",
-    "test": "a checkpoint's loss on unseen episodes, and its probe scores",
-    "predict": "a checkpoint's feature vectors of the probe frames",
+    "fit": "pretrain an encoder and probe it; without further options ST-DIM on Pong",
+    "validate": "compute the validation loss of a checkpoint",
+    "test": "compute a checkpoint's loss on unseen episodes and probe its encoder",
+    "predict": "encode the probe frames with a checkpoint's encoder and store the features",
 }
 PLAIN_COMMANDS = {
     "collect": "play a game and store frames, RAM and labels in one HDF5 file",
-    "describe": "what is in files of collected frames: amounts, returns, duplicates, labels",
-    "export": "write a file of collected frames for Minari, NumPy or Parquet",
+    "describe": "say what files of collected frames hold: frames, returns, duplicates, labels",
+    "export": "convert a file of collected frames for Minari, NumPy or Parquet",
     "probe": "score an encoder: a checkpoint, 'random', 'majority' or module:callable",
-    "benchmark": "games x methods x seeds, and the report",
-    "report": "tables, plots and a page of a benchmark's directory, beside what was published",
-    "train-policy": "train a PPO agent that collect can have play (needs the extra 'agents')",
+    "benchmark": "run games x methods x seeds, and write the report",
+    "report": "write tables, plots and a page of a benchmark, beside published results",
+    "train-policy": "train a PPO agent to play for collect (needs the extra 'agents')",
 }
 MODULES = {
     "collect": "collections",
@@ -40,7 +40,7 @@ MODULES = {
     "report": "benchmark",
     "train-policy": "train_policy",
 }
-"""Where each plain command is: a function of its name."""
+"""The module of each plain command, which has a function of its name."""
 
 _WORDING = (
     (r'^Parser key "(.+?)": ', r"--\1: "),

@@ -18,10 +18,10 @@ COLUMN = 25
 
 
 def print_scores(scores: Mapping[str, Any], console: Console | None = None) -> None:
-    """Print what ``evaluate_encoder`` returns: F1 and accuracy of every protocol, what was dropped.
+    """Print F1 and accuracy of every protocol, and which variables are not scored.
 
     Args:
-        scores: the plain data of one evaluation.
+        scores: an ``Evaluation``, or its plain data.
         console: where to print; standard output by default.
     """
     console = console or Console()
@@ -68,10 +68,11 @@ def print_descriptions(
     for k in range(0, len(pairs), room):
         console.print(_side_by_side(pairs[k : k + room], label), markup=False)
     console.print(
-        "test frames seen before: they also occur in the training or validation split (70/10/20 by "
-        "episode, seed 0). returns: mean (least to greatest) over complete games. nats: entropy "
-        "of the labels. top: share of the most frequent value. scored: if it passes the entropy "
-        "filter here (here), did so in the paper with frames of such an agent (paper), or both.",
+        "test frames seen before: test frames that also occur in the training or validation split "
+        "(70/10/20 by episode, seed 0). returns: mean (least to greatest) over complete games. "
+        "nats: entropy of the labels. top: share of the most frequent value. scored: whether the "
+        "variable passes the entropy filter on these frames (here), in the paper (paper), or in "
+        "both.",
         style="dim",
     )
 

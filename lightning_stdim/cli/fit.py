@@ -3,120 +3,110 @@
 from __future__ import annotations
 
 import shlex
-import sys
 import time
-import warnings
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
-import numpy as np
 import torch
-from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
-from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
-from lightning_stdim.callbacks import PrintEpochSummary, Reconstructions, RepresentationHealth
+from lightning_stdim.cli.configuration import (
+    YAML,
+    default_configuration,
+    given_options,
+    read_either_package,
+    run_options,
+)
 from lightning_stdim.cli.console import print_scores
+from lightning_stdim.cli.messages import as_our_errors, ignore_unhelpful_warnings
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.datamodules.labels.games import canonical_game
-from lightning_stdim.encoders.pretrained import load_encoder, read_checkpoint, save_pretrained
-from lightning_stdim.errors import (
-    ConfigurationError,
-    EncoderError,
-    LightningStdimError,
-    StoreError,
-    TrainingError,
-)
+from lightning_stdim.encoders.pretrained import load_encoder, read_checkpoint
+from lightning_stdim.errors import ConfigurationError, EncoderError
 from lightning_stdim.methods import SSLMethod
-from lightning_stdim.presets import preset_path
-from lightning_stdim.probes import ConvergedSettings, PaperSettings, Supervised, evaluate_encoder
-from lightning_stdim.runs.curves import draw_curves
-from lightning_stdim.runs.directory import CHECKPOINTS, run_directory, run_of
-from lightning_stdim.runs.environment import environment
-from lightning_stdim.runs.lightning import AtomicCheckpointIO, ContinuedCSVLogger, RunCheckpoint
-from lightning_stdim.runs.predictions import Predictions
-from lightning_stdim.runs.results import write_results
+from lightning_stdim.probes import ConvergedSettings, Evaluation, PaperSettings, Supervised
+from lightning_stdim.runs.directory import CHECKPOINTS, place_run
+from lightning_stdim.runs.features import write_features
+from lightning_stdim.runs.finish import evaluate, write_record
+from lightning_stdim.runs.lightning import AtomicCheckpointIO, run_callbacks, run_loggers
+from lightning_stdim.runs.naming import make_key, method_name
+from lightning_stdim.runs.results import Budget
 from lightning_stdim.utils.files import make_directory
+from lightning_stdim.utils.lightning_package import translate
+
+PROGRAM = "python -m lightning_stdim"
 
 
 class StdimCLI(LightningCLI):
     """LightningCLI whose runs are directories and end with a probe.
 
-    Attributes:
-        words: the command line, for the results file.
+    Args:
+        argv: the command and its options.
     """
 
-    words: ClassVar[list[str]] = []
+    def __init__(self, argv: Sequence[str]) -> None:
+        self.argv = list(argv)
+        self.given = given_options(argv)
+        defaults = default_configuration(self.given)
+        super().__init__(
+            LightningModule,
+            AtariDataModule,
+            subclass_mode_model=True,
+            auto_configure_optimizers=False,  # methods make their own optimisers
+            seed_everything_default=0,
+            trainer_defaults={
+                "num_sanity_val_steps": 0,
+                "enable_model_summary": False,
+                "max_epochs": 100,  # the protocol's
+                # One device unless asked for more; Apple's lacks the float64 that the probes need.
+                "devices": 1,
+                "accelerator": "cuda" if torch.cuda.is_available() else "cpu",
+            },
+            save_config_kwargs={"overwrite": True},
+            parser_kwargs={
+                "prog": PROGRAM,
+                "exit_on_error": False,
+                "parser_mode": YAML,
+                **{
+                    command: {"default_config_files": defaults}
+                    for command in LightningCLI.subcommands()
+                },
+            },
+            args=[translate(word) for word in argv],
+        )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add what a run needs beside model, data and trainer."""
-        parser.add_argument(
-            "--out",
-            type=str | None,
-            default=None,
-            help="the run's directory; by default runs/<game>-<model>-seed<seed>",
-        )
-        parser.add_argument(
-            "--preset", type=str | None, default=None, help="name recorded beside the results"
-        )
-        parser.add_argument(
-            "--method",
-            type=str | None,
-            default=None,
-            help="name recorded in the results; by default the model's own",
-        )
-        parser.add_argument(
-            "--controls",
-            type=bool,
-            default=True,
-            help="also probe with shuffled labels; two fifths of the converged protocol's time",
-        )
-        parser.add_argument(
-            "--variant",
-            type=str,
-            default="",
-            help="what differs from the preset, recorded in the results",
-        )
+        parser.add_function_arguments(run_options)
         parser.add_class_arguments(PaperSettings, "paper")
         parser.add_class_arguments(ConvergedSettings, "converged")
         parser.set_defaults({"model": "lightning_stdim.methods.STDIM"})
 
     def _parse_ckpt_path(self) -> None:
-        """Check a checkpoint before Lightning reads it; give ``last`` and ``best`` their paths."""
+        """Choose the run's directory, and check a checkpoint before Lightning reads it."""
         self.subcommand = self.config["subcommand"]
         settings = self.config[self.subcommand]
         checkpoint = settings.get("ckpt_path")
         self.resume = self.subcommand == "fit" and checkpoint is not None
+        self.resume_step = 0
         game = canonical_game(settings["data"]["game"])
         model = settings["model"]["class_path"].rpartition(".")[2]
-        wanted = Path(
-            settings["out"] or Path("runs") / f"{game}-{model}-seed{settings['seed_everything']}"
+        usual = Path("runs") / f"{game}-{model}-seed{settings['seed_everything']}"
+        self.folder, checkpoint = place_run(
+            Path(settings["out"] or usual),
+            checkpoint,
+            named=self.given.out is not None,  # the run's configuration may name an old place
+            resume=self.resume,
         )
-        if checkpoint in ("last", "best"):
-            self.folder = run_directory(wanted, existing=True)
-            checkpoint = str(self.folder / CHECKPOINTS / f"{checkpoint}.ckpt")
-            if not Path(checkpoint).is_file():
-                raise ConfigurationError(
-                    f"there is no run to go on with: no {checkpoint}; name the run's directory "
-                    "with --out, or leave out --ckpt_path"
-                )
-            settings["ckpt_path"] = checkpoint
-        elif (
-            checkpoint is not None
-            and "--out" not in _options(self.words)  # the run's configuration may name an old place
-            and (not self.resume or Path(checkpoint).resolve().parent.name == CHECKPOINTS)
-        ):
-            self.folder = run_of(checkpoint)
-        else:
-            self.folder = run_directory(wanted)
+        settings["ckpt_path"] = checkpoint
         if checkpoint is not None:
             found = read_checkpoint(checkpoint)
             if not {"global_step", "hyper_parameters"} <= set(found):
                 raise EncoderError(f"{checkpoint} is not a checkpoint of a run of this package")
-            self.resume_step = found["global_step"]
+            if self.resume:
+                self.resume_step = found["global_step"]
         super()._parse_ckpt_path()
 
     def before_instantiate_classes(self) -> None:
@@ -149,39 +139,27 @@ class StdimCLI(LightningCLI):
             kwargs["logger"] = False
             self.save_config_callback = None
         elif trainer["logger"] in (None, True):
-            kwargs["logger"] = self._loggers()
+            kwargs["logger"] = run_loggers(self.folder, resume_step=self.resume_step)
         if self.subcommand == "fit" and not trainer["fast_dev_run"]:
             make_directory(self.folder)
-            own: list[Callback] = [RunCheckpoint(self.folder, getattr(self.model, "monitor", None))]
-            if not sys.stdout.isatty():
-                own.append(PrintEpochSummary())
-            given = trainer["callbacks"] or []
-            given = given if isinstance(given, list) else [given]
-            usual: dict[type[Callback], bool] = {
-                RepresentationHealth: getattr(self.model, "data_stage", None) == "pretrain",
-                Reconstructions: hasattr(self.model, "reconstruct"),
-            }
-            for kind, fits in usual.items():
-                if fits and not any(isinstance(callback, kind) for callback in given):
-                    own.append(kind())
-            kwargs["callbacks"] = [*given, *own]
-            given = trainer["plugins"] or []
-            plugins = [*(given if isinstance(given, list) else [given]), AtomicCheckpointIO()]
-            kwargs["plugins"] = plugins
+            given = _as_list(trainer["callbacks"])
+            kwargs["callbacks"] = [*given, *run_callbacks(self.folder, self.model, given)]
+            kwargs["plugins"] = [*_as_list(trainer["plugins"]), AtomicCheckpointIO()]
         try:
             return super().instantiate_trainer(**kwargs)
         except ValueError as error:  # of which Lightning's MisconfigurationException is none
             raise ConfigurationError(f"trainer: {error}") from error
 
-    def _loggers(self) -> list[Logger]:
-        step = self.resume_step if self.resume else 0
-        loggers: list[Logger] = [ContinuedCSVLogger(self.folder, resume_step=step)]
-        if find_spec("tensorboard"):
-            loggers.append(TensorBoardLogger(self.folder, name="tensorboard", version=""))
-        return loggers
-
     def before_fit(self) -> None:
-        """Say where the run goes, and start the clock."""
+        """Name the run, say where it goes, and start the clock."""
+        self.key = make_key(
+            game=self.datamodule.game,
+            method=self._get(self.config, "method") or method_name(self.model),
+            seed=self._get(self.config, "seed_everything"),
+            run_key=self._get(self.config, "run_key"),
+            variant=self._get(self.config, "variant"),
+            variation=self.datamodule.variation,
+        )
         print(f"run directory: {self.folder}")
         self.started = time.monotonic()
 
@@ -202,7 +180,7 @@ class StdimCLI(LightningCLI):
             raise KeyboardInterrupt(f"interrupted; to go on: the same command {go_on}") from None
 
     def after_fit(self) -> None:
-        """Probe the encoder that was kept, and write ``results.json``."""
+        """Probe the encoder that was kept, and write the run's record."""
         if self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         if not self._kept().is_file():  # nothing was trained
@@ -213,11 +191,9 @@ class StdimCLI(LightningCLI):
             self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
         if not self.trainer.is_global_zero:
             return
-        predictions: dict[str, torch.Tensor] = {}
-        scores = self._scores(self._kept(), predictions)
-        Predictions.of(self.datamodule.probe_data(), predictions).write(self.folder)
+        evaluation = self._evaluate(self._kept())
         pretrained = isinstance(self.model, SSLMethod) and self.model.data_stage == "pretrain"
-        budget = {
+        budget: Budget = {
             "pretrain_frames": self.datamodule.steps if pretrained else 0,
             "probe_frames": self.datamodule.probe_steps,
             "epochs": self.trainer.current_epoch,
@@ -226,13 +202,24 @@ class StdimCLI(LightningCLI):
             "training_seconds": None if self.resume else round(trained, 1),
             "seconds": None if self.resume else round(time.monotonic() - self.started, 1),
         }
-        self._write(scores, budget)
+        path = write_record(
+            self.folder,
+            evaluation,
+            self.datamodule.probe_data(),
+            key=self.key,
+            preset=self._get(self.config, "preset"),
+            budget=budget,
+            command=f"{PROGRAM} {shlex.join(self.argv)}",
+            checkpoint=self._kept() if hasattr(self.model, "encoder") else None,
+        )
+        print_scores(evaluation)
+        print(f"results: {path}")
 
     def after_test(self) -> None:
         """Probe the checkpoint's encoder and print its scores."""
         if self.trainer.is_global_zero:
             checkpoint = self._get(self.config, "ckpt_path")
-            print_scores(self._scores(Path(checkpoint) if checkpoint else None))
+            print_scores(self._evaluate(Path(checkpoint) if checkpoint else None))
 
     def predict(self, **arguments: Any) -> None:
         """Encode the probe frames and write them with their labels to ``features.npz``.
@@ -243,70 +230,23 @@ class StdimCLI(LightningCLI):
         vectors = torch.cat(cast(list[torch.Tensor], self.trainer.predict(**arguments)))
         if not self.trainer.is_global_zero:
             return
-        data = self.datamodule.probe_data()
-        make_directory(self.folder)
-        path = self.folder / "features.npz"
-        np.savez(
-            path,
-            features=vectors.float().cpu().numpy(),
-            labels=data.labels.numpy(),
-            variables=np.array(data.variables),
-        )
+        path = write_features(self.folder, vectors, self.datamodule.probe_data())
         print(f"features of {len(vectors)} frames: {path}")
 
-    def _scores(
-        self, checkpoint: Path | None, predictions: dict[str, torch.Tensor] | None = None
-    ) -> dict[str, Any]:
-        data = self.datamodule.probe_data()
-        end_to_end: dict[str, Any] | None = None
-        if isinstance(self.model, Supervised):
-            end_to_end = self.model.scores()
-            if predictions is not None:
-                predictions["supervised"] = self.model.predict_labels("test")
-            if self.model.per_variable_encoder:  # no one encoder to probe
-                return end_to_end
-        encoder = self.model.encoder if checkpoint is None else load_encoder(checkpoint)
-        scores = evaluate_encoder(
-            encoder.to(self.trainer.strategy.root_device),
-            data,
+    def _evaluate(self, checkpoint: Path | None) -> Evaluation:
+        encoder = None
+        if hasattr(self.model, "encoder"):  # otherwise every variable has an encoder of its own
+            encoder = self.model.encoder if checkpoint is None else load_encoder(checkpoint)
+            encoder = encoder.to(self.trainer.strategy.root_device)
+        return evaluate(
+            encoder,
+            self.datamodule.probe_data(),
+            model=self.model,
             seed=self._get(self.config, "seed_everything"),
             paper=self._get(self.config_init, "paper"),
             converged=self._get(self.config_init, "converged"),
             controls=self._get(self.config, "controls"),
-            predictions=predictions,
         )
-        if end_to_end is not None:
-            scores["protocols"] = end_to_end["protocols"] | scores["protocols"]
-        return scores
-
-    def _write(self, scores: dict[str, Any], budget: dict[str, Any]) -> None:
-        results = {
-            "game": self.datamodule.game,
-            "method": self._get(self.config, "method")
-            or getattr(self.model, "name", None)
-            or type(self.model).__name__,
-            "preset": self._get(self.config, "preset"),
-            "variant": self._get(self.config, "variant") or self.datamodule.variation,
-            "seed": self._get(self.config, "seed_everything"),
-            "scores": scores,
-            "budget": budget,
-            "command": f"python -m lightning_stdim {shlex.join(self.words)}",
-            "environment": environment(),
-        }
-        if (metrics := self.folder / "metrics.csv").is_file():
-            draw_curves(metrics, self.folder / "curves.png")
-        if hasattr(self.model, "encoder"):
-            save_pretrained(
-                load_encoder(self._kept()),
-                self.folder / "encoder",
-                path=self.model.hparams["encoder"],
-                args=self.model.hparams["encoder_args"],
-                pixels=self.datamodule.pixels,
-                results=results,
-            )
-        path = write_results(self.folder, results)  # last: it says that the run is finished
-        print_scores(scores)
-        print(f"results: {path}")
 
     def _kept(self) -> Path:
         """Name the checkpoint whose encoder is the run's: the best one, if there is one."""
@@ -314,25 +254,10 @@ class StdimCLI(LightningCLI):
         return best if best.is_file() else last
 
 
-def _options(args: Sequence[str]) -> dict[str, str]:
-    """Read the options off a command line, ``--name=value`` or ``--name value``."""
-    options = {}
-    for word, following in zip(args, [*args[1:], ""], strict=True):
-        name, equals, value = word.partition("=")
-        options[name] = value if equals else following
-    return options
-
-
-def _run_configuration(args: Sequence[str]) -> Path | None:
-    """Find the configuration of the run that a command goes on with; None if it names none."""
-    options = _options(args)
-    checkpoint, out = options.get("--ckpt_path", ""), options.get("--out")
-    if checkpoint in ("last", "best"):
-        folder = Path(out) if out else None
-    else:
-        folder = run_of(checkpoint) if checkpoint else None
-    path = folder / "config.yaml" if folder else None
-    return path if path and path.is_file() else None
+def _as_list(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
 
 
 def run(args: Sequence[str]) -> int:
@@ -347,61 +272,8 @@ def run(args: Sequence[str]) -> int:
     Raises:
         LightningStdimError: with one message for the user.
     """
-    StdimCLI.words = list(args)
-    # Lightning 2.6 calls what PyTorch 2.13 and jsonargparse 4.49 deprecate; no user can act on it.
-    warnings.filterwarnings("ignore", r".*isinstance\(treespec, LeafSpec\)")
-    warnings.filterwarnings("ignore", r".*functional\.all_gather is deprecated")
-    # Some methods have nothing to train, on purpose.
-    warnings.filterwarnings("ignore", ".*configure_optimizers` returned `None`")
-    # Index batches need no worker processes: the frames are in memory already.
-    warnings.filterwarnings("ignore", ".*does not have many workers")
-    # A resumed run's directory is meant to be there.
-    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
-    # A configuration of the user's stands alone: nothing of the laptop preset leaks into it. Nor
-    # into what goes on with a run: that has a configuration of its own.
-    configured = not _options(args).keys().isdisjoint(("-c", "--config"))
-    defaults = _run_configuration(args) or preset_path("laptop")
-    preset = {} if configured else {"default_config_files": [str(defaults)]}
-    try:
-        StdimCLI(
-            LightningModule,
-            AtariDataModule,
-            subclass_mode_model=True,
-            auto_configure_optimizers=False,  # methods make their own optimisers
-            seed_everything_default=0,
-            trainer_defaults={
-                "num_sanity_val_steps": 0,
-                "enable_model_summary": False,
-                "max_epochs": 100,  # the protocol's
-                # One device unless asked for more; Apple's lacks the float64 that the probes need.
-                "devices": 1,
-                "accelerator": "cuda" if torch.cuda.is_available() else "cpu",
-            },
-            save_config_kwargs={"overwrite": True},
-            parser_kwargs={
-                "prog": "python -m lightning_stdim",
-                "exit_on_error": False,
-                **{command: {**preset} for command in LightningCLI.subcommands()},
-            },
-            # Lightning warns of arguments beside sys.argv, even if they are the same.
-            args=None if list(args) == sys.argv[1:] else list(args),
-        )
-    except MisconfigurationException as error:
-        raise ConfigurationError(str(error)) from error
-    except ValueError as error:  # how jsonargparse wraps what a model's __init__ raises
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, LightningStdimError):
-            cause = cause.__cause__ or cause.__context__
-        raise cause or error from None
-    except RuntimeError as error:
-        if "loading state_dict" not in str(error):
-            raise
-        raise EncoderError(
-            f"the checkpoint does not fit the model and the data: {error}; use the model and the "
-            "--data options that it was trained with"
-        ) from error
-    except torch.OutOfMemoryError as error:
-        raise TrainingError(f"out of memory: {error}; try a smaller --data.batch_size") from error
-    except OSError as error:
-        raise StoreError(f"cannot read or write: {error}") from error
+    ignore_unhelpful_warnings()
+    read_either_package()
+    with as_our_errors():
+        StdimCLI(args)
     return 0

@@ -15,17 +15,19 @@ def train_policy(
     precision: Literal["32", "bf16-mixed"] = "32",
     command_line: str = "",
 ) -> int:
-    """Train a PPO agent with Stable-Baselines3, for `collect --policy`.
+    """Train a PPO agent with Stable-Baselines3, which can play for collect --policy.
 
-    Interrupted, it goes on from its last checkpoint when it is run again; with more steps, too.
+    The same command continues an interrupted training from its last checkpoint; with a larger
+    --steps it continues a finished one.
 
     Args:
         game: any spelling, such as pong, MsPacman or ALE/Pong-v5.
-        steps: the agent's steps in all, four emulator frames each.
-        seed: of the games and the initialisation.
-        out: the run's directory; by default runs/<game>-ppo-seed<seed>.
+        steps: total number of the agent's steps, each of four emulator frames.
+        seed: random seed of the games and the initialisation.
+        out: directory of the run; by default runs/<game>-ppo-seed<seed>.
         device: where to compute; a GPU if there is one by default.
-        precision: of the convolutions; bf16-mixed is nearly twice as fast on CPUs that have it.
+        precision: numerical precision of the convolutions; bf16-mixed is nearly twice as fast on
+            CPUs that support it.
         command_line: what this was called with, for the record.
 
     Returns:
@@ -50,7 +52,11 @@ def train_policy(
     )
     last = read_record(path)["curve"][-1]
     mean = last["mean_return"]
-    outcome = "none finished yet" if mean is None else f"mean return of the last 100: {mean:.2f}"
+    outcome = (
+        "no game has finished yet"
+        if mean is None
+        else f"mean return of the last 100 games: {mean:.2f}"
+    )
     print(f"{last['steps']} steps, {last['games']} games, {outcome}")
     print(path)
     return 0

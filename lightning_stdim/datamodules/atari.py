@@ -37,6 +37,7 @@ from lightning_stdim.datamodules.splits import Int64, SplitOrder, frames_of, spl
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.utils.checks import integer
 from lightning_stdim.utils.hardware import cores
+from lightning_stdim.utils.lightning_package import PackageAware
 
 PROBE_SEED_OFFSET = 1_000_000
 """Added to the seed for the probe collection, so that the two collections share no game."""
@@ -44,7 +45,7 @@ PROBE_SEED_OFFSET = 1_000_000
 Stage = Literal["pretrain", "probe"]
 
 
-class AtariDataModule(LightningDataModule):
+class AtariDataModule(PackageAware, LightningDataModule):
     """Frames of one game: collected once, loaded once, and gathered into batches on the device.
 
     There are two stages. The stage ``"pretrain"`` gives sequences of consecutive frames
@@ -198,14 +199,15 @@ class AtariDataModule(LightningDataModule):
         self._banks: dict[torch.device, FrameBank] = {}
 
     @property
-    def variation(self) -> str:
-        """How the frames differ from the paper's, such as ``"mode=12"``; often empty."""
-        choices: dict[str, Any] = {"mode": self.mode, "difficulty": self.difficulty}
+    def variation(self) -> tuple[tuple[str, str], ...]:
+        """Names and values of what differs from the protocol's frames; often empty.
+
+        Such as ``(("mode", "12"),)``. A policy's value tells agents apart that share a file's name.
+        """
+        found: dict[str, Any] = {"mode": self.mode, "difficulty": self.difficulty}
         if self.policy != PolicySettings():
-            choices["policy"] = self.policy.label()
-        return ",".join(
-            f"{name}={choice}" for name, choice in choices.items() if choice is not None
-        )
+            found |= {"policy": self.policy.label()}
+        return tuple((name, str(value)) for name, value in found.items() if value is not None)
 
     @property
     def stage(self) -> Stage:

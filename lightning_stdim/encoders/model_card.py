@@ -22,7 +22,7 @@ def describe_run(results: Mapping[str, Any]) -> dict[str, Any]:
         results: content of the run's ``results.json``.
 
     Returns:
-        Plain data.
+        Game, method, seed, budget, command, label set and F1, as plain data.
     """
     scores = results["scores"]
     collection = scores.get("provenance", {}).get("collection", {})
@@ -47,11 +47,11 @@ def describe_run(results: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def model_card(about: Mapping[str, Any], pixels: Pixels) -> str:
-    """Write the hub's description: metadata in YAML, then text.
+    """Write the description that the hub shows: metadata in YAML, then text.
 
     Args:
-        about: what :func:`describe_run` gave; may be empty.
-        pixels: of the frames that the encoder takes.
+        about: what :func:`describe_run` gave; empty if no run is known.
+        pixels: kind of frames that the encoder takes.
 
     Returns:
         The text of ``README.md``.

@@ -28,6 +28,8 @@ from lightning_stdim.utils.torch_files import read_tensors
 from lightning_stdim.utils.user_code import import_from, what_failed
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+PREFIX = "encoder."
+"""How names of the encoder's weights begin in a checkpoint."""
 
 
 def save_pretrained(
@@ -43,11 +45,12 @@ def save_pretrained(
 
     Args:
         encoder: the encoder.
-        folder: where to; made if it is missing, files that are there are replaced.
-        path: dotted path of its class.
+        folder: the folder to write to; it is made if it is missing, and its files are replaced.
+        path: dotted path of the encoder's class.
         args: the class's keyword arguments, as plain data.
-        pixels: of the frames that it takes.
-        results: content of the run's ``results.json``, for its scores and where they come from.
+        pixels: kind of frames that the encoder takes.
+        results: content of the run's ``results.json``; its scores and settings are stored with the
+            encoder.
 
     Returns:
         The folder.
@@ -85,7 +88,7 @@ def load_pretrained(folder: str | Path) -> nn.Module:
     """Rebuild an encoder that :func:`save_pretrained` wrote.
 
     Args:
-        folder: its folder.
+        folder: the encoder's folder.
 
     Returns:
         The encoder, on the CPU, in evaluation mode; its attribute ``pixels`` tells which frames it
@@ -113,7 +116,7 @@ def load_pretrained(folder: str | Path) -> nn.Module:
 
 @contextmanager
 def _reading(folder: str | Path) -> Iterator[None]:
-    """Make one error of what can be wrong with a folder."""
+    """Raise one error for all that can be wrong with a folder."""
     try:
         yield
     except (OSError, ValueError, KeyError, AttributeError, SafetensorError) as error:
@@ -121,9 +124,6 @@ def _reading(folder: str | Path) -> Iterator[None]:
             f"{folder} holds no encoder, or a damaged one: {WEIGHTS} and {CONFIG} must be there "
             f"and whole ({type(error).__name__}: {error})"
         ) from error
-
-
-PREFIX = "encoder."
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -199,8 +199,8 @@ def resolve_encoder(name: str, *, seed: int = 0, pixels: Pixels = "luma") -> nn.
             checkpoint, or of a run's folder ``encoder``; or ``"module:callable"``, a class or
             function without arguments that returns an ``nn.Module``. The current folder is searched
             first.
-        seed: of the initialisation.
-        pixels: of the frames that ``"random"`` is to take.
+        seed: random seed of the initialisation.
+        pixels: kind of frames that ``"random"`` takes.
 
     Returns:
         The encoder.
@@ -215,8 +215,6 @@ def resolve_encoder(name: str, *, seed: int = 0, pixels: Pixels = "luma") -> nn.
     if name == "random":
         return NatureEncoder(in_channels=CHANNELS[pixels])
     if Path(name).exists() or name.endswith(".ckpt"):
-        from lightning_stdim.encoders.pretrained import load_encoder
-
         return load_encoder(name)
     if ":" not in name:
         raise ConfigurationError(

@@ -14,10 +14,11 @@ from lightning_stdim.datamodules.batches import ProbeBatch, SequenceBatch
 from lightning_stdim.datamodules.pixels import CHANNELS, Pixels
 from lightning_stdim.encoders import DEFAULT_ENCODER, build_encoder, frame_stack, with_channels
 from lightning_stdim.utils.epoch_means import EpochMeans
+from lightning_stdim.utils.lightning_package import PackageAware
 from lightning_stdim.utils.optimisation import check_optimisation
 
 
-class SSLMethod(LightningModule):
+class SSLMethod(PackageAware, LightningModule):
     """A self-supervised method: an encoder and a loss over consecutive frames.
 
     To write a method, subclass this, make the parts of the loss in ``__init__`` and override

@@ -2,6 +2,7 @@
 
 from lightning_stdim.probes.converged import ConvergedSettings
 from lightning_stdim.probes.evaluate import check_protocols, evaluate_encoder
+from lightning_stdim.probes.evaluation import Evaluation
 from lightning_stdim.probes.majority import majority
 from lightning_stdim.probes.metrics import PerVariableScores
 from lightning_stdim.probes.online import OnlineProbe
@@ -10,6 +11,7 @@ from lightning_stdim.probes.supervised import Supervised
 
 __all__ = [
     "ConvergedSettings",
+    "Evaluation",
     "OnlineProbe",
     "PaperSettings",
     "PerVariableScores",

@@ -13,10 +13,11 @@ from lightning_stdim.datamodules.batches import ProbeData, Split
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.probes.converged import ConvergedSettings, train_converged
 from lightning_stdim.probes.encode import encode
+from lightning_stdim.probes.evaluation import Evaluation
 from lightning_stdim.probes.features import ProbeFeatures
 from lightning_stdim.probes.majority import majority
 from lightning_stdim.probes.paper import PaperSettings, train_paper
-from lightning_stdim.probes.scores import MetricTable, results_dict, score_predictions
+from lightning_stdim.probes.scores import MetricTable, score_predictions
 from lightning_stdim.probes.shuffled_labels import shuffled_labels
 
 ProbeProtocol = Literal["paper", "converged"]
@@ -26,7 +27,7 @@ def check_protocols(names: Iterable[str]) -> list[ProbeProtocol]:
     """Refuse what names no probe protocol.
 
     Args:
-        names: of the protocols.
+        names: names of protocols.
 
     Returns:
         The names.
@@ -54,8 +55,7 @@ def evaluate_encoder(
     controls: bool = True,
     device: torch.device | str | None = None,
     progress: bool = True,
-    predictions: dict[str, Tensor] | None = None,
-) -> dict[str, Any]:
+) -> Evaluation:
     """Score an encoder by how well linear probes read the game's state from its features.
 
     The frames are encoded once, in evaluation mode and without gradients. On the features, one
@@ -71,9 +71,9 @@ def evaluate_encoder(
             attribute ``in_channels``, those of as many successive frames as make up an
             observation, or those of one frame.
         data: labelled and split frames.
-        protocols: which ones.
-        seed: of the ``paper`` protocol's initialisation and order of frames, and of the control's
-            permutation; ``converged`` involves no chance.
+        protocols: how to train the probes; all protocols by default.
+        seed: random seed of the ``paper`` protocol's initialisation and order of frames, and of the
+            control's permutation; ``converged`` involves no chance.
         batch_size: frames that are encoded at a time.
         paper: settings of the ``paper`` protocol; the published ones by default.
         converged: settings of the ``converged`` protocol.
@@ -81,20 +81,10 @@ def evaluate_encoder(
             probe trained on shuffled labels (:func:`shuffled_labels`).
         device: where to compute; by default where the encoder's weights are.
         progress: show progress bars.
-        predictions: is given, for each protocol, the labels predicted for the test split, int64
-            [n, V], on the CPU.
 
     Returns:
-        Plain data that JSON can hold: ``"game"``, ``"label_set"`` with its
-        ``"label_set_version"``, ``"protocols"``, ``"controls"`` (in the same form, under
-        ``"majority"`` and ``"shuffled"``), ``"entropies"`` of the labels in nats, ``"dropped"``
-        (variables that are not scored, with the reason), ``"provenance"`` of the frames and
-        ``"settings"``.
-        ``["protocols"][p][metric]``, for the metrics ``"f1"`` (weighted by support),
-        ``"accuracy"``, ``"macro_f1"`` and ``"balanced_accuracy"``, holds ``"variables"``,
-        ``"categories"``, ``"mean_over_categories"`` (the paper's tables),
-        ``"mean_over_variables"`` and ``"mean_weighted_by_entropy"``. ``["settings"][p]`` holds
-        every parameter of the protocol, and under ``"variables"`` what it chose for each variable.
+        The scores, the predictions and how they came about: ``.f1("converged")`` is the mean over
+        categories, ``.to_dict()`` everything that JSON can hold.
 
     Raises:
         EncoderError: if the encoder does not return a finite float tensor [B, D].
@@ -108,7 +98,7 @@ def evaluate_encoder(
     settings: dict[str, Any] = {"seed": seed}
     scores: dict[str, MetricTable] = {}
     found: dict[str, Tensor] = {}
-    control: dict[str, MetricTable] = majority(data)["protocols"] if controls else {}
+    control: dict[str, MetricTable] = majority(data).protocols if controls else {}
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)  # for encoders that sample even in evaluation mode
         features = encode_splits(
@@ -139,9 +129,9 @@ def evaluate_encoder(
                 control["shuffled"] = shuffled_labels(
                     features, data, strengths, settings=converged, seed=seed, progress=progress
                 )
-    if predictions is not None:
-        predictions |= {protocol: labels.cpu() for protocol, labels in found.items()}
-    return results_dict(data, scores, settings) | ({"controls": control} if controls else {})
+    return Evaluation.of(
+        data, protocols=scores, predictions=found, settings=settings, controls=control
+    )
 
 
 def encode_splits(

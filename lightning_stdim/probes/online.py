@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from lightning_stdim.datamodules.batches import ProbeData
 from lightning_stdim.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from lightning_stdim.datamodules.batches import ProbeData
+from lightning_stdim.probes.evaluate import evaluate_encoder
 
 
 class OnlineProbe(Callback):
-    """Every n epochs, how well linear probes read the state from what the encoder is by then.
+    """Scores, every n epochs, of linear probes on the encoder as it is by then.
 
     Probes of the ``converged`` protocol, trained on five sixths of the probe collection's training
     split; the rest chooses the regularisation, and the score is that of the validation split: no
@@ -25,9 +23,9 @@ class OnlineProbe(Callback):
     one), 0 to 1.
 
     Args:
-        every_n_epochs: how often; also after the last epoch.
-        frames: about how many of the frames of the training and validation splits to use, evenly
-            spaced. 4000 take a few seconds.
+        every_n_epochs: epochs from one probe to the next; the last epoch is always probed.
+        frames: approximate number of frames, evenly spaced over the training and validation splits.
+            4000 take a few seconds.
 
     Raises:
         ConfigurationError: an argument is out of its range.
@@ -43,7 +41,7 @@ class OnlineProbe(Callback):
         self.frames = frames
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Make sure that there is something to probe, and something to probe it with."""
+        """Refuse a model without an encoder, or data without labelled frames."""
         data = getattr(trainer, "datamodule", None)
         if not hasattr(data, "probe_data") or not hasattr(pl_module, "encoder"):
             raise ConfigurationError(
@@ -63,16 +61,14 @@ class OnlineProbe(Callback):
         pl_module.log_dict({f"probe/{metric}": mean for metric, mean in means.items()})
 
     def _means(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, float]:
-        from lightning_stdim.probes.evaluate import evaluate_encoder  # probes import callbacks
-
         scores = evaluate_encoder(
             pl_module.encoder,  # type: ignore[arg-type]
             _thinned(trainer.datamodule.probe_data(), self.frames),  # type: ignore[attr-defined]
             protocols=("converged",),
             controls=False,
             progress=False,
-        )["protocols"]["converged"]
-        return {metric: _mean(scores[metric]) for metric in ("f1", "accuracy")}
+        )
+        return {metric: scores.mean(metric) for metric in ("f1", "accuracy")}
 
 
 def _thinned(data: ProbeData, frames: int) -> ProbeData:
@@ -83,9 +79,3 @@ def _thinned(data: ProbeData, frames: int) -> ProbeData:
     # In order of time, so that neighbours lie on the same side.
     cut = 5 * len(train) // 6
     return replace(data, splits={"train": train[:cut], "val": train[cut:], "test": val})
-
-
-def _mean(scores: dict[str, Any]) -> float:
-    over_categories = scores["mean_over_categories"]
-    mean: float = scores["mean_over_variables"] if over_categories is None else over_categories
-    return mean

@@ -106,28 +106,3 @@ def score_predictions(predictions: Tensor, labels: Tensor, data: ProbeData) -> M
     scores = PerVariableScores(len(data.variables), sync_on_compute=False).to(labels.device)
     scores.update(predictions, labels)
     return score_tables(scores, data)
-
-
-def results_dict(
-    data: ProbeData, protocols: dict[str, MetricTable], settings: dict[str, Any]
-) -> dict[str, Any]:
-    """Put the scores of one encoder on one game together.
-
-    Args:
-        data: what was probed.
-        protocols: for every protocol its scores.
-        settings: how they came about.
-
-    Returns:
-        Plain data that JSON can hold.
-    """
-    return {
-        "game": data.game,
-        "label_set": data.label_set,
-        "label_set_version": data.label_set_version,
-        "protocols": protocols,
-        "entropies": label_entropies(data),
-        "dropped": dict(data.dropped),
-        "provenance": {k: v for k, v in data.provenance.items() if k != "episode_start"},
-        "settings": settings,
-    }

@@ -1,4 +1,4 @@
-"""Controls: what probes score that learn nothing from the frames, to read a score beside."""
+"""A control: the score of a probe that can learn nothing from the frames."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def shuffled_labels(
     """Score the probe of the ``converged`` protocol when it is trained on shuffled labels.
 
     The training frames' labels are permuted over the frames, all variables' alike; features,
-    strengths and the test labels are the real probe's. All that is left to learn are the labels'
+    strengths and the test labels are the real probe's. What is left to learn is the labels'
     frequencies, and what the probe memorises beyond them is noise. So this is what a probe of the
     same capacity scores without any knowledge. A score minus its control is what Hewitt and Liang
     2019 (arXiv 1909.03368) call selectivity; their control task, too, is the probe's own with
@@ -42,9 +42,9 @@ def shuffled_labels(
     Args:
         features: what the real probe was trained on.
         data: for the variables' names, categories and entropies.
-        strengths: for each variable the regularisation that the real probe chose.
-        settings: of the protocol, its tolerance aside.
-        seed: of the permutation.
+        strengths: the regularisation that the real probe chose for each variable.
+        settings: settings of the protocol; its tolerance is not used.
+        seed: random seed of the permutation.
         progress: show a progress bar.
 
     Returns:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any, ClassVar, Literal
 
@@ -21,14 +21,16 @@ from lightning_stdim.datamodules.pixels import CHANNELS, Pixels
 from lightning_stdim.encoders import DEFAULT_ENCODER, build_encoder, frame_stack, with_channels
 from lightning_stdim.errors import ConfigurationError, EncoderError
 from lightning_stdim.probes.encode import encode
+from lightning_stdim.probes.evaluation import Evaluation
 from lightning_stdim.probes.heads import LinearHeads
 from lightning_stdim.probes.metrics import PerVariableScores
-from lightning_stdim.probes.scores import MetricTable, results_dict, score_tables
+from lightning_stdim.probes.scores import MetricTable, score_tables
 from lightning_stdim.utils.epoch_means import EpochMeans
+from lightning_stdim.utils.lightning_package import PackageAware
 from lightning_stdim.utils.optimisation import check_optimisation
 
 
-class Supervised(LightningModule):
+class Supervised(PackageAware, LightningModule):
     """An upper bound for the probes: no frozen encoder, but one trained on the labels.
 
     By default one backbone is shared by all variables: the loss is the mean of their
@@ -50,7 +52,7 @@ class Supervised(LightningModule):
     Args:
         encoder: dotted path of the backbone's class.
         encoder_args: its keyword arguments; ``in_channels`` is 3 by default where frames are RGB.
-        pixels: of the frames, ``"luma"`` or ``"rgb"``; on the command line those of the data.
+        pixels: kind of frames, ``"luma"`` or ``"rgb"``; on the command line that of the data.
         lr: Adam's initial learning rate.
         eps: Adam's epsilon.
         patience: epochs without better validation accuracy before training stops.
@@ -103,13 +105,14 @@ class Supervised(LightningModule):
         """Make the heads for the data module's variables.
 
         Args:
-            stage: unused.
+            stage: not used.
 
         Raises:
             ConfigurationError: if there is no data module with ``probe_data()``, if it gives
                 another stage's batches, or if encoders of their own are to train on several
                 devices.
-            EncoderError: if the encoder does not return a finite float tensor [B, D].
+            EncoderError: if the encoder does not return a finite float tensor [B, D], or a loaded
+                checkpoint's heads are for other variables.
         """
         if self._data is not None:
             return
@@ -126,38 +129,47 @@ class Supervised(LightningModule):
                 "use --trainer.devices 1"
             )
         data: ProbeData = datamodule.probe_data()
-        backbone = self.encoders[0] if self.per_variable_encoder else self.encoder
-        feature_dim = encode(backbone, data.frames[:2]).shape[1]
+        if self.units:  # of a checkpoint that was loaded without a trainer
+            if list(data.variables) != (theirs := list(self.heads.variables)):
+                raise _other_variables(theirs, list(data.variables))
+        else:
+            backbone = self.encoders[0] if self.per_variable_encoder else self.encoder
+            self._make_heads(data.variables, encode(backbone, data.frames[:2]).shape[1])
+        self._data = data
+
+    def _make_heads(self, variables: Sequence[str], feature_dim: int) -> None:
         seed = torch.initial_seed() % 2**31
-        self.heads = LinearHeads(data.variables, feature_dim, seed=seed).to(self.device)
+        self.heads = LinearHeads(variables, feature_dim, seed=seed).to(self.device)
         if self.per_variable_encoder:
-            self.encoders.extend(deepcopy(backbone) for _ in data.variables[1:])
+            self.encoders.extend(deepcopy(self.encoders[0]) for _ in variables[1:])
             pairs = zip(self.encoders, self.heads.heads, strict=True)
-            self.units = dict(zip(data.variables, map(nn.ModuleList, pairs), strict=True))
+            self.units = dict(zip(variables, map(nn.ModuleList, pairs), strict=True))
         else:
             self.units = {"all": nn.ModuleList([self.encoder, self.heads])}
-        self.val_scores = PerVariableScores(len(data.variables))
-        self.test_scores = PerVariableScores(len(data.variables))
-        self._data = data
+        self.val_scores = PerVariableScores(len(variables))
+        self.test_scores = PerVariableScores(len(variables))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Name the variables that the heads are for."""
         checkpoint["variables"] = list(self.heads.variables)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse heads that are for other variables.
+        """Make the heads of the checkpoint, or refuse those of other variables than the data's.
 
         Args:
             checkpoint: its contents.
 
         Raises:
-            EncoderError: it was trained for other variables than the data module has.
+            EncoderError: it was trained for other variables than the data has, or names none.
         """
-        if checkpoint.get("variables") != list(self.heads.variables):
-            raise EncoderError(
-                f"the checkpoint's heads are for {checkpoint.get('variables')}, the data has "
-                f"{list(self.heads.variables)}: use the --data options that it was trained with"
-            )
+        theirs = checkpoint.get("variables")
+        if theirs is None:
+            raise EncoderError("the checkpoint does not say which variables its heads are for")
+        if not self.units:  # without a trainer there is no data yet to make heads for
+            weights = checkpoint["state_dict"]["heads.heads.0.weight"]
+            self._make_heads(theirs, weights.shape[1])
+        elif theirs != (ours := list(self.heads.variables)):
+            raise _other_variables(theirs, ours)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Make Adam with one parameter group per unit."""
@@ -181,7 +193,7 @@ class Supervised(LightningModule):
 
         Args:
             frames: uint8 [B, 1, H, W], values 0 to 255.
-            columns: numbers of the A variables; all V by default.
+            columns: column numbers of the A variables; all V by default.
 
         Returns:
             float [B, A, 256].
@@ -243,7 +255,7 @@ class Supervised(LightningModule):
         """Predict the labels of the data module's frames.
 
         Args:
-            split: of which frames.
+            split: the split whose frames are taken.
 
         Returns:
             int64 [n, V], on the CPU.
@@ -270,12 +282,11 @@ class Supervised(LightningModule):
             columns.append(torch.cat([self.heads(chunk, heads).argmax(2) for chunk in chunks]))
         return torch.cat(columns, dim=1).cpu()
 
-    def scores(self) -> dict[str, Any]:
+    def scores(self) -> Evaluation:
         """Give the scores of the last ``trainer.test``.
 
         Returns:
-            Plain data in the shape of :func:`evaluate_encoder`'s, with the one protocol
-            ``"supervised"``.
+            An evaluation with the one protocol ``"supervised"``.
 
         Raises:
             ConfigurationError: if ``trainer.test`` has not run.
@@ -287,4 +298,16 @@ class Supervised(LightningModule):
             if isinstance(callback, PerVariableEarlyStopping):
                 settings["best_epoch"] = {k: e + 1 for k, e in callback.best_epoch.items()}
                 settings["stopped_epoch"] = {k: e + 1 for k, e in callback.stopped_epoch.items()}
-        return results_dict(self._data, {"supervised": self._test_scores}, {"supervised": settings})
+        return Evaluation.of(
+            self._data,
+            protocols={"supervised": self._test_scores},
+            predictions={"supervised": self.predict_labels("test")},
+            settings={"supervised": settings},
+        )
+
+
+def _other_variables(theirs: list[str], ours: list[str]) -> EncoderError:
+    return EncoderError(
+        f"the checkpoint's heads are for {theirs}, the data has {ours}: use the --data options "
+        "that it was trained with"
+    )

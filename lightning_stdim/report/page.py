@@ -169,8 +169,7 @@ def _templates() -> Environment:
         breakable=lambda text: escape(text).replace("/", Markup("/<wbr>")),
         markdown=_markdown,
     )
-    for kind in (SignedCell, Interval):
-        environment.tests[kind.__name__.lower()] = _is(kind)
+    environment.tests.update(difference=_is(SignedCell), interval=_is(Interval))
     return environment
 
 

@@ -1,18 +1,21 @@
-"""Where a run is on disk."""
+"""Where a run is on disk: its directory, its checkpoints, its configuration."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from lightning_stdim.errors import ConfigurationError
+
 CHECKPOINTS = "checkpoints"
+CONFIGURATION = "config.yaml"
 
 
 def run_directory(wanted: Path, *, existing: bool = False) -> Path:
     """Choose a directory that overwrites nothing.
 
     Args:
-        wanted: the name asked for; ``-2``, ``-3``, ... is appended if it is taken.
-        existing: the newest one that there is instead of a new one.
+        wanted: the directory asked for; ``-2``, ``-3``, ... is appended if it is taken.
+        existing: choose the newest of those that exist instead of a new one.
 
     Returns:
         The directory; ``wanted`` if an existing one was asked for and there is none.
@@ -35,3 +38,55 @@ def run_of(checkpoint: str | Path) -> Path:
     """
     parent = Path(checkpoint).parent
     return parent.parent if parent.name == CHECKPOINTS else parent
+
+
+def place_run(
+    wanted: Path, checkpoint: str | None, *, named: bool, resume: bool
+) -> tuple[Path, str | None]:
+    """Choose a run's directory, and find the checkpoint that a command goes on with.
+
+    Args:
+        wanted: the directory that is asked for, or the default.
+        checkpoint: a path; ``"last"`` or ``"best"`` for one in that directory; None for none.
+        named: whether the command itself names the directory. Otherwise a checkpoint's own run
+            comes first: it may have been moved since its configuration was written.
+        resume: whether the run goes on training. It stays in its directory if the checkpoint is in
+            a folder ``checkpoints``; from another it begins a new one.
+
+    Returns:
+        The directory, and the checkpoint's path, or None.
+
+    Raises:
+        ConfigurationError: there is no such checkpoint in the directory.
+    """
+    if checkpoint in ("last", "best"):
+        folder = run_directory(wanted, existing=True)
+        path = folder / CHECKPOINTS / f"{checkpoint}.ckpt"
+        if not path.is_file():
+            raise ConfigurationError(
+                f"there is no run to go on with: no {path}; name the run's directory with --out, "
+                "or leave out --ckpt_path"
+            )
+        return folder, str(path)
+    own = not resume or Path(checkpoint or "").resolve().parent.name == CHECKPOINTS
+    if checkpoint is not None and own and not named:
+        return run_of(checkpoint), checkpoint
+    return run_directory(wanted), checkpoint
+
+
+def configuration_of(out: str | None, checkpoint: str | None) -> Path | None:
+    """Find the configuration of the run that a command goes on with.
+
+    Args:
+        out: the directory that the command names.
+        checkpoint: as for :func:`place_run`.
+
+    Returns:
+        The run's ``config.yaml``; None if no run is named, or it has none.
+    """
+    if checkpoint in ("last", "best"):
+        folder = Path(out) if out else None
+    else:
+        folder = run_of(checkpoint) if checkpoint else None
+    path = folder / CONFIGURATION if folder else None
+    return path if path and path.is_file() else None

@@ -1,16 +1,21 @@
-"""Lightning's part of a run: checkpoints and loggers."""
+"""Lightning's part of a run: checkpoints, callbacks and loggers."""
 
 from __future__ import annotations
 
 import csv
+import sys
 import warnings
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from pytorch_lightning import Callback, LightningModule
 from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from lightning_stdim.callbacks import PrintEpochSummary, Reconstructions, RepresentationHealth
 from lightning_stdim.runs.directory import CHECKPOINTS
 
 
@@ -96,3 +101,47 @@ class ContinuedCSVLogger(CSVLogger):
             writer.metrics.extend(self.earlier)
             writer.save()
         return super().experiment
+
+
+def run_callbacks(
+    folder: Path, model: LightningModule, given: Sequence[Callback]
+) -> list[Callback]:
+    """Make the callbacks that every run has, each where it fits the model.
+
+    Args:
+        folder: the run's directory.
+        model: what is trained.
+        given: the user's callbacks, which take the place of ours of the same class.
+
+    Returns:
+        Checkpoints, a line for every epoch where there is no terminal, the representation's health
+        while a method pretrains, and pictures where a model can reconstruct frames.
+    """
+    monitor: str | None = getattr(model, "monitor", None)
+    own: list[Callback] = [RunCheckpoint(folder, monitor)]
+    if not sys.stdout.isatty():
+        own.append(PrintEpochSummary())
+    usual: dict[type[Callback], bool] = {
+        RepresentationHealth: getattr(model, "data_stage", None) == "pretrain",
+        Reconstructions: hasattr(model, "reconstruct"),
+    }
+    for kind, fits in usual.items():
+        if fits and not any(isinstance(callback, kind) for callback in given):
+            own.append(kind())
+    return own
+
+
+def run_loggers(folder: Path, *, resume_step: int = 0) -> list[Logger]:
+    """Make the loggers that every run has.
+
+    Args:
+        folder: the run's directory.
+        resume_step: optimiser steps of the checkpoint that the run goes on from.
+
+    Returns:
+        ``metrics.csv``, and TensorBoard's if it is installed.
+    """
+    loggers: list[Logger] = [ContinuedCSVLogger(folder, resume_step=resume_step)]
+    if find_spec("tensorboard"):
+        loggers.append(TensorBoardLogger(folder, name="tensorboard", version=""))
+    return loggers

@@ -54,7 +54,7 @@ class Predictions:
         Args:
             data: what was probed.
             predicted: for each protocol the labels predicted for the test split, int64 [n, V], on
-                the CPU; what ``evaluate_encoder(..., predictions=...)`` gives.
+                the CPU, such as an ``Evaluation`` holds.
 
         Returns:
             All test frames, or evenly spaced ones where they are many; of these, pictures of some

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import lightning_stdim.cli.fit  # noqa: F401  Lightning's logger keeps the stder
 from lightning_stdim.cli import main
 from lightning_stdim.datamodules.labels.annotations import annotation
 from lightning_stdim.presets import FOLDER, read_preset
+from lightning_stdim.runs.key import RunKey
 from lightning_stdim.runs.predictions import Predictions
 
 PRESETS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -134,6 +136,38 @@ def test_a_switch_needs_no_value(words, tmp_path, capsys):
     assert "no run has finished" in capsys.readouterr().err
 
 
+OLD = """# lightning.pytorch==2.6.6
+trainer:
+  callbacks:
+  - class_path: lightning.pytorch.callbacks.LearningRateMonitor
+    init_args: {logging_interval: epoch}
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--config=old.yaml"],
+        ["--ckpt_path=run/checkpoints/last.ckpt"],  # which brings the configuration of its run
+        ["--trainer.callbacks+=lightning.pytorch.callbacks.LearningRateMonitor"],
+        [
+            "--trainer.callbacks",
+            '[{"class_path": "lightning.pytorch.callbacks.LearningRateMonitor"}]',
+        ],
+    ],
+)
+def test_classes_may_be_named_by_lightning_s_other_package(words, tmp_path, monkeypatch, capsys):
+    """As configurations of earlier runs do. Instances of that package would be refused."""
+    monkeypatch.setitem(sys.modules, "lightning.pytorch", None)  # as if it were not installed
+    (tmp_path / "run").mkdir()
+    for name in ("old.yaml", "run/config.yaml"):
+        (tmp_path / name).write_text(OLD)
+    with pytest.raises(SystemExit):
+        main(["fit", *words, "--print_config"])
+    (callback,) = yaml.safe_load(capsys.readouterr().out)["trainer"]["callbacks"]
+    assert callback["class_path"] == "pytorch_lightning.callbacks.LearningRateMonitor"
+
+
 def test_a_configuration_of_the_users_own_stands_alone(tmp_path, capsys):
     (tmp_path / "my.yaml").write_text("data:\n  steps: 777\n")
     with pytest.raises(SystemExit):
@@ -155,6 +189,34 @@ def test_the_other_models_and_a_second_run_keeps_the_first(shrunk, tmp_path):
     assert found["method"] == "supervised"
     assert "supervised" in found["scores"]["protocols"]
     assert "supervised" in Predictions.read(tmp_path / "supervised").predicted
+
+
+def test_a_class_is_called_by_its_own_name_and_a_run_by_its_key(shrunk, tmp_path, monkeypatch):
+    """A subclass of a shipped method was recorded as that method."""
+    for module in ("first", "second"):
+        (tmp_path / f"{module}.py").write_text(
+            "from lightning_stdim.methods import RandomCNN\nclass Mine(RandomCNN):\n    pass\n"
+        )
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    key = {"options": [["steps", "3000"], ["policy", "a,b=c"]], "source": None}
+    for module, words, variant in (
+        ("first", [], ""),
+        ("second", ["--data.mode=4"], "mode=4"),
+        ("second", ["--data.mode=4", "--variant=hard, wide"], "hard, wide"),
+        ("second", ["--run_key", json.dumps(key)], "steps=3000,policy=a,b=c"),
+        ("second", ["--method=ours"], ""),
+    ):
+        assert main(["fit", f"--model={module}.Mine", *shrunk, *words]) == 0
+        (folder,) = tmp_path.glob("runs/*")
+        found = results(folder)
+        method = "ours" if "--method=ours" in words else f"{module}.Mine"
+        assert (found["method"], found["variant"]) == (method, variant)
+        stored = RunKey.from_dict(found["key"])
+        assert (stored.game, stored.method, stored.seed) == ("breakout", method, 0)
+        assert stored.variant == variant
+        shutil.rmtree(folder)
+    assert RunKey.from_dict(found["key"]).options == ()
 
 
 def test_interrupted_and_resumed_is_the_same_as_uninterrupted(shrunk, tmp_path):
@@ -257,10 +319,18 @@ def test_probe_another_policy_s_frames(small, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = [*probe(small, "majority"), "--policy=sticky-random", "--epsilon=0.2", "--out=run"]
     assert main(words) == 0
-    found = json.loads((tmp_path / "run" / "results.json").read_text())
+    found = results(tmp_path / "run")
     assert "'policy': 'sticky-random', " in str(found)
     assert "'epsilon': 0.2" in str(found)
     assert found["variant"] == "policy=sticky-random-eps0.2"  # not to be averaged with others
+    assert found["key"]["options"] == [["policy", "sticky-random-eps0.2"]]
+    source = RunKey("pong", "st-dim", 0).to_dict()
+    given = json.dumps({"options": [["hidden", "64"]], "source": source})
+    words = [*probe(small, "majority"), "--method=st-dim", "--run_key", given, "--out=keyed"]
+    assert main(words) == 0
+    found = results(tmp_path / "keyed")
+    assert found["variant"] == "from=pong,probe.hidden=64"
+    assert found["key"]["source"] == source
 
 
 def test_probe_a_module_of_the_user(small, tmp_path, monkeypatch, capsys):
@@ -389,6 +459,8 @@ def bad_checkpoints(tmp_path):
         (["fit", "--model=Supervised", "--model.lr=0"], "lr=0.0"),
         (["fit", "--paper.plateau_factor=2"], "factor=2.0"),
         (["fit", "--trainer.overfit_batches=2"], "overfit_batches"),
+        (["fit", "--run_key=[]"], "run_key '[]': it is a list, not an object; give an object"),
+        (["fit", "--out"], "--out: expected one argument; see"),
         (["fit", "--data.workers=0"], "data.workers=0"),
         (["fit", "--data.probe_steps=200", "--data.root=data"], "steps would do"),
         pytest.param(
@@ -405,6 +477,7 @@ def bad_checkpoints(tmp_path):
         (["probe", "--encoder=random", "--device=nowhere"], "device 'nowhere'"),
         (["collect", "--steps=10", "--root=/proc/nowhere"], "cannot be written"),
         (["probe", "--encoder=nothing"], "neither"),
+        (["probe", "--encoder=majority", "--run_key={"], "run_key '{' is not JSON"),
         (["probe", "--encoder=random", "--preset=huge"], "unknown preset 'huge'"),
         (["probe", "--encoder=random", "--protocols=linear"], "['linear']: choose from"),
         (["probe", "--encoder=missing.ckpt"], "no checkpoint"),

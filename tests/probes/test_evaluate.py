@@ -24,7 +24,7 @@ QUICK: dict[str, Any] = {
 def test_result_is_complete_plain_and_reproducible() -> None:
     data = game()
     first = evaluate_encoder(Shift(), data, **QUICK)
-    assert json.loads(json.dumps(first, allow_nan=False)) == first
+    assert json.loads(json.dumps(first.to_dict(), allow_nan=False)) == first.to_dict() == first
     assert evaluate_encoder(Shift(), data, **QUICK) == first
     assert (first["game"], first["label_set"], first["label_set_version"]) == ("pong", "paper", 1)
     assert first["dropped"] == data.dropped
@@ -43,6 +43,27 @@ def test_result_is_complete_plain_and_reproducible() -> None:
     )
     assert first["settings"]["paper"]["lr"] == 1e-2
     assert first["settings"]["converged"]["variables"]["x"]["strength"] in (1e-1, 1e-2)
+
+
+def test_scores_by_name_and_by_subscript_are_the_same() -> None:
+    data = game()
+    found = evaluate_encoder(Shift(), data, **QUICK)
+    for protocol in ("paper", "converged"):
+        table = found["protocols"][protocol]["f1"]
+        assert found.f1(protocol) == table["mean_over_categories"]
+    accuracy = found["protocols"]["converged"]["accuracy"]
+    assert found.mean("accuracy") == accuracy["mean_over_categories"]
+    uncategorised = replace(data, categories=dict.fromkeys(data.variables, ()))
+    plain = majority(uncategorised)
+    f1 = plain["protocols"]["majority"]["f1"]
+    assert f1["mean_over_categories"] is None
+    assert plain.f1("majority") == f1["mean_over_variables"]
+    with pytest.raises(ConfigurationError, match=r"'linear'.*'paper', 'converged'"):
+        found.f1("linear")
+    with pytest.raises(ConfigurationError, match=r"'recall'.*'accuracy'"):
+        found.mean("recall")
+    with pytest.raises(KeyError):
+        found["predictions"]
 
 
 def test_splits_may_be_every_other_frame() -> None:
@@ -170,7 +191,9 @@ def test_majority_predicts_the_most_frequent_training_label() -> None:
         expected = (test[:, v] == counts.argmax()).double().mean().item()
         got = result["protocols"]["majority"]["accuracy"]["variables"][name]
         assert got == pytest.approx(expected)
-    assert json.loads(json.dumps(result, allow_nan=False)) == result
+    assert json.loads(json.dumps(result.to_dict(), allow_nan=False)) == result.to_dict()
+    guesses = result.predictions["majority"]
+    assert guesses.tolist() == [[train[:, v].bincount().argmax() for v in range(3)]] * len(test)
 
 
 def test_a_game_with_one_variable() -> None:

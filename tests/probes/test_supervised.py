@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from lightning_stdim.callbacks import PerVariableEarlyStopping
 from lightning_stdim.datamodules.batches import ProbeBatch, ProbeData
-from lightning_stdim.errors import ConfigurationError, TrainingError
+from lightning_stdim.errors import ConfigurationError, EncoderError, TrainingError
 from lightning_stdim.probes import Supervised
 from tests.probes.games import game
 from tests.trainers import quiet
@@ -76,7 +76,7 @@ def test_learns_what_the_pixels_show(own: bool) -> None:
     assert {"train/loss", "val/f1", "val/accuracy", "val/error"} <= set(logged)
     fitting.test(model, datamodule=Games(), verbose=False)
     scores = model.scores()
-    assert json.loads(json.dumps(scores, allow_nan=False)) == scores
+    assert json.loads(json.dumps(scores.to_dict(), allow_nan=False)) == scores.to_dict()
     table = scores["protocols"]["supervised"]["accuracy"]
     assert table["variables"]["x"] > 0.8  # chance is 0.125
     assert fitting.callback_metrics["test/accuracy"].item() == pytest.approx(
@@ -184,6 +184,36 @@ def test_predicted_labels_are_those_that_were_scored(own: bool) -> None:
     fitting = trainer(3)
     fitting.fit(model, datamodule=Games(data))
     fitting.test(model, datamodule=Games(data), verbose=False)
-    right = (model.predict_labels("test") == data.labels[data.splits["test"]]).double().mean(0)
-    accuracy = model.scores()["protocols"]["supervised"]["accuracy"]["variables"]
+    predicted = model.predict_labels("test")
+    right = (predicted == data.labels[data.splits["test"]]).double().mean(0)
+    found = model.scores()
+    assert torch.equal(found.predictions["supervised"], predicted)
+    accuracy = found["protocols"]["supervised"]["accuracy"]["variables"]
     assert right.tolist() == pytest.approx([accuracy[name] for name in data.variables])
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_checkpoint_loads_without_a_trainer(own: bool, tmp_path: Path) -> None:
+    data = game()
+    model = Supervised(encoder=ENCODER, lr=1e-2, per_variable_encoder=own)
+    fitting = trainer(2)
+    fitting.fit(model, datamodule=Games(data))
+    fitting.save_checkpoint(tmp_path / "model.ckpt")
+    loaded = Supervised.load_from_checkpoint(tmp_path / "model.ckpt")
+    frames = data.frames[:5].unsqueeze(1)
+    torch.testing.assert_close(loaded(frames), model(frames), rtol=0, atol=0)
+    # It is a model like any other: it can be scored, and goes on learning.
+    testing = trainer(1)
+    testing.test(loaded, datamodule=Games(data), verbose=False)
+    fitting.test(model, datamodule=Games(data), verbose=False)
+    assert loaded.scores()["protocols"] == model.scores()["protocols"]
+    trainer(1).fit(loaded, datamodule=Games(data))
+    assert not torch.equal(loaded(frames), model(frames))
+    fresh = Supervised.load_from_checkpoint(tmp_path / "model.ckpt")
+    fewer = ProbeData(
+        **{**vars(data), "variables": data.variables[:2], "labels": data.labels[:, :2]}
+    )
+    with pytest.raises(
+        EncoderError, match=r"heads are for \['x', 'y', 'keys'\], the data has \['x"
+    ):
+        trainer(1).test(fresh, datamodule=Games(fewer), verbose=False)

@@ -13,13 +13,13 @@ from tests.probes.games import Shift, game
 
 @pytest.fixture(scope="module")
 def evaluated():
-    data, found = game(), {}
+    data = game()
     settings = {
         "paper": PaperSettings(max_epochs=8, lr=1e-2),
         "converged": ConvergedSettings(strengths=(1e-1, 1e-2)),
     }
-    scores = evaluate_encoder(Shift(), data, **settings, progress=False, predictions=found)
-    return data, scores, found
+    scores = evaluate_encoder(Shift(), data, **settings, progress=False)
+    return data, scores, scores.predictions
 
 
 def test_they_are_what_was_scored(evaluated, tmp_path):

@@ -2,7 +2,7 @@
 
 A coordinate in RAM is not a pixel: its origin, its scale and even its direction differ from game to
 game and from object to object. ``screen_positions.json`` beside this file has the linear maps that
-``benchmarks/positions.py`` measured on frames, and how often something was seen there. Objects that
+``studies/positions.py`` measured on frames, and how often something was seen there. Objects that
 it could not find are missing, and are not drawn.
 """
 

@@ -134,8 +134,8 @@ def test_the_data_module_reads_nothing_damaged(small, tmp_path):
 
 
 def test_killed_at_random_moments(tmp_path):
-    """The campaign of which the results are in results/benchmarks, in short."""
-    script = CHECKOUT / "benchmarks" / "faults.py"
+    """The campaign recorded in results/studies, in short."""
+    script = CHECKOUT / "studies" / "faults.py"
     options = ["--kills", "2", "--at-once", "1", "--settings", "1", "--out"]
     subprocess.run(
         [sys.executable, script, *options, tmp_path / "record.json"],

@@ -1,0 +1,70 @@
+"""What Lightning, jsonargparse and PyTorch say, as far as it helps a user."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+
+from lightning_stdim.errors import (
+    ConfigurationError,
+    EncoderError,
+    LightningStdimError,
+    StoreError,
+    TrainingError,
+)
+
+UNHELPFUL = (
+    # Lightning 2.6 calls what PyTorch 2.13 and jsonargparse 4.49 deprecate; no user can act on it.
+    r".*isinstance\(treespec, LeafSpec\)",
+    r".*functional\.all_gather is deprecated",
+    # Some methods have nothing to train, on purpose.
+    ".*configure_optimizers` returned `None`",
+    # Index batches need no worker processes: the frames are in memory already.
+    ".*does not have many workers",
+    # A resumed run's directory is meant to be there.
+    "Checkpoint directory .* exists and is not empty",
+    # The command line is handed on to Lightning, which may also read it by itself.
+    "LightningCLI's args parameter",
+)
+
+
+def ignore_unhelpful_warnings() -> None:
+    """Silence warnings that no user can act on."""
+    for message in UNHELPFUL:
+        warnings.filterwarnings("ignore", message)
+
+
+@contextmanager
+def as_our_errors() -> Iterator[None]:
+    """Turn what the libraries raise into our errors, with one message for the user.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        LightningStdimError: in place of an error that the user can do something about.
+    """
+    try:
+        yield
+    except MisconfigurationException as error:
+        raise ConfigurationError(str(error)) from error
+    except ValueError as error:  # how jsonargparse wraps what a model's __init__ raises
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, LightningStdimError):
+            cause = cause.__cause__ or cause.__context__
+        raise cause or error from None
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(f"out of memory: {error}; try a smaller --data.batch_size") from error
+    except RuntimeError as error:
+        if "loading state_dict" not in str(error):
+            raise
+        raise EncoderError(
+            f"the checkpoint does not fit the model and the data: {error}; use the model and the "
+            "--data options that it was trained with"
+        ) from error
+    except OSError as error:
+        raise StoreError(f"cannot read or write: {error}") from error

@@ -1,0 +1,110 @@
+"""The end of a run: its encoder is probed, and its record is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from lightning_stdim.datamodules.batches import ProbeData
+from lightning_stdim.encoders.pretrained import load_encoder, read_checkpoint, save_pretrained
+from lightning_stdim.probes import Evaluation, Supervised, evaluate_encoder, majority
+from lightning_stdim.runs.curves import draw_curves
+from lightning_stdim.runs.environment import environment
+from lightning_stdim.runs.key import RunKey
+from lightning_stdim.runs.predictions import Predictions
+from lightning_stdim.runs.results import Budget, write_results
+
+ENCODER = "encoder"
+"""The folder of a run that holds its encoder."""
+
+
+def evaluate(
+    encoder: nn.Module | None,
+    data: ProbeData,
+    *,
+    model: nn.Module | None = None,
+    **settings: Any,
+) -> Evaluation:
+    """Score an encoder, and a supervised model by its own heads too.
+
+    Args:
+        encoder: what to probe; None for the most frequent label.
+        data: labelled and split frames.
+        model: the model that was trained, after ``trainer.test``.
+        **settings: of :func:`evaluate_encoder`.
+
+    Returns:
+        The scores of all protocols.
+    """
+    if not isinstance(model, Supervised):
+        return majority(data) if encoder is None else evaluate_encoder(encoder, data, **settings)
+    own = model.scores()
+    if encoder is None:  # a model with an encoder for every variable
+        return own
+    return own.with_protocols_of(evaluate_encoder(encoder, data, **settings))
+
+
+def write_record(
+    folder: Path,
+    evaluation: Evaluation,
+    data: ProbeData,
+    *,
+    key: RunKey,
+    preset: str | None,
+    budget: Budget,
+    command: str,
+    checkpoint: Path | None = None,
+) -> Path:
+    """Write what a finished run leaves behind.
+
+    ``predictions.npz``; ``curves.png`` if there is a ``metrics.csv``; the folder ``encoder``; and
+    ``results.json`` at the end, which says that the run is finished.
+
+    Args:
+        folder: the run's directory.
+        evaluation: its scores.
+        data: what was probed.
+        key: what the run is of.
+        preset: name of the preset, if there was one.
+        budget: what the run spent.
+        command: the command line that made it.
+        checkpoint: the checkpoint whose encoder is kept; None for a run without an encoder of its
+            own.
+
+    Returns:
+        The path of ``results.json``.
+
+    Raises:
+        StoreError: a file cannot be written, or the checkpoint cannot be read.
+    """
+    # The most frequent label is the same for every frame: there is nothing to look at.
+    looked = {name: found for name, found in evaluation.predictions.items() if name != "majority"}
+    if looked:
+        Predictions.of(data, looked).write(folder)
+    results = {
+        "key": key.to_dict(),
+        "game": key.game,
+        "method": key.method,
+        "preset": preset,
+        "variant": key.variant,
+        "seed": key.seed,
+        "scores": evaluation.to_dict(),
+        "budget": budget,
+        "command": command,
+        "environment": environment(),
+    }
+    if (metrics := folder / "metrics.csv").is_file():
+        draw_curves(metrics, folder / "curves.png")
+    if checkpoint is not None:
+        described = read_checkpoint(checkpoint)["hyper_parameters"]
+        save_pretrained(
+            load_encoder(checkpoint),
+            folder / ENCODER,
+            path=described["encoder"],
+            args=described["encoder_args"],
+            pixels=described.get("pixels", "luma"),
+            results=results,
+        )
+    return write_results(folder, results)

@@ -1,0 +1,92 @@
+"""Lightning's two packages: ours is ``pytorch_lightning``; ``lightning.pytorch`` is its sister."""
+
+from __future__ import annotations
+
+import re
+import sys
+import warnings
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.utilities.model_helpers import _restricted_classmethod
+
+SISTER = "lightning.pytorch"
+_PACKAGES = {"pytorch": "pytorch_lightning", "fabric": "lightning_fabric"}
+# Where a dotted path begins, not in the middle of one or of a file's path.
+_SISTER_PATH = re.compile(r"(?<![\w./-])lightning\.(pytorch|fabric)\.(?=\w)")
+
+
+def translate(value: Any) -> Any:
+    """Write paths of the sister package's classes as those of ours.
+
+    Configurations written before the change of package name callbacks and the like in this way, and
+    so do many examples.
+
+    Args:
+        value: a string, or plain data with strings in it.
+
+    Returns:
+        The same with ``pytorch_lightning.`` for ``lightning.pytorch.``, and ``lightning_fabric.``
+        for ``lightning.fabric.``.
+    """
+    if isinstance(value, str):
+        return _SISTER_PATH.sub(lambda found: f"{_PACKAGES[found[1]]}.", value)
+    if isinstance(value, dict):
+        return {key: translate(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [translate(item) for item in value]
+    return value
+
+
+class PackageAware:
+    """A mixin for modules and data modules, for users of the sister package.
+
+    A ``Trainer`` of the sister package refuses our modules for not being its own; that is said as
+    soon as one is made. Checkpoints that were written with the sister package are loaded.
+
+    Args:
+        *args: of the next class.
+        **kwargs: of the next class.
+    """
+
+    CHECKPOINT_HYPER_PARAMS_KEY: str
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if SISTER in sys.modules:
+            _warn()
+        super().__init__(*args, **kwargs)
+
+    @_restricted_classmethod  # as Lightning's own: it is an error to call it on an object
+    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **kwargs: Any) -> Any:
+        """Load a checkpoint; see Lightning's method of this name.
+
+        Args:
+            checkpoint_path: the file.
+            *args: as for Lightning's.
+            **kwargs: as for Lightning's.
+
+        Returns:
+            An object of this class with the weights and hyperparameters of the checkpoint.
+        """
+        if isinstance(checkpoint_path, str | Path) and Path(checkpoint_path).is_file():
+            safely = kwargs.get("weights_only") is not False
+            contents = torch.load(checkpoint_path, map_location="cpu", weights_only=safely)
+            key = cls.CHECKPOINT_HYPER_PARAMS_KEY
+            maker = contents.get(key, {}).get("_instantiator")
+            # Lightning's command line names the function that makes the object by its package.
+            if maker != translate(maker):
+                kwargs["_instantiator"] = translate(maker)
+        return super().load_from_checkpoint(  # type: ignore[misc]
+            checkpoint_path, *args, **kwargs
+        )
+
+
+@cache  # once a process
+def _warn() -> None:
+    warnings.warn(
+        f"{SISTER} is imported, but the modules of lightning_stdim are those of pytorch_lightning "
+        f"and train in its Trainer alone: write `from pytorch_lightning import Trainer`",
+        stacklevel=4,
+    )
