@@ -36,6 +36,7 @@ from lightning_stdim.datamodules.collection.collect import SEGMENT_ROWS, collect
 from lightning_stdim.datamodules.collection.game import play
 from lightning_stdim.datamodules.collection.recorder import Recorder
 from lightning_stdim.datamodules.collection.seeds import game_seed
+from lightning_stdim.datamodules.collection.settings import CollectionSettings
 from lightning_stdim.datamodules.emulator.emulator import Emulator
 from lightning_stdim.datamodules.policies.random_play import POLICIES
 
@@ -114,7 +115,8 @@ def in_slices(game: str, steps: int) -> Rounds:
 
 def collection(game: str, steps: int, workers: int) -> None:
     with tempfile.TemporaryDirectory() as root:
-        collect(game, steps=steps, workers=workers, root=root, progress=False)
+        settings = CollectionSettings(game, steps=steps)
+        collect(settings, workers=workers, root=root, progress=False)
 
 
 def processor_seconds() -> float:

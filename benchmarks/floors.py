@@ -39,6 +39,7 @@ from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.datamodules.collection.collect import collect
+from lightning_stdim.datamodules.collection.settings import CollectionSettings
 from lightning_stdim.datamodules.store.chunks import CHECKSUM
 from lightning_stdim.encoders import NatureEncoder
 from lightning_stdim.methods import STDIM
@@ -383,7 +384,7 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with tempfile.TemporaryDirectory() as root:
         stages = [Stage.of(in_slices(GAME, steps), WORKER, BARE)]
-        path = collect(GAME, steps=steps, root=root, progress=False)
+        path = collect(CollectionSettings(GAME, steps=steps), root=root, progress=False)
         stages += reading(path, repeats)
         module = AtariDataModule(GAME, steps=steps, stage="pretrain", root=root, workers=1)
         module.prepare_data = lambda: None  # type: ignore[method-assign]  # no probe's frames

@@ -17,6 +17,7 @@ from timing import Rounds
 
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.collection.collect import collect
+from lightning_stdim.datamodules.collection.settings import CollectionSettings
 from lightning_stdim.datamodules.frames.on_disk import Frames, FramesOnDisk
 from lightning_stdim.datamodules.frames.stacking import observations
 from lightning_stdim.datamodules.samplers import SequenceSampler
@@ -31,7 +32,7 @@ def main() -> None:
     parser.add_argument("--root", default="data", help="folder of the collections")
     parser.add_argument("--out", help="file for the record (JSON)")
     arguments = parser.parse_args()
-    path = collect(arguments.game, steps=arguments.steps, root=arguments.root)
+    path = collect(CollectionSettings(arguments.game, steps=arguments.steps), root=arguments.root)
     collection = store.read(path)
     ways: dict[str, Frames] = {
         "in memory": torch.from_numpy(collection.frames),

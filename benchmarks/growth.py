@@ -24,6 +24,7 @@ from torch import Tensor
 from lightning_stdim import AtariDataModule
 from lightning_stdim.datamodules.batches import Split
 from lightning_stdim.datamodules.collection.collect import collect
+from lightning_stdim.datamodules.collection.settings import CollectionSettings
 from lightning_stdim.encoders import resolve_encoder
 from lightning_stdim.methods import STDIM
 from lightning_stdim.probes.converged import train_converged
@@ -76,7 +77,12 @@ def main() -> None:
 
     def collection(size: int) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            collect(game, steps=size * frames, workers=1, root=folder, progress=False)
+            collect(
+                CollectionSettings(game, steps=size * frames),
+                workers=1,
+                root=folder,
+                progress=False,
+            )
 
     def epoch(size: int) -> None:
         data = AtariDataModule(game, steps=size * frames, probe_steps=probed, root=root)

@@ -21,8 +21,10 @@ import time
 SCRIPT = """
 import json, resource, sys
 from lightning_stdim.datamodules.collection.collect import collect
+from lightning_stdim.datamodules.collection.settings import CollectionSettings
 game, steps, workers, root = sys.argv[1:]
-collect(game, steps=int(steps), workers=int(workers), root=root, progress=False)
+settings = CollectionSettings(game, steps=int(steps))
+collect(settings, workers=int(workers), root=root, progress=False)
 unit = 1 if sys.platform == "darwin" else 1024
 who = {"parent": resource.RUSAGE_SELF, "worker": resource.RUSAGE_CHILDREN}
 print(json.dumps({name: resource.getrusage(of).ru_maxrss * unit for name, of in who.items()}))

@@ -15,6 +15,7 @@ import time
 from record import print_table, script_parser, write_record
 
 from lightning_stdim.datamodules.collection.collect import collect
+from lightning_stdim.datamodules.collection.settings import CollectionSettings
 from lightning_stdim.datamodules.store.hdf5 import read
 from lightning_stdim.utils.hardware import cores
 
@@ -29,8 +30,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         path = collect(
-            arguments.game,
-            steps=arguments.steps,
+            CollectionSettings(arguments.game, steps=arguments.steps),
             workers=cores(),
             root=arguments.root or temporary,
         )

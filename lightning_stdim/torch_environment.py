@@ -1,8 +1,10 @@
-"""What PyTorch is told through the environment, which it reads once: before it is imported."""
+"""Environment variables for PyTorch, which reads them only once, when it is imported."""
 
 from __future__ import annotations
 
 import os
+
+from lightning_stdim.utils.hardware import affinity_cores, cores
 
 SETTINGS = {
     # Large pages for tensors: training steps on a CPU take up to a tenth less.
@@ -14,8 +16,19 @@ SETTINGS = {
 }
 
 
-def set_environment() -> None:
-    """Set what is not set yet, and leave threads' waiting to whoever has said anything about it."""
+def set_environment(*, threads: bool = True) -> None:
+    """Set the variables that are not set yet.
+
+    How long threads spin is left alone if the user has set anything about how they wait.
+
+    Args:
+        threads: limit the number of threads, too, if this process may use fewer cores than OpenMP
+            would find. OpenMP does not know the quota of a container, the cores of a Slurm task or
+            the share of a benchmark's cell.
+    """
+    # Otherwise PyTorch's own choice is better: one thread for every physical core.
+    if threads and cores() < affinity_cores():
+        os.environ.setdefault("OMP_NUM_THREADS", str(cores()))
     for name, value in SETTINGS.items():
         if name != "GOMP_SPINCOUNT" or "OMP_WAIT_POLICY" not in os.environ:
             os.environ.setdefault(name, value)

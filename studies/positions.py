@@ -27,6 +27,7 @@ from scipy import ndimage
 
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.collection.collect import collect
+from lightning_stdim.datamodules.collection.settings import CollectionSettings
 from lightning_stdim.datamodules.labels.annotations import annotation
 from lightning_stdim.datamodules.labels.games import games
 
@@ -49,7 +50,9 @@ def main() -> None:
     arguments = parser.parse_args()
     found = json.loads(OUT.read_text())["games"] if OUT.is_file() else {}
     for game in arguments.games.split(","):
-        path = collect(game, steps=arguments.steps, seed=5, workers=1, root=arguments.root)
+        path = collect(
+            CollectionSettings(game, steps=arguments.steps, seed=5), workers=1, root=arguments.root
+        )
         collection = store.read(path)
         described = annotation(game, "upstream")
         labels = described.decode(collection.ram)

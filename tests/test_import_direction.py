@@ -14,9 +14,9 @@ ROOM = {
     room: floor
     for floor, rooms in enumerate(
         [
-            ["errors", "_version", "torch_environment"],
+            ["errors", "_version"],
             ["utils"],
-            ["presets", "datamodules", "objectives"],
+            ["presets", "torch_environment", "datamodules", "objectives"],
             ["catalogue", "encoders", "callbacks"],
             ["decoders"],
             ["methods", "probes"],

@@ -36,7 +36,7 @@ from lightning_stdim.benchmark.executors import PROGRAM
 from lightning_stdim.catalogue import METHODS, describe
 from lightning_stdim.datamodules.atari import PROBE_SEED_OFFSET, AtariDataModule
 from lightning_stdim.datamodules.batches import ProbeData, SequenceBatch
-from lightning_stdim.datamodules.collection.collect import collection_name
+from lightning_stdim.datamodules.collection.settings import CollectionSettings
 from lightning_stdim.datamodules.labels.annotations import annotation, probed_in_paper
 from lightning_stdim.datamodules.labels.games import default_label_set
 from lightning_stdim.datamodules.pixels import frame_shape
@@ -371,5 +371,6 @@ def _collections(cells: Sequence[RunSpec], settings: Mapping[str, Any], root: Pa
         if cell.key.source is None and describe(cell.method).pretrains:
             needed.append((int(options.get("steps", settings["data"]["steps"])), cell.key.seed))
         for steps, seed in needed:
-            wanted[collection_name(cell.key.game, steps=steps, seed=seed, **frames)] = steps
+            made_from = CollectionSettings(cell.key.game, steps=steps, seed=seed, **frames)
+            wanted[made_from.file_name()] = steps
     return [steps for name, steps in wanted.items() if not (root / name).exists()]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from lightning_stdim.benchmark.cells import RunSpec
-from lightning_stdim.utils.hardware import cores
+from lightning_stdim.utils.hardware import CORES_SHARE, cores
 from lightning_stdim.utils.log_tail import last_words
 
 PROGRAM = (sys.executable, "-m", "lightning_stdim")
@@ -54,9 +54,10 @@ class Executor(Protocol):
 class LocalExecutor:
     """Executes runs on this machine, or wherever a launcher takes them.
 
-    With several at a time each has its share of the cores (``OMP_NUM_THREADS``, unless that is set
-    already) and one GPU, in turn (``CUDA_VISIBLE_DEVICES``). A launcher, such as Slurm's
-    ``srun --gpus 1 --cpus-per-task 8``, has to see to that itself.
+    With several at a time each has its share of the cores (for the processes that collect, and as
+    ``OMP_NUM_THREADS``, unless that is set already) and one GPU, in turn
+    (``CUDA_VISIBLE_DEVICES``). A launcher, such as Slurm's ``srun --gpus 1 --cpus-per-task 8``, has
+    to see to that itself.
 
     Args:
         jobs: how many runs at a time.
@@ -148,7 +149,11 @@ def shares(jobs: int) -> list[dict[str, str]]:
     """
     if jobs == 1:
         return [{}]
-    threads = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, cores() // jobs)))}
+    share = str(max(1, cores() // jobs))
+    threads = {
+        CORES_SHARE: share,
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", share),
+    }
     devices = _devices()
     if not devices:
         return [threads] * jobs

@@ -29,6 +29,7 @@ import yaml
 from lightning_stdim.benchmark.cells import RunSpec
 from lightning_stdim.benchmark.executors import GRACE_SECONDS, PROGRAM
 from lightning_stdim.errors import ConfigurationError
+from lightning_stdim.utils.hardware import CORES_SHARE
 
 DATA = ("--root", "--data.root")
 SETTINGS = ("--config", "--preset")
@@ -84,6 +85,7 @@ class RayExecutor:
         self.ray = ray
         self.jobs = jobs
         self.program = tuple(program)
+        self.cores = max(1, int(cpus))
         if address is not None and address != "auto":
             _check_reachable(address)
         with _own_termination():
@@ -102,7 +104,7 @@ class RayExecutor:
             log: the file that its output is appended to, once it has ended.
         """
         order, out = Order.of(self.program, argv), Path(argv[list(argv).index(OUT) + 1])
-        self.running[self.task.remote(order)] = run, out, log
+        self.running[self.task.remote(order, self.cores)] = run, out, log
 
     def finished(self) -> list[tuple[RunSpec, int]]:
         """Return the runs that have ended since the last call, with their exit statuses.
@@ -248,18 +250,24 @@ def _replaced(settings: Any, change: Callable[[str], str]) -> Any:
     return settings
 
 
-def _run(order: Order) -> tuple[int, bytes, bytes | None]:
+def _run(order: Order, cores: int) -> tuple[int, bytes, bytes | None]:
     """Run a command on this node; cancelled, interrupt it.
 
     Args:
         order: what to run.
+        cores: its share of the node's cores.
 
     Returns:
         Its exit status, what it printed, and its directory as a tar archive, with its checkpoint
         if it did not succeed; None if it made none.
     """
     modules = [os.getcwd(), order.caller, *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(modules), "PYTHONUNBUFFERED": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(modules),
+        "PYTHONUNBUFFERED": "1",
+        CORES_SHARE: str(cores),
+    }
     with TemporaryDirectory(prefix="lightning-stdim-") as name:
         here = Path(name)
         for path, content in order.folders.items():

@@ -77,8 +77,9 @@ def main(args: Sequence[str] | None = None) -> int:
         The exit status: 0; 1 when a benchmark's cell failed; 2 after a message that says what is
         wrong; 130 when interrupted.
     """
-    set_environment()
     argv = list(sys.argv[1:] if args is None else args)
+    # A benchmark's cells inherit its environment, and may run on other machines than itself.
+    set_environment(threads=argv[:1] != ["benchmark"])
     if not argv or argv[0] in ("-h", "--help"):
         print(usage())
         return 0 if argv else 2

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
 from inspect import Parameter, signature
+from itertools import pairwise
+from typing import Any, get_type_hints
 
 import docstring_parser
 from jsonargparse import ArgumentParser
@@ -21,7 +24,8 @@ def run(command: Command, argv: Sequence[str], *, program: str) -> int:
 
     Args:
         command: what to run. A required parameter that is not keyword-only is a positional
-            argument; one of type ``list[str]`` takes one value or more.
+            argument; one of type ``list[str]`` takes one value or more; and every field of a
+            parameter whose type is a dataclass is an option.
         argv: the command's name and its options.
         program: what stands before them on a command line.
 
@@ -34,8 +38,10 @@ def run(command: Command, argv: Sequence[str], *, program: str) -> int:
     parameters = signature(command).parameters
     parser = _parser(command, f"{program} {argv[0]}")
     arguments = parser.parse_args(_with_values(argv[1:], command))
-    given = parser.instantiate_classes(arguments).as_dict()
-    given = {name: value for name, value in given.items() if name in parameters}
+    options = parser.instantiate_classes(arguments).as_dict()
+    given = {name: value for name, value in options.items() if name in parameters}
+    for name, settings in _dataclasses(command).items():
+        given[name] = settings(**{field.name: options[field.name] for field in fields(settings)})
     if "command_line" in parameters:
         given["command_line"] = f"{program} {shlex.join(argv)}"
     return command(**given)
@@ -50,8 +56,11 @@ def _parser(command: Command, prog: str) -> ArgumentParser:
     helps = {param.arg_name: param.description for param in said.params}
     for parameter in several:
         parser.add_argument(parameter, nargs="+", type=str, help=helps[parameter])
+    flat = _dataclasses(command)
+    for settings in flat.values():
+        parser.add_class_arguments(settings, as_group=False)
     parser.add_function_arguments(
-        command, as_group=False, as_positional=True, skip={*several, "command_line"}
+        command, as_group=False, as_positional=True, skip={*several, *flat, "command_line"}
     )
     return parser
 
@@ -61,12 +70,20 @@ def _takes_several(parameter: Parameter) -> bool:
     return parameter.annotation == "list[str]" and parameter.default is Parameter.empty
 
 
+def _dataclasses(command: Command) -> dict[str, Any]:
+    """Find the parameters whose types are dataclasses."""
+    hints = get_type_hints(command)
+    hints.pop("return", None)
+    return {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+
+
 def _with_values(options: Sequence[str], command: Command) -> list[str]:
     """Write ``--estimate`` as ``--estimate true``, which is what jsonargparse wants."""
-    parameters = signature(command).parameters.values()
+    functions = [command, *_dataclasses(command).values()]
+    parameters = [p for function in functions for p in signature(function).parameters.values()]
     switches = {f"--{p.name}" for p in parameters if isinstance(p.default, bool)}
     words = []
-    for word, following in zip(options, [*options[1:], ""], strict=True):
+    for word, following in pairwise([*options, ""]):
         alone = word in switches and following.lower() not in BOOLEANS
         words += [word, "true"] if alone else [word]
     return words

@@ -5,70 +5,33 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-LabelSet = Literal["paper", "upstream"]
-Pixels = Literal["luma", "rgb"]
+from lightning_stdim.datamodules.collection.settings import CollectionSettings
+from lightning_stdim.datamodules.labels.games import LabelSet
 
 
-def collect(
-    *,
-    game: str = "pong",
-    steps: int = 100_000,
-    seed: int = 0,
-    workers: int | None = None,
-    root: str = "data",
-    policy: str = "random",
-    epsilon: float = 0.0,
-    greedy: bool = False,
-    pixels: Pixels = "luma",
-    mode: int | None = None,
-    difficulty: int | None = None,
-    label_set: LabelSet | None = None,
-) -> int:
+def collect(settings: CollectionSettings, *, workers: int | None = None, root: str = "data") -> int:
     """Play a game and store frames, RAM and labels in one HDF5 file.
 
-    Interrupted, it goes on where it stopped when it is run again; finished, it says so.
+    If it is interrupted, the same command goes on where it stopped. A file that exists already is
+    not made again.
 
     Args:
-        game: any spelling, such as pong, MsPacman or ALE/Pong-v5.
-        steps: frames to collect.
-        seed: the file depends on it and the settings alone.
-        workers: processes; all cores by default. They do not change the file.
-        root: folder of the file.
-        policy: who plays: random (the protocol's), sticky-random, the file of an agent (a
-            Stable-Baselines3 .zip, or .pt, .pth or .safetensors of a Nature actor) or
-            module:callable.
-        epsilon: probability that an action is replaced by a uniform one; the protocol's PPO agent
-            has 0.2.
-        greedy: an agent's most probable action instead of a drawn one.
-        pixels: of the frames: luma, the protocol's grey, or rgb.
-        mode: number of the game's mode; by default the emulator's own choice, the protocol's.
-        difficulty: the same of its difficulty.
-        label_set: of the stored labels; by default the paper's, if it has the game.
+        settings: what to collect.
+        workers: number of processes that play; by default one for every core that may be used. It
+            does not change the file.
+        root: folder for the file.
 
     Returns:
         The exit status.
     """
-    import os
     import sys
     import time
 
     from lightning_stdim.datamodules.collection.collect import collect as run_collection
+    from lightning_stdim.utils.hardware import cores
 
     started = time.time()
-    path = run_collection(
-        game,
-        steps=steps,
-        seed=seed,
-        workers=(os.cpu_count() or 1) if workers is None else workers,
-        root=root,
-        policy=policy,
-        epsilon=epsilon,
-        greedy=greedy,
-        pixels=pixels,
-        mode=mode,
-        difficulty=difficulty,
-        label_set=label_set,
-    )
+    path = run_collection(settings, workers=cores() if workers is None else workers, root=root)
     if path.stat().st_mtime < started:
         print("this collection is there already:", file=sys.stderr)
     print(path)
@@ -76,13 +39,13 @@ def collect(
 
 
 def describe(files: list[str], *, label_set: LabelSet | None = None, out: str | None = None) -> int:
-    """Print what files of collected frames hold, side by side.
+    """Print statistics of collections, side by side.
 
     Args:
-        files: that `collect` wrote.
-        label_set: which labels to describe; by default those that the file has.
-        out: folder for describe.json, and for frames with their labels, contact-sheet.png
-            (contact-sheet-1.png, -2, ... in the order of several files).
+        files: files that collect wrote.
+        label_set: labels to describe, paper or upstream; by default those in the file.
+        out: folder for the statistics (describe.json) and for pages of frames with their labels
+            (contact-sheet.png; for several files contact-sheet-1.png, -2, ... in their order).
 
     Returns:
         The exit status.
@@ -106,7 +69,7 @@ def describe(files: list[str], *, label_set: LabelSet | None = None, out: str | 
                 temporary.write_bytes(picture)
         return compute(collection, label_set=label_set)
 
-    for file in files:  # before any work is done
+    for file in files:  # so that a wrong one is refused before any work is done
         store.check(Path(file), verify=False)
     folder = Path(out) if out else None
     suffixes = [f"-{k}" for k in range(1, len(files) + 1)] if len(files) > 1 else [""]
@@ -128,13 +91,14 @@ def describe(files: list[str], *, label_set: LabelSet | None = None, out: str | 
 
 
 def export(file: str, *, format: Literal["minari", "npz", "parquet"], out: str) -> int:
-    """Write a file of collected frames in another format, every value as it is.
+    """Write a collection in another format, with all values unchanged.
 
     Args:
-        file: that `collect` wrote.
-        format: minari, a dataset with frames, actions, rewards, RAM and labels by episode; npz,
-            every array of the file; or parquet, a row a step with RAM and labels but no frames.
-        out: the file to write; for minari a folder.
+        file: file that collect wrote.
+        format: minari, a dataset with the frames, actions, rewards, RAM and labels of every
+            episode; npz, every array of the file; or parquet, one row for every step with RAM and
+            labels but no frames.
+        out: file to write; for minari a folder.
 
     Returns:
         The exit status.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lightning_stdim.cli.collections import LabelSet, Pixels
+from lightning_stdim.datamodules.labels.games import LabelSet
+from lightning_stdim.datamodules.pixels import Pixels
 
 if TYPE_CHECKING:
     from lightning_stdim.runs.results import Budget
@@ -52,7 +53,7 @@ def probe(
         steps: number of frames to probe on; the preset's by default.
         seed: random seed of the frames, the splits and the probes.
         root: folder of the collections.
-        workers: number of processes that collect; all cores by default.
+        workers: number of processes that collect; by default one for every core that may be used.
         policy: who plays, as for collect; the preset's by default.
         epsilon: probability that an action is replaced by a uniform one; the preset's by default.
         greedy: take an agent's most probable action instead of drawing one; the preset's by

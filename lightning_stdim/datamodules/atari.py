@@ -1,12 +1,12 @@
-"""``AtariDataModule``: from a game's name to batches on the device."""
+"""The data module: from a game's name to batches on the device."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,13 +18,13 @@ from torch.utils.data import DataLoader
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.batches import ProbeBatch, ProbeData, SequenceBatch
 from lightning_stdim.datamodules.collection.collect import collect
-from lightning_stdim.datamodules.frames.loading import fits, load_frames
+from lightning_stdim.datamodules.collection.settings import CollectionSettings
+from lightning_stdim.datamodules.frames.bank import FrameBank
+from lightning_stdim.datamodules.frames.loading import load_frames
 from lightning_stdim.datamodules.frames.on_disk import Frames, FramesOnDisk
 from lightning_stdim.datamodules.frames.shared import share_frames
-from lightning_stdim.datamodules.frames.stacking import observations
-from lightning_stdim.datamodules.labels.annotations import annotation
-from lightning_stdim.datamodules.labels.games import LabelSet, canonical_game, default_label_set
-from lightning_stdim.datamodules.pixels import Pixels, frame_shape
+from lightning_stdim.datamodules.labels.games import LabelSet, default_label_set
+from lightning_stdim.datamodules.pixels import Pixels
 from lightning_stdim.datamodules.policies.settings import PolicySettings
 from lightning_stdim.datamodules.probe_data import load_probe_data
 from lightning_stdim.datamodules.samplers import (
@@ -32,94 +32,87 @@ from lightning_stdim.datamodules.samplers import (
     IndexDataset,
     Sampling,
     SequenceSampler,
-    same_episode_frames,
 )
 from lightning_stdim.datamodules.splits import Int64, SplitOrder, frames_of, split_episodes
 from lightning_stdim.errors import ConfigurationError
+from lightning_stdim.utils.checks import integer
+from lightning_stdim.utils.hardware import cores
 from lightning_stdim.utils.lightning_package import PackageAware
 
 PROBE_SEED_OFFSET = 1_000_000
-"""Added to the seed for the probe collection, so that the two never share an episode."""
+"""Added to the seed for the probe collection, so that the two collections share no game."""
 
 Stage = Literal["pretrain", "probe"]
 
 
-class _Resident(NamedTuple):
-    """What batches are gathered from, all on one device.
-
-    Attributes:
-        frames: uint8 [N, 210, 160], or [N, 3, 210, 160] in colour.
-        start: int64 [E], positions of the episodes' first frames, ascending.
-        length: int64 [E], their numbers of frames.
-        labels: int64 [N, V] in the probe's stage.
-    """
-
-    frames: Frames
-    start: Tensor
-    length: Tensor
-    labels: Tensor | None
-
-
 class AtariDataModule(PackageAware, LightningDataModule):
-    """Frames of one game, collected if need be, loaded once, gathered by index on the device.
+    """Frames of one game: collected once, loaded once, and gathered into batches on the device.
 
-    Two stages. ``"pretrain"``: sequences of consecutive frames (:class:`SequenceBatch`) from a
-    collection of ``steps`` frames, split 80/20 by episode. ``"probe"``: labelled frames
-    (:class:`ProbeBatch`) from a second collection of ``probe_steps`` frames, split 70/10/20 by
-    episode, without test frames that duplicate another split's.
+    There are two stages. The stage ``"pretrain"`` gives sequences of consecutive frames
+    (:class:`SequenceBatch`) from a collection of ``steps`` frames, whose episodes are split 80/20.
+    The stage ``"probe"`` gives labelled frames (:class:`ProbeBatch`) from a second collection of
+    ``probe_steps`` frames, whose episodes are split 70/10/20. Test frames that are identical to a
+    frame of another split are removed.
 
     The LightningModule's attributes ``data_stage``, ``sequence_length`` (default 2), ``batch_size``
     (64), ``frame_stack`` (1) and ``needs_same_episode_frames`` (False) determine the batches; the
-    first three can be given here instead. Its ``pixels``, if it has any, must be those of the
-    frames.
+    first three can be given here instead. If it has an attribute ``pixels``, the frames must have
+    the same.
 
-    Frames lie on the GPU that trains if they fit there, else in memory. What fits neither stays
-    compressed on disk, and every batch reads its own: slower, with the same numbers.
+    Frames are held on the GPU that trains if they fit there, otherwise in memory. If they fit in
+    neither, they stay compressed on disk and every batch reads its own: that is slower, and gives
+    the same numbers.
 
-    Everything depends on ``seed`` alone: the emulator, the splits and the order of the batches.
+    Everything depends on ``seed`` alone: the games, the splits and the order of the batches.
 
     Args:
-        game: any spelling: ``"pong"``, ``"MsPacman"``, ``"ALE/Pong-v5"``.
-        steps: frames to pretrain on.
-        probe_steps: frames for the probes, collected separately.
-        seed: of the collections, the splits and the batches; 0 to 999 999. By default what
-            Lightning's ``seed_everything`` was given, or 0.
-        batch_size: of the global batch, over all devices; by default what the LightningModule asks
-            for.
+        game: name of the game in any spelling, such as pong, MsPacman or ALE/Pong-v5.
+        steps: number of frames to pretrain on.
+        probe_steps: number of frames for the probes, which are collected separately.
+        seed: random seed of the collections, the data splits and the order of the batches, from 0
+            to 999999. By default the seed that Lightning's seed_everything was given, or 0.
+        batch_size: number of samples in a batch, over all devices together. By default what the
+            model asks for.
         root: folder of the collections.
-        workers: processes that collect; all cores by default. Does not change the data.
-        policy: who plays while frames are collected: ``"random"``, ``"sticky-random"``, an agent's
-            file or ``"module:callable"``; see
-            :class:`~lightning_stdim.datamodules.policies.PolicySettings`.
-        epsilon: probability that an action is replaced by a uniform one; the protocol's PPO agent
-            has 0.2.
-        greedy: an agent's most probable action instead of a drawn one.
-        pixels: of the frames: ``"luma"``, the protocol's, or ``"rgb"``, three channels a frame.
-        mode: number of the game's mode; by default the one that the emulator starts with, the
-            protocol's.
-        difficulty: the same of its difficulty.
-        label_set: ``"paper"``, the 308 labels that the paper scored, or ``"upstream"``, today's;
-            by default the paper's where it has the game.
-        entropy_threshold: variables whose labels have a lower entropy over the probe collection,
-            in nats, are not scored.
-        sampling: ``"frames"``: every frame once an epoch. ``"episodes"``: the reference's way, an
-            episode uniformly, then a frame in it.
-        min_episode_length: shorter episodes are left out. The reference's rule, more than 64
-            frames without the last state, is 66 here.
-        deduplicate: remove test frames that are byte-equal to a training or validation frame.
-        split_order: of the episodes that are split; ``"time"`` is the reference's way.
-        stale_first_label: the reference's slip: the label of an episode's first frame is that of
-            the frame before the reset, except in the first episode.
-        wrap_episodes: the reference's slip: an episode's first frame follows on its last one, and
-            is an anchor too.
-        anchor_stride: an epoch has sequences that end in one of so many frames. By default half the
-            sequences' length, so that an epoch shows every frame about twice, as it does with
-            pairs. For pairs that is 1, the reference's way; its CPC draws 100 sequences an episode.
-        stage: overrides the stage that the LightningModule asks for.
-        sequence_length: overrides the length that it asks for.
+        workers: number of processes that collect. By default one for every core that this process
+            may use. The data do not depend on it.
+        policy: who plays while frames are collected: random (uniformly random actions, as in the
+            paper), sticky-random (keeps an action for a while), the file of a trained agent, or
+            module:callable for a policy of your own.
+        epsilon: probability, from 0 to 1, that an action is replaced by a uniformly random one. The
+            paper's PPO agent has 0.2.
+        greedy: let a trained agent take its most probable action instead of drawing one.
+        pixels: luma for grey frames, as in the paper, or rgb for colour.
+        mode: number of the game mode. By default the one that the game starts with, as in the
+            paper.
+        difficulty: number of the game's difficulty. By default the one that the game starts with,
+            as in the paper.
+        label_set: labels to score: paper (the 308 variables that the paper scored) or upstream (all
+            that its authors have annotated since). By default paper where it has the game.
+        entropy_threshold: variables are scored only if their labels have at least this entropy, in
+            nats, over the probe collection.
+        sampling: how an epoch's training sequences are chosen: frames (each frame ends at most one
+            sequence) or episodes (a random episode, then a random frame in it, as in the reference
+            implementation).
+        min_episode_length: shorter episodes are left out. The reference implementation asks for
+            more than 64 frames without the final state, which is 66 here.
+        deduplicate: remove test frames that are identical to a training or validation frame.
+        split_order: how episodes are ordered before they are split: shuffled, or time for the order
+            in which they were played, as in the reference implementation.
+        stale_first_label: repeat an error of the reference implementation: the first frame of every
+            episode but the first is labelled with the state before the reset.
+        wrap_episodes: repeat an error of the reference implementation: an episode's last frame
+            counts as the one before its first.
+        anchor_stride: only one in this many frames ends a sequence in an epoch. By default half the
+            sequence length, so that an epoch shows every frame about twice. For pairs that is 1, as
+            in the reference implementation.
+        stage: pretrain for sequences or probe for labelled frames. By default what the model asks
+            for.
+        sequence_length: number of frames in a sequence. By default what the model asks for.
 
     Raises:
-        ConfigurationError: if a value is out of its range.
+        ConfigurationError: a value is out of its range, or does not go with the others.
+        StoreError: the policy's file is missing.
     """
 
     def __init__(
@@ -157,31 +150,37 @@ class AtariDataModule(PackageAware, LightningDataModule):
         for name, value in (
             ("steps", steps),
             ("probe_steps", probe_steps),
-            ("batch_size", 1 if batch_size is None else batch_size),
-            ("anchor_stride", 1 if anchor_stride is None else anchor_stride),
+            ("batch_size", batch_size),
+            ("anchor_stride", anchor_stride),
             ("min_episode_length", min_episode_length),
-            ("workers", 1 if workers is None else workers),
+            ("workers", workers),
         ):
-            if value < 1:
-                raise ConfigurationError(f"data.{name}={value} must be at least 1")
-        if not 0 <= seed < PROBE_SEED_OFFSET:
-            raise ConfigurationError(f"data.seed={seed} must lie in 0..{PROBE_SEED_OFFSET - 1}")
-        frame_shape(pixels)  # fails early for what is neither
-        self.game = canonical_game(game)
-        label_set = label_set or default_label_set(self.game)
-        annotation(self.game, label_set)  # fails early for a game without labels in this set
+            if value is not None:
+                integer(f"data.{name}", value, at_least=1)
+        seed = integer("data.seed", seed, at_most=PROBE_SEED_OFFSET - 1)
+        self._settings = settings = CollectionSettings(
+            game,
+            policy=policy,
+            epsilon=epsilon,
+            greedy=greedy,
+            pixels=pixels,
+            mode=mode,
+            difficulty=difficulty,
+            label_set=label_set,
+        )
         # Not for the loggers: they would merge them with the method's, whose names may be the same.
         self.save_hyperparameters(logger=False)
+        self.game = settings.game
         self.steps = steps
         self.probe_steps = probe_steps
         self.seed = seed
         self.root = Path(root)
-        self.workers = workers or os.cpu_count() or 1
-        self.policy = PolicySettings(policy=policy, epsilon=epsilon, greedy=greedy)
+        self.workers = workers or cores()
+        self.policy = settings.policy_settings
         self.pixels: Pixels = pixels
-        self.mode = mode
-        self.difficulty = difficulty
-        self.label_set: LabelSet = label_set
+        self.mode = settings.mode
+        self.difficulty = settings.difficulty
+        self.label_set: LabelSet = label_set or default_label_set(self.game)
         self.entropy_threshold = entropy_threshold
         self.sampling = sampling
         self.min_episode_length = min_episode_length
@@ -197,8 +196,7 @@ class AtariDataModule(PackageAware, LightningDataModule):
         self._together = False  # whether all ranks of a node are loading the same frames
         self._episodes: dict[str, Int64] = {}
         self._probe: ProbeData | None = None
-        self._draws: tuple[int, Tensor] | None = None
-        self._on_device: dict[torch.device, _Resident] = {}
+        self._banks: dict[torch.device, FrameBank] = {}
 
     @property
     def variation(self) -> tuple[tuple[str, str], ...]:
@@ -213,7 +211,7 @@ class AtariDataModule(PackageAware, LightningDataModule):
 
     @property
     def stage(self) -> Stage:
-        """The stage in force."""
+        """The current stage."""
         if self._stage is not None:
             return self._stage
         if self.trainer is not None and self.trainer.predicting:
@@ -223,21 +221,21 @@ class AtariDataModule(PackageAware, LightningDataModule):
 
     @property
     def sequence_length(self) -> int:
-        """Frames per sequence in the pretraining stage."""
+        """Number of frames in a sequence of the pretraining stage."""
         return self._sequence_length or int(self._asked("sequence_length", 2))
 
     @property
     def batch_size(self) -> int:
-        """Samples of the global batch, over all devices."""
+        """Number of samples in a batch, over all devices together."""
         return self._batch_size or int(self._asked("batch_size", 64))
 
     def _asked(self, name: str, default: Any) -> Any:
-        """Give what the LightningModule asks for."""
+        """Read what the LightningModule asks for."""
         return getattr(getattr(self.trainer, "lightning_module", None), name, default)
 
     @property
     def _processes(self) -> int:
-        """How many processes on this machine hold the frames at once."""
+        """Number of processes on this machine that hold the frames at the same time."""
         return getattr(self.trainer, "num_devices", 1)
 
     @property
@@ -246,8 +244,26 @@ class AtariDataModule(PackageAware, LightningDataModule):
         strategy = getattr(self.trainer, "strategy", None)
         return FramesOnDisk.device if strategy is None else strategy.root_device
 
+    def collection(self, which: Stage) -> CollectionSettings:
+        """Give the settings of a stage's collection.
+
+        Args:
+            which: the stage.
+
+        Returns:
+            The settings, always with the default label set: other labels need no other collection,
+            since they are read from the stored RAM.
+        """
+        probe = which == "probe"
+        return replace(
+            self._settings,
+            steps=self.probe_steps if probe else self.steps,
+            seed=self.seed + (PROBE_SEED_OFFSET if probe else 0),
+            label_set=None,
+        )
+
     def collect(self, which: Stage) -> Path:
-        """Collect the frames of a stage, unless they are there.
+        """Collect the frames of a stage, unless that has been done.
 
         Args:
             which: the stage.
@@ -255,17 +271,7 @@ class AtariDataModule(PackageAware, LightningDataModule):
         Returns:
             The path of its collection.
         """
-        return collect(
-            self.game,
-            steps=self.steps if which == "pretrain" else self.probe_steps,
-            seed=self.seed + (PROBE_SEED_OFFSET if which == "probe" else 0),
-            workers=self.workers,
-            root=self.root,
-            pixels=self.pixels,
-            mode=self.mode,
-            difficulty=self.difficulty,
-            **asdict(self.policy),
-        )
+        return collect(self.collection(which), workers=self.workers, root=self.root)
 
     def prepare_data(self) -> None:
         """Collect what is missing, once per node.
@@ -286,7 +292,7 @@ class AtariDataModule(PackageAware, LightningDataModule):
             self.collect("pretrain")
 
     def setup(self, stage: str) -> None:
-        """Load the frames of the stage in force once."""
+        """Load the current stage's frames."""
         self.teardown(stage)  # an earlier run that failed has left its frames
         missing = self.stage != "probe" or self._probe is None
         if self.trainer is not None and self._processes > 1:
@@ -355,19 +361,19 @@ class AtariDataModule(PackageAware, LightningDataModule):
     def _load_frames(
         self, path: Path, shape: Sequence[int], device: torch.device = FramesOnDisk.device
     ) -> Frames:
-        """Load all frames of a file, one copy for all ranks of a node where all of them ask."""
+        """Load all frames of a file; if all ranks of a node do so, they share one copy."""
         if self._together and self.trainer is not None:
             shared = share_frames(path, shape, self.trainer)
             if shared is not None:
                 return shared
             rank_zero_info(
-                "the ranks of a node cannot share the frames (no /dev/shm, or too little room in "
-                "it: a container's --shm-size): each has a copy of its own"
+                "the ranks of a node cannot share the frames: /dev/shm is missing or too small (in "
+                "a container see --shm-size). Each rank loads a copy of its own"
             )
         return load_frames(path, shape, processes=self._processes, device=device)
 
     def state_dict(self) -> dict[str, Any]:
-        """Give what a checkpoint keeps of the data: who plays which game, and the pixels."""
+        """Give what a checkpoint keeps: the policy's hash, the pixels and the game mode."""
         return {
             "policy_sha256": self.policy.attributes()["policy_sha256"],
             "pixels": self.pixels,
@@ -376,14 +382,14 @@ class AtariDataModule(PackageAware, LightningDataModule):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Refuse to go on with another agent's frames, or with others of another kind.
+        """Refuse to resume a run with frames of another agent, other pixels or another game mode.
 
         Args:
             state_dict: what :meth:`state_dict` gave.
 
         Raises:
-            ConfigurationError: the policy's file, the pixels, the mode or the difficulty are not
-                what they were.
+            ConfigurationError: the policy's file, the pixels, the mode or the difficulty have
+                changed.
         """
         now = self.state_dict()["policy_sha256"]
         if (then := state_dict.get("policy_sha256", now)) != now:
@@ -401,24 +407,24 @@ class AtariDataModule(PackageAware, LightningDataModule):
                 )
 
     def teardown(self, stage: str) -> None:
-        """Release the frames of the pretraining stage; the probe's stay for the probing to come."""
-        self._frames = self._draws = None
-        self._on_device.clear()
+        """Release the pretraining frames; those of the probe stay for the probing to come."""
+        self._frames = None
+        self._banks.clear()
 
     def train_dataloader(self) -> DataLoader[Tensor]:
-        """Batches of the training split, in another order every epoch."""
+        """Load batches of the training split, in another order every epoch."""
         return self._loader("train")
 
     def val_dataloader(self) -> DataLoader[Tensor]:
-        """Batches of the validation split, the same in every epoch."""
+        """Load batches of the validation split, the same in every epoch."""
         return self._loader("val")
 
     def test_dataloader(self) -> DataLoader[Tensor]:
-        """Batches of the test split, or of the whole probe collection in the pretraining stage."""
+        """Load the test split, or in the pretraining stage sequences from the probe collection."""
         return self._loader("test")
 
     def predict_dataloader(self) -> DataLoader[Tensor]:
-        """Every frame of the probe collection, in order."""
+        """Load every frame of the probe collection, in order."""
         sampler = FrameSampler(
             np.arange(len(self.probe_data().frames)),
             batch_size=self.batch_size,
@@ -460,13 +466,13 @@ class AtariDataModule(PackageAware, LightningDataModule):
             )
             if sampler.batch_size < self.batch_size:
                 rank_zero_info(
-                    f"{self.game}, pretrain, {split}: batches of {sampler.batch_size}, not "
-                    f"{self.batch_size}: no more sequences lie apart in time"
+                    f"{self.game}, pretrain, {split}: batches of {sampler.batch_size} instead of "
+                    f"{self.batch_size}, because no more sequences lie apart in time"
                 )
         return self._load_positions(sampler)
 
     def _load_positions(self, sampler: FrameSampler | SequenceSampler) -> DataLoader[Tensor]:
-        """Load positions, to where a GPU in use can fetch them by itself."""
+        """Load the positions of frames, into pinned memory if a GPU is to fetch them."""
         return DataLoader(
             IndexDataset(sampler.total_size),
             batch_size=None,
@@ -485,69 +491,32 @@ class AtariDataModule(PackageAware, LightningDataModule):
             dataloader_idx: unused.
 
         Returns:
-            The batch of the stage in force, on ``device``.
+            The current stage's kind of batch, on ``device``.
         """
-        frames, start, length, labels = self._resident(device)
-        # Nothing here has the device wait for the host, or the host for the device.
-        index = batch.to(frames.device, non_blocking=True)
-        size = self._asked("frame_stack", 1)
-        if labels is not None:
-            seen = observations(frames, index, start, size).to(device)
-            return ProbeBatch(seen, labels[index].to(device))
-        offsets = torch.arange(1 - self.sequence_length, 1, device=frames.device)
-        times = offsets[:, None] + index  # [T, B]
-        episode = torch.bucketize(index, start, right=True) - 1
-        if self.wrap_episodes:
-            times = start[episode] + (times - start[episode]) % length[episode]
-        sequences = observations(frames, times, start, size).to(device)  # [T, B, C, 210, 160]
-        others = None
-        if self._asked("needs_same_episode_frames", False):
-            chosen = same_episode_frames(
-                index, start[episode], length[episode], self._chance(index)
-            )
-            others = observations(frames, chosen, start, size).to(device)
-        return SequenceBatch(sequences, index.to(device), others)
-
-    def _chance(self, positions: Tensor) -> Tensor:
-        """Draw for each position a number in [0, 1), another in every epoch of training."""
+        bank = self._bank(device)
+        frame_stack = self._asked("frame_stack", 1)
+        if bank.labels is not None:
+            return bank.labelled_frames(batch, frame_stack=frame_stack)
         epoch = self.trainer.current_epoch if self.trainer and self.trainer.training else 0
-        if self._draws is None or self._draws[0] != epoch:
-            rng = np.random.default_rng((self.seed, epoch, 1))
-            draws = torch.from_numpy(rng.random(int(self._bounds[:, -1].sum())))
-            self._draws = epoch, draws.to(positions.device)
-        return self._draws[1][positions]
+        return bank.sequences(
+            batch,
+            length=self.sequence_length,
+            frame_stack=frame_stack,
+            wrap=self.wrap_episodes,
+            others=(self.seed, epoch) if self._asked("needs_same_episode_frames", False) else None,
+        )
 
-    def _resident(self, device: torch.device) -> _Resident:
-        """Give what batches are gathered from, on the device if the frames fit there."""
-        if device not in self._on_device:
-            frames: Frames
-            labels: Tensor | None = None
+    def _bank(self, device: torch.device) -> FrameBank:
+        """Put the current stage's frames on the device, once."""
+        if device not in self._banks:
             if self.stage == "probe":
                 data = self.probe_data()
-                frames, labels, start = data.frames, data.labels, data.episode_start
-                assert start is not None
-                length = start.diff(append=torch.tensor([len(frames)]))
+                start = data.episode_start
+                assert start is not None, "a collection knows its episodes"
+                length = start.diff(append=torch.tensor([len(data.frames)]))
+                bank = FrameBank(data.frames, start, length, data.labels, device=device)
             else:
                 assert self._frames is not None, "setup() comes before the first batch"
-                frames = self._frames
-                start, length = self._bounds
-            if (
-                device.type == "cuda"
-                and isinstance(frames, Tensor)
-                and frames.device != device  # of ranks that share them, or for the probe
-            ):
-                if fits(frames.nbytes, device):
-                    frames = frames.to(device)
-                else:
-                    rank_zero_info(
-                        f"{frames.nbytes / 1e9:.1f} GB of frames do not fit on {device}: gathering "
-                        "batches on the CPU, which is slower"
-                    )
-            place = frames.device
-            self._on_device[device] = _Resident(
-                frames,
-                start.to(place),
-                length.to(place),
-                None if labels is None else labels.to(place),
-            )
-        return self._on_device[device]
+                bank = FrameBank(self._frames, *self._bounds, device=device)
+            self._banks[device] = bank
+        return self._banks[device]

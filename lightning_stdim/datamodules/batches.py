@@ -1,12 +1,12 @@
-"""The batch formats: what every method, probe and callback receives.
+"""The formats of batches, which every method, probe and callback receives.
 
-There are two, one for each stage of the data module:
+There is one for each stage of the data module:
 
-* ``"pretrain"``: a :class:`SequenceBatch`. Time comes first, so that
+* ``"pretrain"``: a :class:`SequenceBatch`. Time is the first axis, so that
   ``past, present = batch.frames`` reads a pair and ``for frames in batch.frames`` a sequence.
 * ``"probe"``: a :class:`ProbeBatch`.
 
-and, for those who want everything at once, :class:`ProbeData`: the labelled frames of a probe
+:class:`ProbeData` is for those who want everything at once: all labelled frames of a probe
 collection with their splits.
 """
 
@@ -31,9 +31,9 @@ class SequenceBatch(NamedTuple):
     Attributes:
         frames: uint8 [T, B, C, 210, 160], values 0 to 255. ``frames[k]`` are the observations at
             time ``t - (T - 1) + k`` where t is the anchor's time; T is 2 for a pair. C is the
-            channels of a frame, 1 or in colour 3, times the number of successive frames per
-            observation that the encoder takes, the newest last.
-        anchors: int64 [B], the last frames' positions in the collection.
+            channels of a frame (1, or 3 in colour) times the number of successive frames in an
+            observation, the newest last.
+        anchors: int64 [B], positions of the last frames in the collection.
         same_episode_frames: uint8 [B, C, 210, 160], for each anchor another observation of its
             episode, drawn uniformly; None for methods that do not ask for it.
     """
@@ -96,17 +96,17 @@ class ProbeData:
         categories: for each scored variable the score categories that it counts in (none, one or
             two).
         dropped: for each variable that is not scored, the reason in words.
-        frames: uint8 [N, 210, 160], or [N, 3, 210, 160] in colour, every frame of the collection:
-            a tensor, or what is indexed like one where they do not fit in memory.
+        frames: uint8 [N, 210, 160], or [N, 3, 210, 160] in colour, all frames of the collection: a
+            tensor, or an object that is indexed like one if they do not fit in memory.
         labels: int64 [N, V], values 0 to 255.
         splits: for ``"train"``, ``"val"`` and ``"test"`` the int64 [n] positions of their frames
             in ``frames``, ascending, without the test frames that duplicate another split's.
         provenance: plain data for the results file: the collection's attributes, episodes and
             frames per split, duplicates removed.
-        label_set_version: of the label set.
+        label_set_version: version of the label set.
 
     Raises:
-        ConfigurationError: a label is not 0 to 255: the probes have no class for it.
+        ConfigurationError: a label is not in 0..255, so that the probes have no class for it.
     """
 
     game: str
@@ -122,7 +122,7 @@ class ProbeData:
 
     @property
     def episode_start(self) -> Tensor | None:
-        """Positions of the episodes' first frames, int64 [E], ascending; None if not known."""
+        """Positions of the episodes' first frames, int64 [E], ascending; None if unknown."""
         starts = self.provenance.get("episode_start")
         return None if starts is None else torch.as_tensor(starts)
 

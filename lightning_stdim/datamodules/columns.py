@@ -1,6 +1,6 @@
-"""Moments of a game without their frames.
+"""The columns of a collection that hold emulator states: everything but frames and labels.
 
-By itself, so that the processes that play need not import what reads and writes collections.
+They have a file of their own, so that the processes that play need not import the store.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Columns = dict[str, NDArray[Any]]
 
 @dataclass(kw_only=True)
 class States:
-    """Successive moments without their frames, a column an array; ``store`` has their schema."""
+    """Successive emulator states, one array for each column of the store's schema."""
 
     ram: NDArray[np.uint8]
     actions: NDArray[np.uint8]
@@ -33,30 +33,30 @@ class States:
         return States(**{name: column[rows] for name, column in self.columns().items()})
 
     def columns(self) -> Columns:
-        """Name the columns.
+        """List the columns.
 
         Returns:
-            The arrays of the states, none of them copied.
+            The arrays by name, without copying them.
         """
         return {name: getattr(self, name) for name in STATE_COLUMNS}
 
     def game_over(self) -> bool:
-        """Tell whether a game ends with the last row: a lost life would leave lives.
+        """Tell whether a game ends with the last row: after a lost life lives would be left.
 
         Returns:
-            Whether it is so. A game that the frame limit ends is not told from one that was cut.
+            True if it does. A game that the frame limit ends counts as one that was cut.
         """
         return bool(self.terminated[-1] and self.lives[-1] == 0)
 
     @classmethod
     def empty(cls, n: int) -> States:
-        """Allocate rows to be filled.
+        """Allocate rows.
 
         Args:
             n: number of rows.
 
         Returns:
-            Rows of undefined content.
+            The rows, with undefined values.
         """
         return States(
             ram=np.empty((n, 128), np.uint8),

@@ -1,4 +1,4 @@
-"""What the pixels of a collection's frames are: luma, or red, green and blue."""
+"""The kinds of pixels that frames can have: luma (grey), or red, green and blue."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from lightning_stdim.errors import ConfigurationError
 Pixels = Literal["luma", "rgb"]
 
 CHANNELS: dict[Pixels, int] = {"luma": 1, "rgb": 3}
-"""Numbers per pixel, planes per frame."""
+"""Number of colour planes of a frame."""
 
 
 def frame_shape(pixels: Pixels) -> tuple[int, ...]:
     """Give the shape of a frame.
 
     Args:
-        pixels: what its pixels are.
+        pixels: kind of its pixels.
 
     Returns:
         (210, 160), or (3, 210, 160) in colour.
 
     Raises:
-        ConfigurationError: they are something else.
+        ConfigurationError: there is no such kind.
     """
     if pixels not in CHANNELS:
         raise ConfigurationError(f"pixels={pixels!r}: choose {' or '.join(map(repr, CHANNELS))}")

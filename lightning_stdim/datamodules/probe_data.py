@@ -1,4 +1,4 @@
-"""From a stored collection to labelled, filtered and split probe frames."""
+"""Probe data: a stored collection, labelled, filtered and split."""
 
 from __future__ import annotations
 
@@ -45,26 +45,27 @@ def load_probe_data(
 
     Args:
         path: a file that ``collect`` wrote.
-        label_set: which labels to score; by default the paper's where it has the game.
-        entropy_threshold: variables whose labels have a lower entropy over the whole collection,
-            in nats, are dropped.
-        seed: of the split.
-        min_episode_length: shorter episodes are left out. The reference's rule, more than 64
-            frames without the last state, is 66 here.
-        deduplicate: remove test frames that are byte-equal to a training or validation frame.
-        split_order: of the episodes that are split; ``"time"`` is the reference's way.
-        stale_first_label: the reference's slip: the label of an episode's first frame is that of
-            the frame before the reset, except in the first episode.
-        with_frames: False leaves ``ProbeData.frames`` empty and duplicates where they are: a
-            quick check that there is something to probe.
-        load: reads all frames of a verified file, given their shape.
+        label_set: labels to score; by default the paper's where it has the game.
+        entropy_threshold: variables are scored only if their labels have at least this entropy, in
+            nats, over the whole collection.
+        seed: random seed of the data split.
+        min_episode_length: shorter episodes are left out. The reference implementation asks for
+            more than 64 frames without the final state, which is 66 here.
+        deduplicate: remove test frames that are identical to a training or validation frame.
+        split_order: how episodes are ordered before they are split: ``"shuffled"``, or ``"time"``
+            as in the reference implementation.
+        stale_first_label: repeat an error of the reference implementation: the first frame of every
+            episode but the first is labelled with the state before the reset.
+        with_frames: read the frames, too. Without them ``ProbeData.frames`` is empty and duplicates
+            stay: a quick check that there is something to probe.
+        load: reads all frames of a verified file, given the path and the frames' shape.
 
     Returns:
         The labelled frames, with what was dropped and removed.
 
     Raises:
-        StoreError: if the file cannot be read.
-        ConfigurationError: if there are too few episodes to split, or nothing left to score.
+        StoreError: the file cannot be read.
+        ConfigurationError: there are too few episodes to split, or nothing is left to score.
     """
     collection = store.read(path, with_frames=False)
     game = str(collection.attributes["game"])

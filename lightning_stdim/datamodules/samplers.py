@@ -1,4 +1,4 @@
-"""Which frames make a batch."""
+"""Samplers: which frames make up a batch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class IndexDataset(Dataset[Tensor]):
     """A dataset of frame positions; the data module gathers the frames on the device.
 
     Args:
-        size: how many positions there are.
+        size: number of positions.
     """
 
     def __init__(self, size: int) -> None:
@@ -44,38 +44,39 @@ def _check_shares(batch_size: int, num_replicas: int) -> None:
 
 
 class SequenceSampler(DistributedSampler[Tensor]):
-    """Batches of anchors of frame sequences, for contrastive losses.
+    """Batches of frame sequences, named by their anchors (last frames), for contrastive losses.
 
-    Two guarantees:
+    It guarantees that
 
-    1. A sequence never crosses the edge of an episode.
-    2. Within a (global) batch no frame of one sequence equals or is adjacent in time to a frame of
-       another, since each is the other's negative.
+    1. a sequence never crosses the edge of an episode, and
+    2. within a (global) batch no frame of a sequence equals a frame of another or is next to it in
+       time, since each sequence is the other's negative.
 
-    The batches depend on (seed, epoch) and the arguments alone, not on the number of ranks: rank r
-    of W gets the r-th part of every global batch. (A sampler that draws from each rank's own
-    generator would let ranks overlap.) An epoch has ``n // (stride * batch_size)`` batches, at
-    least one; a handful of anchors at its end may come a second time where the guarantee would
-    leave a batch unfilled.
+    The batches depend only on seed, epoch and arguments, not on the number of ranks: rank r of W
+    gets the r-th part of every global batch. (If each rank drew from a generator of its own, ranks
+    could overlap.) An epoch has ``n // (stride * batch_size)`` batches, and at least one. A few
+    anchors may appear a second time at its end, where guarantee 2 would leave a batch unfilled.
 
     Args:
-        episodes: per episode of the split its first position and its length, int64 [K, 2].
-        sequence_length: T, frames per sequence; the anchor is the last.
-        batch_size: of the global batch, over all ranks. Without `shuffle` the largest part of it
-            that fits (half, a third, ...): what is only measured can come in smaller batches.
-        seed: order of the samples.
-        sampling: ``"frames"``: every anchor once an epoch. ``"episodes"``: the reference's way, an
-            episode uniformly, then an anchor in it, with replacement: short episodes weigh more.
-        wrap: anchors begin with an episode's first frame; see :meth:`AtariDataModule`. A sequence
-            that wraps round is exempt from guarantee 2.
-        stride: an epoch has one in so many of the anchors, others in every epoch.
-        shuffle: False: the same batches in every epoch, for validation.
+        episodes: int64 [K, 2], for each episode of the split its first position and its length.
+        sequence_length: T, frames per sequence.
+        batch_size: sequences in a global batch, over all ranks. Without `shuffle` the largest part
+            of it (half, a third, ...) that can be filled: for a measurement smaller batches will
+            do.
+        seed: random seed of the order.
+        sampling: ``"frames"`` for every anchor once an epoch, or ``"episodes"`` for a random
+            episode and then a random anchor in it, with replacement, as in the reference
+            implementation: frames of short episodes then come more often.
+        wrap: take an episode's last frame for the one before its first, so that every frame is an
+            anchor. A sequence that wraps around is exempt from guarantee 2.
+        stride: an epoch has one in this many of the anchors, other ones in every epoch.
+        shuffle: False for the same batches in every epoch, for validation.
         num_replicas: W, the number of ranks.
         rank: this rank.
 
     Raises:
-        ConfigurationError: if W does not divide the batch size, or the episodes cannot fill one
-            batch; without `shuffle` not even a small one, of at least two.
+        ConfigurationError: W does not divide the batch size, or the episodes cannot fill one batch
+            (without `shuffle`, not even one of two sequences).
     """
 
     def __init__(
@@ -144,24 +145,24 @@ class SequenceSampler(DistributedSampler[Tensor]):
             deferred: list[int] = []
             filled_up = 0
             while len(batch) < self.batch_size:
-                if not pending:  # only at the end of an epoch: fill up with second appearances
+                if not pending:  # at the end of an epoch: some anchors appear a second time
                     pending.extend(np.concatenate(self.anchors).tolist())
                     filled_up += 1
-                    if filled_up == 2:  # all are blocked: there is room within episodes alone
+                    if filled_up == 2:  # all are blocked: keep apart only within episodes
                         blocked = {near for chosen in batch for near in self._near(chosen)}
                 anchor = pending.popleft()
                 if anchor in blocked:
                     deferred.append(anchor)
                 else:
                     batch.append(anchor)
-                    # What a lost life cuts is much alike on both sides: so across episodes, too.
+                    # Frames before and after a lost life are alike: keep apart across episodes.
                     across = range(anchor - self.gap + 1, anchor + self.gap)
                     blocked.update(across if filled_up < 2 else self._near(anchor))
-            pending.extendleft(reversed(deferred))  # first in the next batch
+            pending.extendleft(reversed(deferred))  # they come first in the next batch
             yield batch
 
     def _near(self, anchor: int) -> range:
-        """Give the anchors of the same episode that a batch with this one cannot have."""
+        """Give the anchors of the same episode that are too close to share a batch with one."""
         own = next(part for part in self.anchors if part[0] <= anchor <= part[-1])
         return range(
             max(int(own[0]), anchor - self.gap + 1), min(int(own[-1]) + 1, anchor + self.gap)
@@ -172,13 +173,13 @@ def same_episode_frames(anchors: Tensor, start: Tensor, length: Tensor, chance: 
     """Choose for each anchor another frame of its episode, uniformly.
 
     Args:
-        anchors: int64 [B], positions of frames.
+        anchors: int64 [B], positions of the anchors.
         start: int64 [B], positions of their episodes' first frames.
-        length: int64 [B], at least 2: frames of these episodes.
-        chance: float64 [B], uniform in [0, 1).
+        length: int64 [B], numbers of frames of their episodes, at least 2.
+        chance: float64 [B], random numbers, uniform in [0, 1).
 
     Returns:
-        int64 [B], positions.
+        int64 [B], positions of the chosen frames.
     """
     others = start + (chance * (length - 1)).long()
     return others + (others >= anchors)
@@ -188,16 +189,17 @@ class FrameSampler(DistributedSampler[Tensor]):
     """Batches of single frames, for probes and supervised training.
 
     Args:
-        positions: int64 [n], the frames of the split.
-        batch_size: of the global batch, over all ranks.
-        seed: order of the samples.
-        shuffle: False: in order, the last batch possibly smaller on some ranks. True: up to W - 1
-            frames are left out of an epoch, so that all ranks have equal shares.
+        positions: int64 [n], positions of the split's frames.
+        batch_size: frames in a global batch, over all ranks.
+        seed: random seed of the order.
+        shuffle: True for a random order, without up to W - 1 frames in every epoch so that all
+            ranks have equal shares. False for the frames in order; the last batch may then be
+            smaller on some ranks.
         num_replicas: W, the number of ranks.
         rank: this rank.
 
     Raises:
-        ConfigurationError: if W does not divide the batch size.
+        ConfigurationError: W does not divide the batch size.
     """
 
     def __init__(
@@ -220,7 +222,7 @@ class FrameSampler(DistributedSampler[Tensor]):
         )
         self.positions = positions
         self.batch_size = batch_size
-        # In training every rank counts the same: no unequal shares of the last batch.
+        # In training every rank counts the same, so the last batch must not have unequal shares.
         uneven = len(positions) % batch_size % num_replicas if shuffle else 0
         self.count = len(positions) - uneven
 

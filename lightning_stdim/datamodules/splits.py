@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lightning_stdim.errors import ConfigurationError
+from lightning_stdim.utils.hardware import cores
 
 if TYPE_CHECKING:  # PyTorch is not needed here
     from lightning_stdim.datamodules.frames.on_disk import Frames
@@ -20,11 +21,11 @@ Int64 = npt.NDArray[np.int64]
 SplitOrder = Literal["shuffled", "time"]
 
 PROBE_FRACTIONS = {"train": 0.7, "val": 0.1, "test": 0.2}
-"""Shares of the probe frames (the reference implementation's)."""
+"""The splits' shares of the probe frames, as in the reference implementation."""
 TOLERANCE = 2.0
-"""A split should be at most so many times as large, or as small, as its share of the frames."""
+"""A split's share of the frames should differ from the wanted one by at most this factor."""
 SHUFFLES = 200
-"""How many orders of the episodes are tried until one fits that well; the best, if none does."""
+"""Number of orders of the episodes that are tried to find one that fits so well."""
 
 
 def split_episodes(
@@ -35,27 +36,29 @@ def split_episodes(
     min_length: int = 1,
     order: SplitOrder = "shuffled",
 ) -> dict[str, Int64]:
-    """Split whole episodes so that the splits' shares of the frames fit.
+    """Split whole episodes so that the splits have their shares of the frames.
 
-    Every split gets at least one episode; beyond that an episode goes to the split in whose share
-    of the frames its middle lies. Where episodes are few, one order of them can fit badly: most of
-    all with a short last one, which the collection's end cut. Then further shuffles are tried.
+    Every split gets at least one episode; beyond that, an episode goes to the split in whose share
+    of the frames its middle lies. With few episodes an order can fit badly, most of all if the last
+    episode is short because the collection ends there. Then further shuffles are tried, and the
+    best one is taken.
 
     Args:
         lengths: int64 [E], frames per episode.
-        fractions: share of the frames per split, in (0, 1], adding up to 1.
-        seed: the order of the episodes depends on it alone.
-        min_length: shorter episodes are left out. The reference's rule, more than 64
-            frames without the last state, is 66 here.
-        order: "shuffled" by seed, or in the order of "time": the reference's way, which shuffles
-            the episodes but does not use the shuffle.
+        fractions: each split's share of the frames, in (0, 1]; they add up to 1.
+        seed: random seed of the order of the episodes.
+        min_length: shorter episodes are left out. The reference implementation asks for more than
+            64 frames without the final state, which is 66 here.
+        order: ``"shuffled"`` by the seed, or ``"time"``, the order in which the episodes were
+            played. The latter is what the reference implementation does: it shuffles, but does not
+            use the shuffle.
 
     Returns:
         For every split the numbers of its episodes, int64, ascending.
 
     Raises:
-        ConfigurationError: if there are fewer episodes than splits; the message says how many
-            steps would do.
+        ConfigurationError: there are fewer episodes than splits. The message says how many steps
+            would do.
     """
     usable = np.flatnonzero(lengths >= min_length)
     if len(usable) < len(fractions):
@@ -94,7 +97,7 @@ def _cut(ordered: Int64, lengths: Int64, fractions: Mapping[str, float]) -> list
 
 
 def _misfit(parts: list[Int64], lengths: Int64, fractions: Mapping[str, float]) -> float:
-    """Measure by which factor a split is larger or smaller than it should be, at the worst."""
+    """Give the largest factor by which a split is larger or smaller than it should be."""
     frames = np.array([lengths[part].sum() for part in parts])
     ratio = frames / frames.sum() / np.array(list(fractions.values()))
     return float(np.maximum(ratio, 1 / ratio).max())
@@ -130,21 +133,21 @@ def frame_digests(frames: Frames | npt.NDArray[np.uint8]) -> npt.NDArray[np.void
         return hashlib.blake2b(frame.data, digest_size=16).digest()
 
     digests: list[bytes] = []
-    with ThreadPoolExecutor() as pool:  # hashlib releases the interpreter lock
-        for first in range(0, len(frames), 4096):  # what stays on disk comes in parts
+    with ThreadPoolExecutor(cores()) as pool:  # hashlib releases the interpreter lock
+        for first in range(0, len(frames), 4096):  # in parts, as the frames may be on disk
             digests += pool.map(digest, np.asarray(frames[first : first + 4096]))
     return np.frombuffer(b"".join(digests), dtype="V16")
 
 
 def without_duplicates(test: Int64, seen: Int64, digests: npt.NDArray[np.void]) -> Int64:
-    """Remove the test frames that are byte-equal to a frame of another split.
+    """Remove the test frames that are identical to a frame of another split.
 
     Args:
         test: int64 [n], positions of the test frames.
         seen: int64 [m], positions of the training and validation frames.
-        digests: [N], as :func:`frame_digests` makes them.
+        digests: [N], the frames' digests, by :func:`frame_digests`.
 
     Returns:
-        The positions that remain, in order.
+        The remaining positions, in order.
     """
     return test[~np.isin(digests[test], np.unique(digests[seen]))]

@@ -1,4 +1,4 @@
-"""Evaluation mode for a while."""
+"""Putting a module into evaluation mode for a while."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     """Put a module into evaluation mode, then every submodule back into its own.
 
     Args:
-        module: may be a mixture of modes.
+        module: the module; its submodules may be in different modes.
 
     Yields:
         Nothing.

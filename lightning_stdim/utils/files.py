@@ -1,4 +1,4 @@
-"""Files and folders: made before the work that fills them, seen whole or not at all."""
+"""Writing files and folders: atomically, and tried before any work is done for them."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from lightning_stdim.errors import StoreError
 
 @contextmanager
 def atomically(path: Path, *, durable: bool = True) -> Iterator[Path]:
-    """Write under another name, then rename.
+    """Write a file or folder under a temporary name, then rename it.
 
     Args:
-        path: the file or folder to make; the folder above it is made if it is missing. A file that
-            is there is replaced, a folder is not.
+        path: the file or folder to make. The folder above it is made if it is missing. An existing
+            file is replaced, an existing folder is not.
         durable: wait until a file is on the disk, so that not even a power cut can take it.
 
     Yields:
-        The temporary name, in the same folder. After an error nothing is left of it.
+        A temporary name in the same folder. After an error nothing is left of it.
 
     Raises:
-        StoreError: it cannot be written.
+        StoreError: the file or folder cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -33,7 +33,9 @@ def atomically(path: Path, *, durable: bool = True) -> Iterator[Path]:
         yield temporary
         if durable and temporary.is_file():
             with temporary.open("rb") as file:
-                os.fsync(file.fileno())  # or the name could outlive a power cut, and not the data
+                os.fsync(
+                    file.fileno()
+                )  # otherwise a power cut could leave the name without the data
         temporary.replace(path)
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror or error}") from error
@@ -51,7 +53,7 @@ def make_directory(folder: Path) -> None:
         folder: the directory.
 
     Raises:
-        StoreError: if it cannot be made or written.
+        StoreError: the directory cannot be made or written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,13 +1,19 @@
-"""How much memory there is to use."""
+"""The memory, cores and devices that this process may use."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Iterator
+from math import ceil
 from pathlib import Path
 
 from lightning_stdim.errors import ConfigurationError
+
+CORES_SHARE = "LIGHTNING_STDIM_CORES"
+"""The environment variable that tells a benchmark's cell its share of the cores."""
+CORES_VARIABLES = (CORES_SHARE, "SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE")
+"""Environment variables that limit the cores: ours and Slurm's."""
 
 
 def available_memory(root: Path = Path("/")) -> int:
@@ -30,33 +36,67 @@ def available_memory(root: Path = Path("/")) -> int:
 
 
 def _left_by_control_groups(root: Path) -> Iterator[int]:
-    """Give what is left in the process's control group and in those that it lies in."""
-    top = root / "sys/fs/cgroup"
-    try:
-        group = re.search(r"^0::/(.*)$", (root / "proc/self/cgroup").read_text(), re.M)
-    except OSError:
-        return
-    folder = top / (group[1] if group else "")
-    for place in [folder, *folder.parents]:
+    """Give the bytes that are left under each memory limit of the control groups."""
+    for group in _control_groups(root):
         try:
-            limit = (place / "memory.max").read_text().strip()
-            used = int((place / "memory.current").read_text())
-            cache = re.search(r"^inactive_file (\d+)", (place / "memory.stat").read_text(), re.M)
-        except OSError:  # no such controller here, or above the top
+            limit = (group / "memory.max").read_text().strip()
+            used = int((group / "memory.current").read_text())
+            cache = re.search(r"^inactive_file (\d+)", (group / "memory.stat").read_text(), re.M)
+        except OSError:  # this group does not limit memory
             continue
         if limit != "max":
             yield max(0, int(limit) - used + (int(cache[1]) if cache else 0))
 
 
-def cores() -> int:
+def cores(root: Path = Path("/")) -> int:
     """Count the cores that this process may use.
+
+    The least of: the cores that it may run on; the quotas of its control groups (version 2: a
+    container's limit); what Slurm has given its task, also where Slurm does not enforce it; and its
+    share of a benchmark with several jobs.
+
+    Args:
+        root: where the system's ``proc`` and ``sys`` are.
 
     Returns:
         At least 1.
     """
+    told = (os.environ.get(name, "") for name in CORES_VARIABLES)
+    limits = [int(number) for number in told if number.isdecimal()]
+    return max(1, min([affinity_cores(), *limits, *_quotas(root)]))
+
+
+def affinity_cores() -> int:
+    """Count the cores that the system may run this process on.
+
+    Returns:
+        At least 1; what libraries such as OpenMP take for their number of threads.
+    """
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _quotas(root: Path) -> Iterator[int]:
+    """Give the cores' worth of time that each control group may take, rounded up."""
+    for group in _control_groups(root):
+        try:
+            quota, period = (group / "cpu.max").read_text().split()
+        except OSError:  # this group does not limit cores
+            continue
+        if quota != "max":
+            yield ceil(int(quota) / int(period))
+
+
+def _control_groups(root: Path) -> list[Path]:
+    """List the folders of the control group that the process is in and of those around it."""
+    top = root / "sys/fs/cgroup"
+    try:
+        group = re.search(r"^0::/(.*)$", (root / "proc/self/cgroup").read_text(), re.M)
+    except OSError:
+        return []
+    folder = top / (group[1] if group else "")
+    return [folder, *folder.parents]
 
 
 def check_device(name: str) -> None:

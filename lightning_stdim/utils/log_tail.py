@@ -1,4 +1,4 @@
-"""The end of what a process has printed, and durations as one would say them."""
+"""Readable text about running processes: their last line, and durations."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ def duration(seconds: float) -> str:
     """Write a duration as one would say it.
 
     Args:
-        seconds: not negative.
+        seconds: the duration, 0 or more.
 
     Returns:
-        Such as ``"40 s"``, ``"12 min"``, ``"3 h 20 min"`` or ``"2 days 4 h"``.
+        Text such as ``"40 s"``, ``"12 min"``, ``"3 h 20 min"`` or ``"2 days 4 h"``.
     """
     if seconds < 90:
         return f"{seconds:.0f} s"
@@ -30,7 +30,7 @@ def last_words(log: Path) -> str:
     """Read the last line that a process has written, as a terminal would show it.
 
     Args:
-        log: the file that its output goes to.
+        log: the file of its output.
 
     Returns:
         The line without control sequences; empty if there is none.

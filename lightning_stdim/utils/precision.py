@@ -1,4 +1,4 @@
-"""What keeps to float32 under autocast."""
+"""Computing in float32 under autocast."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ T = TypeVar("T")
 
 
 def full_precision(compute: Callable[P, T]) -> Callable[P, T]:
-    """Compute something in float32 under autocast, too; without autocast nothing changes.
+    """Have a function compute in float32 even under autocast.
 
-    Such as objectives: features of successive frames differ by little, in bfloat16 their scores'
-    rounding is as large as the differences between them, and ST-DIM on Pong diverges within two
+    Objectives need it: features of successive frames differ by little, and in bfloat16 rounding
+    their scores is as large an effect as these differences. ST-DIM on Pong then diverges within two
     epochs.
 
     Args:
         compute: a function or method with a tensor among its positional arguments.
 
     Returns:
-        The same, but for its precision.
+        The same function, which under autocast converts its tensors to float32.
     """
 
     @wraps(compute)

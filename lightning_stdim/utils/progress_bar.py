@@ -1,4 +1,4 @@
-"""One progress bar for everything here that takes a while."""
+"""The progress bar of everything that takes a while."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of PyTorch's, read without ever unpickling code."""
+"""Reading PyTorch's files without ever unpickling code."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ def read_tensors(path: Path, *, advice: str, file: IO[bytes] | None = None) -> A
 
     Args:
         path: the file.
-        advice: what to do about one that cannot be used; the end of the errors' messages.
-        file: where its bytes are, if they are in an archive.
+        advice: what to do if the file cannot be used; it ends the errors' messages.
+        file: the file's bytes, if they are in an archive.
 
     Returns:
-        Its contents, tensors on the CPU.
+        The file's contents, with tensors on the CPU.
 
     Raises:
-        EncoderError: it holds more than tensors and plain values.
-        StoreError: it is missing or damaged.
+        EncoderError: the file holds more than tensors and plain values.
+        StoreError: the file is missing or damaged.
     """
     import torch
 
@@ -32,11 +32,11 @@ def read_tensors(path: Path, *, advice: str, file: IO[bytes] | None = None) -> A
         raise StoreError(f"there is no file {path}") from error
     except pickle.UnpicklingError as error:
         raise EncoderError(
-            f"{path} holds more than tensors and plain values, or is no file of PyTorch's; such "
-            f"files can run code when they are read, so it was not. {advice}"
+            f"{path} holds more than tensors and plain values, or is not a file of PyTorch's. Such "
+            f"files can run code when they are read, so it was not read. {advice}"
         ) from error
     except Exception as error:  # whatever a reader of foreign bytes may raise
         raise StoreError(
-            f"{path} is damaged or is no file of PyTorch's ({type(error).__name__}: {error}). "
+            f"{path} is damaged or is not a file of PyTorch's ({type(error).__name__}: {error}). "
             f"{advice}"
         ) from error

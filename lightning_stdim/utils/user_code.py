@@ -1,4 +1,4 @@
-"""Modules of the user's: found in the current folder first, and where in them something failed."""
+"""Importing users' code, first from the current folder, and saying where in it something failed."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _NOT_THE_USERS = (
 
 
 def import_from(path: str) -> Any:
-    """Import what a dotted path names.
+    """Import an object by its dotted path.
 
     Args:
         path: ``"package.module:name"`` or ``"package.module.name"``. The current folder is searched
             first.
 
     Returns:
-        Whatever has that name.
+        The object.
 
     Raises:
         ConfigurationError: it cannot be imported.
@@ -69,13 +69,13 @@ def source_file(module: str) -> Path:
 
 
 def what_failed(error: Exception) -> str:
-    """Say what went wrong in code of the user's, and where.
+    """Say what went wrong in a user's code, and where.
 
     Args:
-        error: as caught.
+        error: the exception that it raised.
 
     Returns:
-        Its type and message, and the last file and line that are neither ours nor a library's.
+        The exception's type and message, and the last file and line of the user's own code.
     """
     steps = [
         step

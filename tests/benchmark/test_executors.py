@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 
 from lightning_stdim.benchmark import executors
 from lightning_stdim.benchmark.executors import shares
+from lightning_stdim.utils.hardware import cores
 
 
 @pytest.fixture(autouse=True)
@@ -23,9 +26,22 @@ def test_one_at_a_time_has_the_whole_machine() -> None:
 def test_cores_are_divided(monkeypatch) -> None:
     monkeypatch.setattr(executors, "cores", lambda: 16)
     assert {share["OMP_NUM_THREADS"] for share in shares(3)} == {"5"}
+    assert {share["LIGHTNING_STDIM_CORES"] for share in shares(3)} == {"5"}
     assert {share["OMP_NUM_THREADS"] for share in shares(40)} == {"1"}
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     assert {share["OMP_NUM_THREADS"] for share in shares(3)} == {"2"}
+    assert {share["LIGHTNING_STDIM_CORES"] for share in shares(3)} == {"5"}
+
+
+def test_a_cell_collects_with_its_share(tmp_path) -> None:
+    """Told by a cell itself: with two at a time on two cores each has one."""
+    environment = {name: value for name, value in os.environ.items() if "CPUS" not in name}
+    code = "from lightning_stdim.datamodules.atari import AtariDataModule as A; print(A().workers)"
+    for jobs in (1, 2):
+        share = shares(jobs)[0]
+        command = [sys.executable, "-c", code]
+        out = subprocess.check_output(command, env=environment | share, text=True)
+        assert int(out) == max(1, cores() // jobs)
 
 
 def test_devices_are_taken_in_turn(monkeypatch) -> None:

@@ -34,7 +34,9 @@ options = dict(zip(words, words[1:]))
 out = pathlib.Path(options["--out"])
 method = out.parent.name
 marks = pathlib.Path(os.environ["MARKS"])
-(marks / f"{method}-{os.getpid()}").write_text(os.environ["OMP_NUM_THREADS"])
+(marks / f"{method}-{os.getpid()}").write_text(
+    f"{os.environ['OMP_NUM_THREADS']} {os.environ['LIGHTNING_STDIM_CORES']}"
+)
 print(f"training {method}")
 root = pathlib.Path(options.get("--data.root", options.get("--root")))
 (root / "frames").write_text("collected")
@@ -133,7 +135,7 @@ def test_a_grid_survives_the_death_of_a_node(cluster: Cluster, tmp_path: Path) -
     assert "error: no room" in (out / "pong" / "cpc" / "seed0.error.txt").read_text()
     assert (out / "pong" / "cpc" / "seed0" / "checkpoints" / "last.ckpt").is_file()
     assert (tmp_path / "caller" / "data" / "frames").read_text() == "collected"
-    assert {mark.read_text() for mark in marks.iterdir()} == {"1"}
+    assert {mark.read_text() for mark in marks.iterdir()} == {"1 1"}
 
 
 def test_an_interrupted_run_comes_back_and_goes_on(cluster: Cluster, tmp_path: Path) -> None:

@@ -473,7 +473,7 @@ def bad_checkpoints(tmp_path):
         (["probe", "--encoder=random", "--out=/proc/nowhere"], "cannot be written"),
         (["collect", "--game=breakot"], "breakout"),
         (["collect", "--steps=-3"], "steps"),
-        (["collect", "--workers=0"], "workers is 0"),
+        (["collect", "--workers=0"], "workers=0 must be at least 1"),
         (["probe", "--encoder=random", "--device=nowhere"], "device 'nowhere'"),
         (["collect", "--steps=10", "--root=/proc/nowhere"], "cannot be written"),
         (["probe", "--encoder=nothing"], "neither"),

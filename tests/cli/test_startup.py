@@ -11,7 +11,8 @@ import pytest
 NO_EMULATOR = """
 import sys
 from lightning_stdim.datamodules.collection.collect import collect
-collect("pong", steps=5, root=sys.argv[1], progress=False)
+from lightning_stdim.datamodules.collection.settings import CollectionSettings
+collect(CollectionSettings("pong", steps=5), root=sys.argv[1], progress=False)
 print([m for m in ("ale_py", "gymnasium", "torch") if m in sys.modules])
 """
 HEAVY = ("torch", "pytorch_lightning", "matplotlib", "h5py", "scipy")

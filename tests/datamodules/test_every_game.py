@@ -8,11 +8,12 @@ from scipy.stats import entropy as scipy_entropy
 
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.collection.collect import collect
+from lightning_stdim.datamodules.collection.settings import CollectionSettings
 from lightning_stdim.datamodules.labels.annotations import annotation
 from lightning_stdim.datamodules.labels.games import default_label_set, games
 from lightning_stdim.datamodules.probe_data import load_probe_data
 
-STEPS, PIECES = 360, 6
+STEPS, PARTS = 360, 6
 AGENT, SMALL, OTHER = "agent_localization", "small_object_localization", "other_localization"
 DISPLAY, MISC = "score_clock_lives_display", "misc_keys"
 BYTES = {  # in RAM, written down by hand from the annotations; and their categories
@@ -30,20 +31,22 @@ BYTES = {  # in RAM, written down by hand from the annotations; and their catego
 def with_short_episodes(path, short):
     """Write a collection with its rows as a few short episodes: whole ones can take thousands."""
     whole = store.read(path)
-    length = np.full(PIECES, STEPS // PIECES)
-    pieces = replace(
+    length = np.full(PARTS, STEPS // PARTS)
+    shorter = replace(
         whole,
         episode_start=np.cumsum(length) - length,
         episode_length=length,
-        episode_seed=np.full(PIECES, whole.episode_seed[0]),
+        episode_seed=np.full(PARTS, whole.episode_seed[0]),
     )
-    store.write(short, pieces)
-    return pieces
+    store.write(short, shorter)
+    return shorter
 
 
 @pytest.mark.parametrize("game", BYTES)
 def test_labels_are_the_bytes_that_were_written_down(game, tmp_path):
-    collection = store.read(collect(game, steps=STEPS, root=tmp_path, progress=False))
+    collection = store.read(
+        collect(CollectionSettings(game, steps=STEPS), root=tmp_path, progress=False)
+    )
     categories = annotation(game, default_label_set(game)).categories
     different = set()
     for name, (byte, category) in BYTES[game].items():
@@ -56,7 +59,7 @@ def test_labels_are_the_bytes_that_were_written_down(game, tmp_path):
 
 @pytest.mark.parametrize("game", games("upstream"))
 def test_from_the_emulator_to_probe_data(game, tmp_path):
-    path = collect(game, steps=STEPS, root=tmp_path, progress=False)
+    path = collect(CollectionSettings(game, steps=STEPS), root=tmp_path, progress=False)
     collection = with_short_episodes(path, tmp_path / "short.h5")
     data = load_probe_data(tmp_path / "short.h5", deduplicate=False)
 
@@ -73,8 +76,8 @@ def test_from_the_emulator_to_probe_data(game, tmp_path):
         assert data.labels[:, column].tolist() == ram[name].tolist()
         assert data.categories[name] == described.categories[name]
 
-    episode = np.repeat(np.arange(PIECES), STEPS // PIECES)
+    episode = np.repeat(np.arange(PARTS), STEPS // PARTS)
     of_split = [set(episode[part]) for part in data.splits.values()]
-    assert sorted(e for part in of_split for e in part) == list(range(PIECES))
+    assert sorted(e for part in of_split for e in part) == list(range(PARTS))
     assert sorted(np.concatenate(list(data.splits.values()))) == list(range(STEPS))
     assert len({frame.tobytes() for frame in data.frames.numpy()}) > 10  # something moves

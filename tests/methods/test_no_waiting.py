@@ -17,8 +17,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from lightning_stdim.datamodules.batches import ProbeBatch, SequenceBatch
-from lightning_stdim.datamodules.frames.stacking import observations
-from lightning_stdim.datamodules.samplers import same_episode_frames
 from lightning_stdim.probes import Supervised
 from lightning_stdim.probes.heads import LinearHeads, MLPHeads
 from tests.methods.test_distributed import METHODS
@@ -124,16 +122,3 @@ def test_a_probe_s_step(kind):
     out = [torch.empty_like(layer) for layer in together]
     with nothing_from_the_host():
         heads.gradients(together, features, labels, heads.excluded, out=out)
-
-
-@pytest.mark.parametrize("stack", [1, 4])
-def test_gathering_a_batch(stack):
-    frames = torch.empty((100, 210, 160), dtype=torch.uint8, device="meta")
-    start, length, anchors = torch.empty((3, BATCH), dtype=torch.int64, device="meta")
-    times = anchors + torch.arange(2, device="meta")[:, None]
-    chance = torch.empty(BATCH, dtype=torch.float64, device="meta")
-    with nothing_from_the_host():
-        seen = observations(frames, times, start, stack)
-        others = same_episode_frames(anchors, start, length, chance)
-    assert seen.shape == (2, BATCH, stack, 210, 160)
-    assert others.shape == (BATCH,)

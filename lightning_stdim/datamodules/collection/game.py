@@ -1,9 +1,9 @@
-"""One numbered game of a collection, which depends on the collection's seed and its number alone.
+"""Playing one game of a collection, which depends only on the collection's seed and its number.
 
 A lost life ends an episode but not the game, so the episodes of a game depend on each other: the
-game, not the episode, is the unit that is seeded and handed to a worker. A collection is the games
-0, 1, 2, ... one after the other, cut after as many rows as were asked for. So episode k depends on
-the seed and k too, whoever plays what when.
+game, not the episode, is what is seeded and given to a worker. A collection consists of the games
+0, 1, 2, ... in this order, cut after the number of rows that was asked for. So episode k, too,
+depends only on the seed and k, whichever worker plays it and when.
 """
 
 from __future__ import annotations
@@ -23,18 +23,20 @@ def play(emulator: Emulator, policy: MakePolicy, seed: int) -> Iterator[tuple[in
     """Play a game to its end.
 
     Args:
-        emulator: shows the state of the moment whenever one is yielded.
+        emulator: the emulator to play on. Whenever something is yielded, it is in the state to
+            record.
         policy: makes the game's policy.
         seed: the game's seed.
 
     Yields:
-        The action that led to this moment and the reward for it: (0, 0.0) when an episode begins.
+        The action that led to the emulator's state, and the reward for it: (0, 0.0) where an
+        episode begins.
     """
     rng = np.random.default_rng(seed)
     emulator.new_game(noops=int(rng.integers(1, MAX_NOOPS + 1)))
     choose = policy(emulator.n_actions, rng)
 
-    def look() -> NDArray[np.uint8]:
+    def observe() -> NDArray[np.uint8]:
         return emulator.luma
 
     playing = True
@@ -42,7 +44,7 @@ def play(emulator: Emulator, policy: MakePolicy, seed: int) -> Iterator[tuple[in
         first = True
         yield 0, 0.0
         while not (emulator.terminated or emulator.truncated):
-            action = choose(look, first)
+            action = choose(observe, first)
             first = False
             yield action, emulator.step(action)
         playing = emulator.next_episode()
@@ -51,18 +53,18 @@ def play(emulator: Emulator, policy: MakePolicy, seed: int) -> Iterator[tuple[in
 def segments(
     emulator: Emulator, policy: MakePolicy, seed: int, *, limit: int, recorder: Recorder
 ) -> Iterator[tuple[Columns, bool]]:
-    """Play a game and record it segment by segment, so that memory does not grow with its length.
+    """Play a game and record it in segments, so that memory does not grow with its length.
 
     Args:
-        emulator: the machine to play on.
+        emulator: the emulator to play on.
         policy: makes the game's policy.
         seed: the game's seed.
-        limit: stop after this many rows, at least 1.
-        recorder: what to record with; its size is a segment's.
+        limit: number of rows after which to stop, at least 1.
+        recorder: records the segments, and determines their size.
 
     Yields:
-        What :meth:`Recorder.take` hands out, of at least one row, and whether the game ends with
-        it. The next segment overwrites it.
+        A segment of at least one row, as :meth:`Recorder.take` returns it, and whether the game
+        ends with it. The next segment overwrites it.
     """
     for row, (action, reward) in enumerate(play(emulator, policy, seed), start=1):
         if recorder.full():

@@ -1,9 +1,8 @@
-"""Recording a game: the states as they are, of the screens only what changes.
+"""Recording a game: all of every state, but of the screens only what changes.
 
-From one row to the next a few hundred of a screen's 33 600 pixels change. Keeping those alone is
-quicker than copying and compressing whole frames, and keeps a worker's memory small. What they look
-like is found when frames are put together: no worker waits for that, and it is done for many at
-once.
+From one row to the next a few hundred of a screen's 33 600 pixels change. Keeping only those is
+faster than copying and compressing whole frames, and needs little memory in a worker. Screens are
+turned into frames later, by the process that writes the file, for many rows at once.
 """
 
 from __future__ import annotations
@@ -26,16 +25,17 @@ PLANE = 210 * 160
 WORDS = PLANE // 8
 """Groups of eight pixels, which are compared and kept together."""
 SCHEMA = 2
-"""Of what :meth:`Recorder.take` hands out: an unfinished collection of another one starts over."""
+"""Version of what :meth:`Recorder.take` returns. A collection that was left unfinished with another
+one starts over."""
 BLOCK = 16
-"""Rows that are compared, or put together, at once: they stay in the processor's cache."""
+"""Number of rows that are processed at once: so few stay in the processor's cache."""
 
 
 class Recorder:
-    """Memory for one segment of a game.
+    """Records a game segment by segment.
 
     Args:
-        size: the most rows of a segment, at least 1.
+        size: largest number of rows in a segment, at least 1.
     """
 
     def __init__(self, size: int) -> None:
@@ -52,10 +52,10 @@ class Recorder:
         self._words: list[NDArray[np.uint64]] = []
 
     def full(self) -> bool:
-        """Tell whether there is no room for another row.
+        """Tell whether the segment is full.
 
         Returns:
-            Whether it is so.
+            True if there is no room for another row.
         """
         return self._rows == len(self._states)
 
@@ -63,9 +63,9 @@ class Recorder:
         """Record a row.
 
         Args:
-            emulator: shows the state, always the same one; it will show the next state where that
-                is recorded.
-            action: the action that led to it.
+            emulator: the emulator in the state to record, the same one at every call. It is told to
+                write its next screens where they are recorded.
+            action: the action that led to the state.
             reward: the reward for that action.
         """
         row, states = self._rows, self._states
@@ -86,14 +86,14 @@ class Recorder:
         emulator.show_in(self._places[waiting + 1])
 
     def take(self) -> Columns:
-        """Hand out what was recorded, and begin a new segment.
+        """Hand out the segment, and begin a new one.
 
         Returns:
-            The columns of :class:`~lightning_stdim.datamodules.columns.States`, n rows each, and
-            those that :func:`frames` needs: `changes` uint16 [n], how many words of eight pixels
-            differ in either screen from the row before (all of them in row 0); `where` uint16 [m]
-            and `words` uint64 [m, 2], these words' positions, and their values in both screens,
-            one row after the other. Those of the states are overwritten by the next segment.
+            The columns of :class:`~lightning_stdim.datamodules.columns.States`, n rows each, which
+            the next segment overwrites, and the columns that :func:`frames` needs: `changes`
+            uint16 [n], for each row the number of words (eight pixels) in which either screen
+            differs from the row before, all of them in row 0; `where` uint16 [m], the positions of
+            these words, row by row; `words` uint64 [m, 2], their values in both screens.
         """
         if self._rows > self._compared:
             self._compare()
@@ -109,13 +109,13 @@ class Recorder:
         return columns
 
     def _compare(self) -> None:
-        """Keep what has changed in the rows that wait for it."""
+        """Keep the changes in the rows that have not been compared yet."""
         count = self._rows - self._compared
         now, before = self._screens[1 : 1 + count], self._screens[:count]  # [b, 2, WORDS]
         differs = self._differs[:, :count]
         np.not_equal(now.swapaxes(0, 1), before.swapaxes(0, 1), out=differs)
         either = np.logical_or(differs[0], differs[1], out=differs[0])  # [b, WORDS]
-        if not self._compared:  # a segment's first frame is whole: a segment can be read by itself
+        if not self._compared:  # the first row keeps every word: a segment is read by itself
             either[0] = True
         row, word = np.divmod(either.reshape(-1).nonzero()[0], WORDS)
         self._changes.append(np.bincount(row, minlength=count).astype(np.uint16))
@@ -126,14 +126,14 @@ class Recorder:
 
 
 def frames(columns: Columns, pixels: Pixels) -> Iterator[NDArray[np.uint8]]:
-    """Put the frames of a segment together again, one after the other.
+    """Restore the frames of a segment, one after the other.
 
     Args:
-        columns: what :meth:`Recorder.take` handed out.
-        pixels: of the frames.
+        columns: a segment, as :meth:`Recorder.take` returned it.
+        pixels: what the frames' pixels are.
 
     Yields:
-        uint8 [210, 160], or [3, 210, 160] in colour, overwritten by the next.
+        uint8 [210, 160], or [3, 210, 160] in colour; overwritten by the next frame.
     """
     frame = np.zeros(frame_shape(pixels), np.uint8)
     planes = frame.reshape(-1, PLANE).view(np.uint64)  # [C, WORDS]

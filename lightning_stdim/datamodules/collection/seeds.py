@@ -1,4 +1,7 @@
-"""The seeds of a collection's games; apart from playing them, which imports the emulator."""
+"""The seeds of a collection's games.
+
+They are apart from :mod:`game`, so that what needs only the seeds does not import the emulator.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A segment of a game on disk, for the time until the collection is whole.
+"""The file of a segment, which is kept until the collection is complete.
 
-NumPy's own format in a Zstandard frame with a checksum: an HDF5 file of so few rows would take
-several times as long to write, and a collection has many of them.
+It is an ``.npz`` file of NumPy's in a Zstandard frame with a checksum. A collection has many
+segments, and HDF5 files of so few rows would take several times as long to write.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lightning_stdim.utils.files import atomically
 
 
 def write(path: Path, columns: Columns) -> None:
-    """Write a segment, atomically.
+    """Write a segment atomically.
 
     Args:
         path: the file.
@@ -29,15 +29,15 @@ def write(path: Path, columns: Columns) -> None:
     """
     memory = io.BytesIO()
     np.savez(memory, allow_pickle=False, **columns)
-    # It is read once: a fast level.
+    # A fast level, since the file is read only once.
     compressed = zstandard.ZstdCompressor(level=1, write_checksum=True).compress(memory.getbuffer())
-    # What a power cut takes is played again, and is not worth waiting for the disk.
+    # Not durable: waiting for the disk costs more than playing again what a power cut takes.
     with atomically(path, durable=False) as temporary:
         temporary.write_bytes(compressed)
 
 
 def read(path: Path) -> Columns:
-    """Read a segment, and make sure that it is what was written.
+    """Read a segment and verify it.
 
     Args:
         path: the file.

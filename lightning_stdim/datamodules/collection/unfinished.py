@@ -1,9 +1,9 @@
-"""The folder of an unfinished collection: segments of games, and which of them are still needed.
+"""The folder of an unfinished collection: the segments that were played, and what is missing.
 
-A segment is a file of its own, named ``GAME-START-ROWS.npz.zst``, or
-``GAME-START-ROWS-end.npz.zst`` where the game ends with it; START is the segment's first row in its
-game. It appears by a rename when it is complete. All that is known about the collection's progress
-is in these names, so there is no state that a kill could leave wrong.
+A segment is a file named ``GAME-START-ROWS.npz.zst``, or ``GAME-START-ROWS-end.npz.zst`` if the
+game ends with it; START is the number of the segment's first row within its game. The file appears
+by a rename when it is complete. The names are all that is known about the collection's progress, so
+a kill cannot leave a wrong state behind.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def segment_name(game: int, start: int, rows: int, ended: bool) -> str:
     """Name the file of a segment.
 
     Args:
-        game: the game's number.
-        start: the segment's first row in the game.
-        rows: how many rows it has.
-        ended: whether the game ends with it.
+        game: number of the game.
+        start: number of the segment's first row within the game.
+        rows: number of rows.
+        ended: whether the game ends with the segment.
 
     Returns:
         The file's name.
@@ -48,13 +48,13 @@ def segment_name(game: int, start: int, rows: int, ended: bool) -> str:
 
 
 def has_segments(folder: Path) -> bool:
-    """Tell whether there is anything to go on with.
+    """Tell whether a folder holds any segment.
 
     Args:
-        folder: of an unfinished collection; it may be missing.
+        folder: folder of an unfinished collection; it may be missing.
 
     Returns:
-        Whether it is so.
+        True if there is something to go on with.
     """
     return any(_NAME.fullmatch(path.name) for path in folder.glob("*.zst"))
 
@@ -63,8 +63,8 @@ class UnfinishedCollection:
     """What has been played so far of one collection.
 
     Args:
-        folder: where the segments are; made if it is missing, emptied if what is there was played
-            under other settings.
+        folder: folder of the segments. It is made if it is missing, and emptied if what it holds
+            was played with other settings.
         settings: everything that the segments depend on, as plain data.
 
     Raises:
@@ -75,7 +75,7 @@ class UnfinishedCollection:
         self.folder = folder
         self._segments: defaultdict[int, list[Segment]] = defaultdict(list)
         self._ended: set[int] = set()
-        # Sums that are kept, as there can be thousands of games and each segment asks for them.
+        # Running sums: there can be thousands of games, and the sums are needed at every segment.
         self._total = 0
         self._open, self._before = 0, 0  # the first game that has not ended; rows of those before
         wanted = json.dumps(settings, indent=1)
@@ -90,7 +90,7 @@ class UnfinishedCollection:
         self._take_stock()
 
     def _take_stock(self) -> None:
-        """Find the segments of earlier runs; remove what is damaged or follows on a gap."""
+        """Find the segments of earlier runs; remove those that are damaged or follow a gap."""
         for path in sorted(self.folder.iterdir()):
             if path.name == "settings.json":
                 continue
@@ -108,15 +108,15 @@ class UnfinishedCollection:
         """Take note of a segment whose file is there.
 
         Args:
-            game: the game's number.
-            start: the segment's first row in the game; every row before it is there.
-            rows: how many rows it has.
-            ended: whether the game ends with it.
+            game: number of the game.
+            start: number of the segment's first row within the game; all rows before it are there.
+            rows: number of rows.
+            ended: whether the game ends with the segment.
         """
         segment = Segment(start, rows, self.folder / segment_name(game, start, rows, ended))
         segments = self._segments[game]
         self._total -= self.rows(game)
-        if segment not in segments:  # it is where an interrupted game is played again
+        if segment not in segments:  # if it is, an interrupted game was played again
             segments[:] = [*(earlier for earlier in segments if earlier.start < start), segment]
         self._total += self.rows(game)
         if ended:
@@ -126,10 +126,10 @@ class UnfinishedCollection:
             self._open += 1
 
     def rows(self, game: int) -> int:
-        """Count what is there of a game.
+        """Count the rows of a game that are there.
 
         Args:
-            game: the game's number.
+            game: number of the game.
 
         Returns:
             The number of rows.
@@ -137,7 +137,7 @@ class UnfinishedCollection:
         return sum(segment.rows for segment in self._segments[game])
 
     def total(self) -> int:
-        """Count what is there of all games.
+        """Count the rows of all games that are there.
 
         Returns:
             The number of rows.
@@ -145,7 +145,7 @@ class UnfinishedCollection:
         return self._total
 
     def reached(self) -> int:
-        """Count the rows that follow on each other from the collection's beginning.
+        """Count the rows from the collection's beginning to the first gap.
 
         Returns:
             The number of rows.
@@ -156,12 +156,13 @@ class UnfinishedCollection:
         """Choose what to play next.
 
         Args:
-            steps: how many rows the collection is to have.
-            running: the games that are being played.
+            steps: number of rows that the collection is to have.
+            running: numbers of the games that are being played. They count with the rows that are
+                there so far.
 
         Returns:
-            A game's number and the most rows of it that can be needed; None while all that is
-            needed is there or being played. What is being played counts with what it has so far.
+            A game's number and the largest number of its rows that can be needed; None if all that
+            is needed is there or being played.
         """
         needed = steps - self._before
         for game in count(self._open):
@@ -177,7 +178,7 @@ class UnfinishedCollection:
         """Go through the segments from the collection's beginning, for ever.
 
         Yields:
-            A game's number and a segment's file; None for as long as the next one is not there.
+            A game's number and a segment's file; None while the next segment is not there.
         """
         for game in count():
             passed = 0

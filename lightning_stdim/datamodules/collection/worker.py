@@ -1,10 +1,10 @@
-"""The processes that play: both ends of the pipe.
+"""A worker process: it plays the games that it is asked for and writes their segments.
 
 The emulator holds Python's global lock, so games are played in processes. They are started as
-commands of their own rather than by :mod:`multiprocessing`: that would import the user's main
-module (often with torch in it) in each of them, and needs a guard in scripts. Orders and reports
-are lines of JSON. A worker ends with its standard input, so none outlives the process that
-started it.
+commands of their own rather than by :mod:`multiprocessing`, which would import the user's main
+module (often with torch in it) in each of them, and which scripts must guard against. Requests come
+on the standard input and reports go to the standard output, as lines of JSON. A worker ends when
+its standard input does, so none outlives the process that started it.
 """
 
 from __future__ import annotations
@@ -24,46 +24,41 @@ from lightning_stdim.utils.user_code import what_failed
 
 if TYPE_CHECKING:
     from lightning_stdim.datamodules.columns import Columns
-    from lightning_stdim.datamodules.pixels import Pixels
 
 
 def _play(
     reports: TextIO,
     games: queue.SimpleQueue[dict[str, int]],
     *,
-    game: str,
-    policy: dict[str, Any],
-    pixels: Pixels,
-    mode: int | None,
-    difficulty: int | None,
-    seed: int,
+    settings: dict[str, Any],
     folder: str,
-    size: int,
+    segment_rows: int,
 ) -> None:
-    """Play ordered games and write their segments, for ever."""
+    """Play the games that are asked for and write their segments, for ever."""
     # ale-py brings its games into Gymnasium where that can be imported: of no use here, and slow.
     sys.modules["gymnasium"] = None  # type: ignore[assignment]
     from lightning_stdim.datamodules.collection import segment_file
     from lightning_stdim.datamodules.collection.game import segments
     from lightning_stdim.datamodules.collection.recorder import Recorder
     from lightning_stdim.datamodules.collection.seeds import game_seed
+    from lightning_stdim.datamodules.collection.settings import CollectionSettings
     from lightning_stdim.datamodules.collection.unfinished import segment_name
     from lightning_stdim.datamodules.emulator.emulator import Emulator
-    from lightning_stdim.datamodules.policies.settings import PolicySettings
 
     del sys.modules["gymnasium"]  # a policy may want it
-    make_policy = PolicySettings(**policy).load()
-    emulator = Emulator(game, pixels, mode=mode, difficulty=difficulty)
-    recorder = Recorder(size)
+    made = CollectionSettings(**settings)
+    make_policy = made.policy_settings.load()
+    emulator = Emulator(made.game, made.pixels, mode=made.mode, difficulty=made.difficulty)
+    recorder = Recorder(segment_rows)
     print(json.dumps({"settings": emulator.settings}), file=reports, flush=True)
     while True:
-        job = games.get()
-        number = job["game"]
+        request = games.get()
+        number = request["game"]
         played = segments(
             emulator,
             make_policy,
-            game_seed(seed, number),
-            limit=job["limit"],
+            game_seed(made.seed, number),
+            limit=request["limit"],
             recorder=recorder,
         )
         start = 0
@@ -71,7 +66,7 @@ def _play(
             rows = len(columns["actions"])
             path = Path(folder) / segment_name(number, start, rows, ended)
             if path.exists():  # an interrupted game is played again
-                _check_same(columns, segment_file.read(path), path, policy)
+                _check_same(columns, segment_file.read(path), path, made.policy)
             else:
                 segment_file.write(path, columns)
             message = {"game": number, "start": start, "rows": rows, "ended": ended}
@@ -79,19 +74,19 @@ def _play(
             start += rows
 
 
-def _check_same(played: Columns, kept: Columns, path: Path, policy: dict[str, Any]) -> None:
-    """Refuse to put a game together from two that went different ways."""
+def _check_same(played: Columns, kept: Columns, path: Path, policy: object) -> None:
+    """Make sure that a game that is played again goes as it did before."""
     if not all(np.array_equal(played[name], kept[name]) for name in played):
         raise ConfigurationError(
-            f"a game went another way when it was played again: policy {policy['policy']!r} does "
+            f"a game went another way when it was played again: policy {policy!r} does "
             "not always do the same with the same frames and generator, or a library that it uses "
             f"has changed. Delete {path.parent} to start afresh"
         )
 
 
 def main() -> None:
-    """Be a worker."""
-    # Whatever a library prints must not get among the reports.
+    """Run a worker until its standard input ends."""
+    # What libraries print must not get between the reports.
     reports = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     games: queue.SimpleQueue[dict[str, int]] = queue.SimpleQueue()

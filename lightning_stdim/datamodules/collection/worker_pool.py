@@ -1,4 +1,4 @@
-"""The parent's end of the processes that play."""
+"""The pool of worker processes that play, as seen from the process that collects."""
 
 from __future__ import annotations
 
@@ -10,26 +10,23 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from lightning_stdim import errors
 from lightning_stdim.errors import StoreError
-
-if TYPE_CHECKING:
-    pass
 
 _MODULE = "lightning_stdim.datamodules.collection.worker"
 
 
 class Report(NamedTuple):
-    """What a worker says.
+    """A worker's message.
 
     Attributes:
-        worker: which worker.
-        message: ``{"settings"}`` of the emulator when it is ready, ``{"game", "start", "rows",
-            "ended"}`` for a segment that is written, ``{"error", "reason"}`` (a class of
-            :mod:`~lightning_stdim.errors` and its message) before it gives up, ``{}`` when it has
-            died.
+        worker: number of the worker.
+        message: with the key ``"settings"`` (of the emulator) when the worker is ready; with
+            ``"game"``, ``"start"``, ``"rows"`` and ``"ended"`` when it has written a segment; with
+            ``"error"`` (a class of :mod:`~lightning_stdim.errors`) and ``"reason"`` before it gives
+            up; empty when it has died.
     """
 
     worker: int
@@ -37,11 +34,11 @@ class Report(NamedTuple):
 
 
 class WorkerPool:
-    """Worker processes, as a context that ends them.
+    """Worker processes that play; a context manager that ends them.
 
     Args:
-        size: how many.
-        job: arguments of :func:`_play` that are the same for every game.
+        size: number of workers.
+        job: what all games have in common: the keyword arguments of the worker's ``_play``.
     """
 
     def __init__(self, size: int, job: dict[str, Any]) -> None:
@@ -82,7 +79,7 @@ class WorkerPool:
             process.wait()
             for pipe in (process.stdin, process.stdout):
                 assert pipe is not None
-                with contextlib.suppress(OSError):  # an order that a dead worker never read
+                with contextlib.suppress(OSError):  # a request that a dead worker never read
                     pipe.close()
 
     def _listen(self, worker: int) -> None:
@@ -93,12 +90,12 @@ class WorkerPool:
         self._reports.put(Report(worker, {}))
 
     def play(self, worker: int, game: int, limit: int) -> None:
-        """Order a game.
+        """Ask a worker to play a game.
 
         Args:
-            worker: which worker; it should be idle.
-            game: the game's number.
-            limit: the most rows of it that are needed.
+            worker: number of the worker; it should be idle.
+            game: number of the game.
+            limit: largest number of its rows that can be needed.
         """
         stdin = self._processes[worker].stdin
         assert stdin is not None
@@ -106,27 +103,27 @@ class WorkerPool:
             print(json.dumps({"game": game, "limit": limit}), file=stdin, flush=True)
 
     def settings(self) -> dict[str, Any]:
-        """Wait for the workers to be ready; to be called once, before anything is ordered.
+        """Wait for the workers to be ready; to be called once, before the first game.
 
         Returns:
             ``Emulator.settings``, so that the calling process needs no emulator.
 
         Raises:
-            ConfigurationError: what was ordered cannot be played.
+            ConfigurationError: the game cannot be played with these settings.
             EncoderError: an agent's file holds something else.
             StoreError: a file cannot be read or written, or a worker has died.
         """
-        # Of all of them, so that whatever is reported from now on is a segment.
+        # Wait for all of them: every later report is about a segment.
         settings: list[dict[str, Any]] = [
             self.report().message["settings"] for _ in self._processes
         ]
         return settings[0]
 
     def has_news(self) -> bool:
-        """Tell whether :meth:`report` need not wait.
+        """Tell whether a report is there already.
 
         Returns:
-            Whether it is so.
+            True if :meth:`report` would not wait.
         """
         return not self._reports.empty()
 
@@ -137,7 +134,7 @@ class WorkerPool:
             The report.
 
         Raises:
-            ConfigurationError: what was ordered cannot be played.
+            ConfigurationError: the game cannot be played with these settings.
             EncoderError: an agent's file holds something else.
             StoreError: a file cannot be read or written, or a worker has died.
         """

@@ -1,1 +1,1 @@
-"""The Atari emulator: the protocol's way of stepping it, its colours, its Gymnasium wrapper."""
+"""The Atari emulator: stepping it as the paper does, its colours, and a wrapper for Gymnasium."""

@@ -1,4 +1,4 @@
-"""One Atari 2600 game with the protocol's wrappers, written out over ale-py's ``ALEInterface``.
+"""An Atari 2600 game with the paper's wrappers, written out on top of ale-py's ``ALEInterface``.
 
 The semantics are those of ``{Game}NoFrameskip-v4`` in the reference implementation's stack of
 wrappers (the one of OpenAI Baselines), innermost first:
@@ -12,9 +12,10 @@ wrappers (the one of OpenAI Baselines), innermost first:
 * ``FireReset``, where the game has FIRE: an episode begins with the actions 1 (FIRE) and 2, each
   for one step. The observation that an episode begins with is the one after them.
 
-Two slips of those wrappers are not kept. When a game ends within a step, the maximum is over the
-last two screens of the game, not over leftovers of the step before; and when a life is lost while
-an episode is being started, its first observation is the current one, not one from before the loss.
+Two errors of those wrappers are not repeated. When a game ends within a step, the maximum is taken
+over the last two screens of the game, not over leftovers of the step before. And when a life is
+lost while an episode is being started, its first observation is the current one, not the one before
+the loss.
 """
 
 from __future__ import annotations
@@ -41,18 +42,18 @@ Screens = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
 class Emulator:
-    """A game, one step at a time; the attributes hold the state after the last call.
+    """A game that is played step by step; the attributes hold the state after the last call.
 
-    Frame, RAM and lives always belong to one and the same emulator state, also when an episode
-    begins.
+    Frame, RAM and lives always belong to the same emulator state, also when an episode begins.
 
     Attributes:
         game: canonical name.
-        settings: what the recorded frames depend on, as plain data (version, ROM, wrappers).
+        settings: everything that the recorded frames depend on (version, ROM, wrappers), as plain
+            data.
         n_actions: size of the minimal action set; action 0 is NOOP.
-        pixels: of `frame`.
-        screens: two of uint8 [210, 160], palette indices of the last two screens, in either order;
-            overwritten by the next call, unless :meth:`show_in` named another place for it.
+        pixels: kind of the pixels of `frame`.
+        screens: palette indices of the last two screens, uint8 [210, 160] each, in either order.
+            They are overwritten by the next call, unless :meth:`show_in` named another place.
         ram: uint8 [128]; overwritten by the next call.
         lives: lives left, 0 in games without lives.
         terminated: a life was lost or the game is over.
@@ -60,9 +61,9 @@ class Emulator:
 
     Args:
         game: any spelling that :func:`~lightning_stdim.datamodules.labels.canonical_game` knows.
-        pixels: of `frame`.
-        mode: number of the game's mode; by default the one that the emulator starts with.
-        difficulty: the same of its difficulty.
+        pixels: kind of the pixels of `frame`.
+        mode: number of the game mode; by default the one that the game starts with.
+        difficulty: number of the game's difficulty; by default the one that the game starts with.
 
     Raises:
         ConfigurationError: the game is unknown or has no such mode or difficulty, or the installed
@@ -126,35 +127,33 @@ class Emulator:
 
     @property
     def frame(self) -> NDArray[np.uint8]:
-        """The observation: [210, 160], luma of the maximum of the screens, or that, [3, 210, 160].
+        """The observation: the screens' maximum, [3, 210, 160], or its luma, [210, 160].
 
-        Made anew every time: collecting does it later, for many steps at once.
+        It is computed at every access. Collecting does this later, for many steps at once.
         """
         return maximum(*self.screens, self.pixels)
 
     @property
     def luma(self) -> NDArray[np.uint8]:
-        """The luma in either case, uint8 [210, 160]: what policies see.
+        """The observation's luma, uint8 [210, 160], which policies see whatever `pixels` is.
 
-        So a game does not depend on what is recorded of it.
+        So a game does not depend on the kind of frames that is recorded.
         """
         return maximum(*self.screens, "luma")
 
     def show_in(self, place: Screens) -> None:
-        """Have the screens shown somewhere else from the next call on.
-
-        So whoever keeps them need not copy them.
+        """Write the screens to another place from the next call on, which saves copying them.
 
         Args:
-            place: two of uint8 [210, 160], which become `screens` then.
+            place: two arrays uint8 [210, 160], which become `screens` then.
         """
         self._place = place
-        # Where the screens of a step go: in turn, so that the last two of the game are always
-        # there, also if it ends within a step.
+        # The screens of a step go to the two arrays in turn, so that the last two are always
+        # there, also if the game ends within a step.
         self._turn = place * (FRAME_SKIP // 2)
 
     def new_game(self, *, noops: int) -> None:
-        """Start a game, which depends on nothing but `noops` and the actions that follow.
+        """Start a game, which depends only on `noops` and the actions that follow.
 
         Args:
             noops: number of emulator frames with NOOP before the first episode.
@@ -173,10 +172,10 @@ class Emulator:
         self._start_episode()
 
     def next_episode(self) -> bool:
-        """Go on after an episode's end.
+        """Begin the game's next episode, if there is one.
 
         Returns:
-            Whether there is a next episode in this game: no after a game over or the frame limit.
+            True if there is one; False after a game over or at the frame limit.
         """
         if self._ale.game_over():
             return False

@@ -22,17 +22,18 @@ class AtariARIWrapper(
 ):
     """Add ``info["labels"]`` to every reset and step of an Atari environment.
 
-    It is a dict from every annotated variable's name to its value, a Python int 0 to 255, with the
-    same names in the same order every time, read from the RAM of the emulator state that the
-    observation shows. It can be inside or outside other wrappers that hand on the ``info`` of the
-    newest frame, as Gymnasium's do. Stable-Baselines3's ``AtariWrapper`` drops that of a reset, so
-    this one goes around it: ``AtariARIWrapper(AtariWrapper(env))``. Vector environments are made of
-    wrapped single ones; Gymnasium's turn the dict into one of arrays.
+    The labels are a dict from the name of every annotated variable to its value, a Python int 0 to
+    255. They are read from the RAM of the emulator state that the observation shows, and have the
+    same names in the same order every time. The wrapper can be inside or outside other wrappers
+    that pass on the ``info`` of the newest frame, as Gymnasium's do. Stable-Baselines3's
+    ``AtariWrapper`` drops the ``info`` of a reset, so this wrapper goes around it:
+    ``AtariARIWrapper(AtariWrapper(env))``. Vector environments are made of wrapped single ones;
+    Gymnasium's turn the dict into a dict of arrays.
 
     Args:
-        env: made by ale-py, such as ``gymnasium.make("ALE/Pong-v5")`` or
-            ``gymnasium.make("PongNoFrameskip-v4")``, whatever wrappers it is in.
-        label_set: ``"paper"`` or ``"upstream"``; by default the paper's where it has the game.
+        env: an environment of ale-py, such as ``gymnasium.make("ALE/Pong-v5")`` or
+            ``gymnasium.make("PongNoFrameskip-v4")``, in any wrappers.
+        label_set: ``"paper"`` or ``"upstream"``; by default paper where it has the game.
 
     Raises:
         ConfigurationError: the environment is not a single one of an annotated game, or the label
@@ -48,12 +49,12 @@ class AtariARIWrapper(
         super().__init__(env)
 
     def labels(self) -> dict[str, int]:
-        """Read the state variables of the emulator's present state.
+        """Read the state variables of the emulator's current state.
 
         Returns:
             Values 0 to 255 by the variables' names.
         """
-        # Not self.unwrapped: its type does not know of the emulator.
+        # Not through self.unwrapped, whose type has no emulator.
         values = self._annotation.decode(self.get_wrapper_attr("ale").getRAM())
         return dict(zip(self._annotation.variables, values.tolist(), strict=True))
 

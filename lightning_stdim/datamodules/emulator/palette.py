@@ -1,8 +1,8 @@
-"""Atari screens as frames: the pixel-wise maximum of two RGB screens, or its luma.
+"""From Atari screens to frames: the pixel-wise maximum of two RGB screens, or its luma.
 
-The emulator's screen holds palette indices, so all of these are functions of a pair of bytes: one
-table of 64 KB gives each in one lookup. Luma equals OpenCV's ``RGB2GRAY``, which the reference
-implementation uses, bit for bit.
+The emulator's screen holds palette indices, so every colour of a frame is a function of a pair of
+bytes, which a table of 64 KB gives in one lookup. The luma equals OpenCV's ``RGB2GRAY``, which the
+reference implementation uses, bit for bit.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def maximum(
 
     Args:
         first: uint8 [...], palette indices.
-        second: the same; which is which does not matter.
-        pixels: of the frame.
+        second: uint8 [...], palette indices. The order of the two does not matter.
+        pixels: kind of the frame's pixels.
 
     Returns:
         uint8 [...], the luma of the maximum of the colours, or [3, ...], the maximum itself.

@@ -1,4 +1,4 @@
-"""Load a collection's frames: to the device, into memory, or not at all if they do not fit."""
+"""Loading a collection's frames: to the device, into memory, or not at all if they do not fit."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from lightning_stdim.errors import StoreError
 from lightning_stdim.utils.hardware import available_memory
 
 SHARE = 0.7
-"""Of the memory that is available, for frames; the rest is for all else."""
+"""Largest share of the available memory that frames may take."""
 PART = 1024
-"""Frames that are decompressed at once on their way to a GPU: 34 MB, in colour 103."""
+"""Frames that are decompressed at once on their way to a GPU: 34 MB, or 103 MB in colour."""
 
 
 def load_frames(
@@ -28,19 +28,19 @@ def load_frames(
     processes: int = 1,
     device: torch.device = FramesOnDisk.device,
 ) -> Frames:
-    """Load a collection's frames, or leave them on disk if they do not fit, and say so.
+    """Load a collection's frames; if they do not fit, say so and leave them on disk.
 
     Args:
         path: a file that has been verified.
         shape: N, 210 and 160, or N, 3, 210 and 160 in colour.
-        processes: how many processes on this machine do the same at once.
-        device: where they are wanted; if they do not fit there, they are loaded as for the CPU.
+        processes: number of processes on this machine that do the same at the same time.
+        device: where the frames are wanted. If they do not fit there, they are loaded into memory.
 
     Returns:
         uint8 [N, 210, 160], or [N, 3, 210, 160] in colour.
 
     Raises:
-        StoreError: the file cannot be read, or has other frames.
+        StoreError: the file cannot be read, or has frames of another shape.
     """
     if device.type == "cuda" and fits(math.prod(shape), device):
         return load_in_parts(path, shape, device)
@@ -53,9 +53,9 @@ def load_frames(
     rank_zero_info(
         f"{n} frames take {needed / 1e9:.1f} GB and {available / 1e9:.1f} GB of memory are "
         f"available: they stay compressed in {path} and every batch reads its own, which is slower "
-        "by about 0.1 ms a frame, in colour by more, and changes no number. To have them in "
-        "memory, ask for at most "
-        f"{int(SHARE * available / frame_bytes)} steps, or give this process more of it"
+        "by about 0.1 ms a frame (more in colour) and changes no number. To have them in "
+        f"memory, ask for at most {int(SHARE * available / frame_bytes)} steps, or give this "
+        "process more memory"
     )
     return FramesOnDisk(path, shape)
 
@@ -64,24 +64,24 @@ def fits(nbytes: int, device: torch.device) -> bool:
     """Tell whether a GPU has memory for frames.
 
     Args:
-        nbytes: what the frames take.
+        nbytes: size of the frames in bytes.
         device: a CUDA device.
 
     Returns:
-        Whether they take at most 0.7 of its free memory: the rest is for the model.
+        True if they take at most 0.7 of its free memory; the rest is for the model.
     """
     free, _ = torch.cuda.mem_get_info(device)
     kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return nbytes <= SHARE * (free + kept)  # PyTorch keeps what was freed
+    return nbytes <= SHARE * (free + kept)  # PyTorch keeps memory that was freed
 
 
 def load_in_parts(path: Path, shape: Sequence[int], device: torch.device) -> Tensor:
-    """Decompress frames straight to a device, through memory for some of them.
+    """Decompress frames to a device part by part, with memory for one part.
 
     Args:
         path: a file that has been verified.
-        shape: as for :func:`load_frames`.
-        device: which has memory for all of them.
+        shape: N, 210 and 160, or N, 3, 210 and 160 in colour.
+        device: a device with memory for all of them.
 
     Returns:
         uint8 of that shape, on the device.
@@ -90,7 +90,7 @@ def load_in_parts(path: Path, shape: Sequence[int], device: torch.device) -> Ten
         StoreError: the file cannot be read, or has another number of frames.
     """
     frames = torch.empty(tuple(shape), dtype=torch.uint8, device=device)
-    # Page-locked, so that the device fetches it by itself.
+    # Page-locked, so that the device copies it without the CPU.
     room = torch.empty((PART, *shape[1:]), dtype=torch.uint8, pin_memory=device.type == "cuda")
     done = 0
     for rows, part in store.read_parts(path, room.numpy()):

@@ -1,4 +1,4 @@
-"""Frames that do not fit in memory: they stay compressed in their file until they are needed."""
+"""Frames that do not fit in memory and stay compressed in their file until they are needed."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from lightning_stdim.datamodules import store
 
 
 def gather_frames(frames: Tensor, index: Tensor) -> Tensor:
-    """Give ``frames[index]``, for which PyTorch copies one byte at a time.
+    """Compute ``frames[index]``, for which PyTorch itself would copy one byte at a time.
 
     Args:
         frames: [N, ...], of any type.
         index: int64 of any shape, 0 to N - 1.
 
     Returns:
-        The shape of `index` and then a frame's.
+        The frames, with the dimensions of `index` before those of a frame.
     """
     if not frames.is_contiguous():
         return frames[index]
@@ -32,7 +32,7 @@ def gather_frames(frames: Tensor, index: Tensor) -> Tensor:
 
 
 class FramesOnDisk:
-    """A collection's frames, indexed like the tensor of them and never all in memory.
+    """A collection's frames, which can be indexed like a tensor and are never all in memory.
 
     Args:
         path: a file that has been verified.
@@ -50,13 +50,13 @@ class FramesOnDisk:
         return self.shape[0]
 
     def __getitem__(self, index: Tensor | slice) -> Tensor:
-        """Read frames, each chunk of 32 that they lie in once.
+        """Read frames; every chunk of 32 that they lie in is read once.
 
         Args:
             index: int64 of any shape, 0 to N - 1, or a slice.
 
         Returns:
-            uint8, the shape of `index` and then a frame's: what the tensor of all frames gives.
+            uint8, with the dimensions of `index` before those of a frame, as from a tensor.
         """
         if isinstance(index, slice):
             index = torch.from_numpy(np.arange(*index.indices(len(self))))

@@ -1,4 +1,4 @@
-"""One copy of a collection's frames for all ranks of a node."""
+"""Sharing one copy of a collection's frames between all ranks of a node."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from lightning_stdim.errors import StoreError
 from lightning_stdim.utils.hardware import available_memory
 
 FOLDER = Path("/dev/shm")
-"""Where Linux has files that are memory."""
+"""Where Linux keeps files in memory."""
 
 
 def share_frames(path: Path, shape: Sequence[int], trainer: Trainer) -> Tensor | None:
     """Load a collection's frames once per node, together with all other ranks.
 
-    The first rank of a node reads them into a file in memory, which all ranks map. The file has
-    lost its name when this returns, and from then on is gone when the last rank is, however that
-    ends. (Killed within this call, a rank can leave it behind.)
+    The first rank of a node reads them into a file in memory, which all ranks map. The file is
+    unlinked before this returns, so its memory is freed when the last rank ends, in whatever way.
+    (A rank that is killed within this call can leave the file behind.)
 
     Args:
         path: a file that has been verified.
         shape: N, 210 and 160, or N, 3, 210 and 160 in colour.
-        trainer: of a run; every rank has to call this.
+        trainer: the run's trainer; every rank has to call this.
 
     Returns:
-        uint8 of that shape, not to be written to. None if they do not fit in memory or cannot be
-        read, or if the system has no such files or no room for this one (a container's limit may
-        be low): then every rank has to see for itself.
+        uint8 of that shape, which must not be written to. None if the frames do not fit in memory
+        or cannot be read, or if the system has no such files or too little room for them (a
+        container's limit may be low): then every rank has to load its own.
     """
     token = trainer.strategy.broadcast(secrets.token_hex(8))
-    # Nodes may be on one machine: containers, or a test.
+    # Several nodes may be on one machine, as containers or in a test.
     shared = FOLDER / f"lightning-stdim-{token}-{trainer.node_rank}"
     first = trainer.local_rank == 0
     if first and prod(shape) <= SHARE * available_memory():
@@ -59,10 +59,10 @@ def share_frames(path: Path, shape: Sequence[int], trainer: Trainer) -> Tensor |
 
 
 def _write(path: Path, shape: Sequence[int], shared: Path) -> None:
-    """Write the file, or leave none."""
+    """Write the frames' file; after an error none is left."""
     try:
         with shared.open("xb") as file:
-            # Too little room is an error now, rather than a crash when a page of it is touched.
+            # Reserve the room now: too little would crash the process later, at some page.
             os.posix_fallocate(file.fileno(), 0, prod(shape))
         store.read_frames(path, out=np.memmap(shared, np.uint8, "r+", shape=tuple(shape)))
     except BaseException:

@@ -1,4 +1,4 @@
-"""Observations of several successive frames."""
+"""Observations that consist of several successive frames."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ def stacked(positions: Tensor, starts: Tensor, size: int) -> Tensor:
     """List the frames that make up observations.
 
     Args:
-        positions: int64 [...], the observations' own frames.
-        starts: int64 [E], position of each episode's first frame, ascending; the first is at most
-            the least position.
-        size: frames per observation, at least 1.
+        positions: int64 [...], positions of the observations' newest frames.
+        starts: int64 [E], positions of the episodes' first frames, ascending.
+        size: number of frames in an observation, at least 1.
 
     Returns:
-        int64 [..., size], the newest frame last. An episode's first frame stands in for those
-        before it.
+        int64 [..., size], their positions, the newest frame last. At the beginning of an episode
+        its first frame is repeated.
     """
     back = torch.arange(1 - size, 1, device=positions.device)
     episode = torch.bucketize(positions, starts, right=True) - 1
@@ -33,11 +32,11 @@ def observations(frames: Frames, positions: Tensor, starts: Tensor, size: int) -
         frames: uint8 [N, H, W], or [N, 3, H, W] in colour.
         positions: int64 [...], as for :func:`stacked`.
         starts: int64 [E], as for :func:`stacked`.
-        size: frames per observation, at least 1.
+        size: number of frames in an observation, at least 1.
 
     Returns:
-        uint8 [..., C, H, W] with C = `size`, or 3 x `size` in colour: red, green and blue of the
-        oldest frame first.
+        uint8 [..., C, H, W], where C is `size`, or 3 x `size` in colour: red, green and blue of the
+        oldest frame come first.
     """
     index = stacked(positions, starts, size)
     found = frames[index] if isinstance(frames, FramesOnDisk) else gather_frames(frames, index)

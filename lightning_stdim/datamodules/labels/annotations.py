@@ -1,6 +1,6 @@
-"""What the bytes of an Atari game's RAM mean: the AtariARI annotations.
+"""The AtariARI annotations: which bytes of an Atari game's RAM hold which state variables.
 
-The facts are in ``annotations.json`` beside this file, as two label sets:
+They are in ``annotations.json`` beside this file, as two label sets:
 
 * ``"paper"``: the 308 variables of 22 games that Anand et al. scored (NeurIPS 2019, arXiv
   1906.08226);
@@ -8,8 +8,8 @@ The facts are in ``annotations.json`` beside this file, as two label sets:
 
 Every set has a version, which changes with any of its labels. In both sets a label is the value of
 one RAM byte, 0 to 255; the file's format allows other codes
-(:mod:`~lightning_stdim.datamodules.labels.ram_codes`). Compare with published numbers on
-``"paper"`` only.
+(:mod:`~lightning_stdim.datamodules.labels.ram_codes`). Only scores on ``"paper"`` can be compared
+with published ones.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ CATEGORIES = (
 """The score categories, in the order of the paper's tables."""
 
 MAX_LABEL = 255
-"""The greatest label that files of frames can store and that probes have a class for."""
+"""The largest label that a collection's file can store and that probes have a class for."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,10 @@ class Annotation:
     Attributes:
         game: canonical name, such as ``"pong"``.
         label_set: ``"paper"`` or ``"upstream"``.
-        version: of the label set; scores of different versions are of different tasks.
-        variables: the V variables' names, in column order.
-        codes: for each variable how it is stored in the RAM.
-        categories: for each variable the names from :data:`CATEGORIES` that it counts in (none,
-            one or two).
+        version: version of the label set. Scores of different versions cannot be compared.
+        variables: names of the V variables, in column order.
+        codes: how each variable is stored in the RAM.
+        categories: for each variable the score categories that it counts in (none, one or two).
     """
 
     game: str
@@ -69,19 +68,19 @@ class Annotation:
     def parse(
         cls, game: str, label_set: str, version: int, entries: Mapping[str, Mapping[str, Any]]
     ) -> Annotation:
-        """Read a game's annotation as ``annotations.json`` writes it.
+        """Read a game's annotation from an entry of ``annotations.json``.
 
         Args:
             game: canonical name.
-            label_set: the set's name.
-            version: the set's version.
+            label_set: name of the label set.
+            version: version of the label set.
             entries: for each variable ``"categories"`` and what :meth:`Code.parse` reads.
 
         Returns:
             The annotation.
 
         Raises:
-            ConfigurationError: an entry describes no code.
+            ConfigurationError: an entry does not describe a code.
         """
         return cls(
             game=game,
@@ -93,7 +92,7 @@ class Annotation:
         )
 
     def decode(self, ram: NDArray[np.uint8]) -> NDArray[np.int64]:
-        """Read the state variables off the RAM.
+        """Read the state variables from the RAM.
 
         Args:
             ram: uint8 [..., 128], the RAM at any number of moments.
@@ -109,7 +108,7 @@ class Annotation:
             raise ConfigurationError(
                 f"ram is {ram.dtype} of shape {ram.shape}: expected uint8 [..., {RAM_BYTES}]"
             )
-        # All plain bytes at once: the wrapper comes here at every step of a game.
+        # All plain bytes at once: the Gymnasium wrapper calls this at every step.
         labels = ram[..., [code.ram[0] for code in self.codes]].astype(np.int64)
         for column, code in enumerate(self.codes):
             if code.decoding != "byte":
@@ -117,10 +116,10 @@ class Annotation:
         return labels
 
     def check_bytes(self) -> None:
-        """Make sure that a byte holds every label, as files and probes want it.
+        """Make sure that every label fits in a byte, as files and probes need it.
 
         Raises:
-            ConfigurationError: some variable can have a greater label than 255.
+            ConfigurationError: a variable can have a label above 255.
         """
         for name, code in zip(self.variables, self.codes, strict=True):
             if code.highest > MAX_LABEL:
@@ -159,7 +158,7 @@ def probed_in_paper(game: str, agent: Literal["random_agent", "ppo_agent"]) -> t
 
     Args:
         game: any spelling that :func:`canonical_game` knows.
-        agent: whose frames were probed.
+        agent: the agent whose frames were probed.
 
     Returns:
         Variable names of label set ``"paper"``, in the order of the paper's table; empty for a game
@@ -171,7 +170,7 @@ def probed_in_paper(game: str, agent: Literal["random_agent", "ppo_agent"]) -> t
 def ram2label(
     game: str, ram: NDArray[np.uint8], label_set: LabelSet | None = None
 ) -> NDArray[np.int64]:
-    """Read the state variables off the RAM.
+    """Read the state variables from the RAM.
 
     Args:
         game: any spelling that :func:`canonical_game` knows.

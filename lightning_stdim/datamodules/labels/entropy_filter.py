@@ -1,4 +1,4 @@
-"""Which variables vary enough to be scored."""
+"""The entropy filter: which variables vary enough to be scored."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from numpy.typing import NDArray
 from lightning_stdim.errors import ConfigurationError
 
 ENTROPY_THRESHOLD = 0.6
-"""Variables whose label entropy is under this many nats are not scored (the paper, section 5)."""
+"""Smallest label entropy, in nats, of a variable that is scored (the paper, section 5)."""
 
 
 def entropy(labels: NDArray[np.integer[Any]]) -> float:
-    """Measure how much a variable varies: the entropy of its labels' empirical distribution.
+    """Compute the entropy of a variable's labels, of their empirical distribution.
 
     Args:
         labels: integer [N], N at least 1.
 
     Returns:
-        Nats: 0 for a constant, log k for k equally frequent values.
+        The entropy in nats: 0 for a constant, log k for k equally frequent values.
 
     Raises:
-        ConfigurationError: there is no label.
+        ConfigurationError: there are no labels.
     """
     if labels.size == 0:
         raise ConfigurationError("the entropy of no labels is undefined: at least one is needed")
@@ -40,15 +40,15 @@ def scored(
 
     Args:
         labels: integer [N, V], N at least 1.
-        variables: the V variables' names.
-        threshold: the least entropy of a scored variable, in nats.
+        variables: names of the V variables.
+        threshold: smallest entropy of a scored variable, in nats.
 
     Returns:
         The columns of the scored variables, ascending, and for each other variable the reason why
         it is not scored, in words.
 
     Raises:
-        ConfigurationError: there is no label.
+        ConfigurationError: there are no labels.
     """
     kept: list[int] = []
     dropped: dict[str, str] = {}

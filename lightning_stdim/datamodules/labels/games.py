@@ -1,4 +1,4 @@
-"""The annotated games: their names and spellings."""
+"""The annotated games: their names, and which label sets they are in."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def annotation_facts() -> dict[str, Any]:
     """Read ``annotations.json``, once.
 
     Returns:
-        Its content: a label set's games under the set's name, ``"versions"`` and
-        ``"probed_in_paper"``.
+        Its content: under each label set's name the set's games, under ``"versions"`` the sets'
+        versions, and under ``"probed_in_paper"`` the variables that the paper probed.
     """
     facts: dict[str, Any] = json.loads(
         files("lightning_stdim.datamodules.labels").joinpath("annotations.json").read_text("utf-8")
@@ -48,7 +48,7 @@ def games(label_set: LabelSet) -> tuple[str, ...]:
 
 
 def canonical_game(name: str) -> str:
-    """Give the one spelling of a game's name that this package uses.
+    """Translate a game's name into the spelling that this package uses.
 
     Args:
         name: any usual spelling: ``"mspacman"``, ``"ms_pacman"``, ``"MsPacman"``,
@@ -58,7 +58,7 @@ def canonical_game(name: str) -> str:
         The canonical name, such as ``"mspacman"``.
 
     Raises:
-        ConfigurationError: no annotated game has that name; the message suggests one like it,
+        ConfigurationError: no annotated game has that name. The message suggests a similar name,
             and lists them all.
     """
     game = _bare(name)
@@ -73,25 +73,25 @@ def canonical_game(name: str) -> str:
 
 
 def nearest_game(name: str) -> str | None:
-    """Find the annotated game whose name is most like another.
+    """Find the annotated game whose name is most similar to a text.
 
     Args:
         name: any text.
 
     Returns:
-        A canonical name; None if no name is much like it.
+        A canonical name; None if no name is similar.
     """
     return next(iter(difflib.get_close_matches(_bare(name), games("upstream"), n=1)), None)
 
 
 def _bare(name: str) -> str:
-    """Take away what spellings of a game's name differ in."""
+    """Remove everything in which the spellings of a game's name differ."""
     bare = re.sub(r"(NoFrameskip|Deterministic|-ram)*(-v\d+)?$", "", name.strip().split("/")[-1])
     return re.sub(r"[^a-z0-9]", "", bare.lower())
 
 
 def default_label_set(game: str) -> LabelSet:
-    """Choose the label set to use where none is asked for.
+    """Choose a game's label set for when none is given.
 
     Args:
         game: any spelling that :func:`canonical_game` knows.

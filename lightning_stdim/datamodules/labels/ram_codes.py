@@ -1,7 +1,7 @@
-"""How a state variable is stored in the RAM: as a byte, or as some bytes in a named code.
+"""The codes in which state variables are stored in the RAM.
 
-Most variables are one byte. But scores and clocks are often binary-coded decimals over several
-bytes, two small numbers can share a byte, and a byte's values can need renaming.
+Most variables are one byte. But scores and clocks are often binary-coded decimals of several bytes,
+two small numbers can share a byte, and the values of a byte may have to be renamed.
 """
 
 from __future__ import annotations
@@ -18,30 +18,33 @@ from lightning_stdim.errors import ConfigurationError
 Decoding = Literal["byte", "bcd", "high_nibble", "low_nibble", "lookup"]
 RAM_BYTES = 128
 MAX_BCD_BYTES = 9
-"""Eighteen decimal digits: what int64 holds."""
+"""Eighteen decimal digits, as many as an int64 holds."""
 
 
 @dataclass(frozen=True)
 class Code:
-    """Where one variable stands in the RAM, and in which code.
+    """Where a variable is in the RAM, and in which code.
 
     The decodings, for RAM bytes b with nibbles (half bytes) h and l:
 
     * ``"byte"``: b itself;
-    * ``"bcd"``: the decimal digits h, l of every byte, in the order of the bytes, so that a
-      little-endian number lists its bytes backwards. Nibbles from ten on count as they are;
+    * ``"bcd"``: the decimal digits h, l of every byte, in the order in which the bytes are listed
+      (the bytes of a little-endian number are listed backwards). Nibbles above nine are not
+      refused, but count with their value;
     * ``"high_nibble"`` and ``"low_nibble"``: h, and l;
-    * ``"lookup"``: ``table[b]``, or b itself where the table does not have it: so a table of two
-      entries swaps two values.
+    * ``"lookup"``: ``table[b]``, or b itself if the table does not have it. So a table with two
+      entries can swap two values.
 
     Attributes:
-        ram: indices of the RAM bytes, 0 to 127: one, but 1 to 9 for ``"bcd"``, the most significant
+        ram: indices of the RAM bytes, 0 to 127: one, or for ``"bcd"`` 1 to 9, the most significant
             first.
-        decoding: the code's name.
-        table: for ``"lookup"`` the values that differ, from 0 on.
+        decoding: name of the code.
+        table: for ``"lookup"``, labels (0 or more) by bytes; bytes that keep their value may be
+            left out.
 
     Raises:
-        ConfigurationError: there is no such decoding, or bytes or table do not fit it.
+        ConfigurationError: there is no such decoding, or it does not go with the bytes or the
+            table.
     """
 
     ram: tuple[int, ...]
@@ -79,7 +82,7 @@ class Code:
             The code.
 
         Raises:
-            ConfigurationError: the entry describes no code.
+            ConfigurationError: the entry does not describe a code.
         """
         ram = entry["ram"]
         return cls(
@@ -89,7 +92,7 @@ class Code:
         )
 
     def decode(self, ram: NDArray[np.uint8]) -> NDArray[np.int64]:
-        """Read the variable off the RAM.
+        """Read the variable from the RAM.
 
         Args:
             ram: uint8 [..., 128].
@@ -101,8 +104,9 @@ class Code:
 
     @property
     def highest(self) -> int:
-        """The greatest label that any RAM can give."""
-        # No decoding of several bytes falls where one of them grows: equal bytes will do.
+        """The largest label that any RAM can give."""
+        # No code's label falls when a byte grows (but for tables, which take one byte), so it is
+        # enough to try RAMs of equal bytes.
         every = np.arange(256, dtype=np.uint8)[:, None].repeat(RAM_BYTES, axis=1)
         return int(self.decode(every).max())
 

@@ -1,9 +1,9 @@
 """Where annotated objects are on the screen.
 
-A coordinate in RAM is no pixel: its origin, its scale and even its direction differ from game to
-game and from object to object. ``positions.json`` beside this file holds the linear maps that
-``studies/positions.py`` measured on frames, with how often something was there. What it could
-not find is not in there, and is not drawn.
+A coordinate in RAM is not a pixel: its origin, its scale and even its direction differ from game to
+game and from object to object. ``screen_positions.json`` beside this file has the linear maps that
+``studies/positions.py`` measured on frames, and how often something was seen there. Objects that
+it could not find are missing, and are not drawn.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Axis:
-    """From a label to a pixel: ``offset + scale * label``.
+    """A linear map from a label to a pixel: ``offset + scale * label``.
 
     Attributes:
-        variable: whose label; None if the object does not move along this axis.
+        variable: variable of the label; None if the object does not move along this axis.
         scale: pixels per unit of the label.
-        offset: in pixels.
-        seen: the least and the greatest label with which the object is on the screen.
+        offset: the pixel of label 0.
+        seen: smallest and largest label with which the object is on the screen.
     """
 
     variable: str | None
@@ -36,11 +36,11 @@ class Axis:
     seen: tuple[int, int]
 
     def pixel(self, labels: Mapping[str, NDArray[Any]], n: int) -> NDArray[np.float64]:
-        """Give the coordinate of the object's middle.
+        """Compute the coordinate of the object's middle.
 
         Args:
-            labels: for each variable integer [n].
-            n: how many frames.
+            labels: for each variable its labels, integer [n].
+            n: number of frames.
 
         Returns:
             float64 [n]; NaN where the object is not on the screen.
@@ -61,7 +61,7 @@ class Landmark:
         x: the horizontal axis, 0 to 159.
         y: the vertical axis, 0 to 209, downwards.
         size: width and height in pixels.
-        present: the share of frames in which something was seen at that place, 0 to 1.
+        present: share of frames, 0 to 1, in which something was seen at that place.
     """
 
     name: str
@@ -72,14 +72,14 @@ class Landmark:
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """The variables that move it, one or two."""
+        """The variables that give its position, one or two."""
         return tuple(axis.variable for axis in (self.x, self.y) if axis.variable)
 
     def middle(self, labels: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
-        """Place the object.
+        """Compute where the object is.
 
         Args:
-            labels: for each of its variables integer [n].
+            labels: for each of its variables its labels, integer [n].
 
         Returns:
             float64 [n, 2], pixels x and y of its middle; NaN where it is not on the screen.

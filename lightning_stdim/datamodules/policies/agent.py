@@ -1,7 +1,7 @@
 """Trained agents as policies: what they see, and how their files are read.
 
-Agents see what they were trained on, frames of 84x84, four of them stacked (Mnih et al. 2015), made
-from the very frames that are recorded. Their files are read without ever unpickling code.
+Agents see what they were trained on, a stack of four frames of 84x84 (Mnih et al. 2015), made from
+the same frames that are recorded. Their files are read without ever unpickling code.
 """
 
 from __future__ import annotations
@@ -42,23 +42,24 @@ LAYOUTS: dict[str, tuple[str, ...]] = {
     ),
     "CleanRL": ("network.0", "network.2", "network.4", "network.7", "actor"),
 }
-"""Names of the Nature actor's five layers in the state dicts of PPO and A2C."""
+"""Names of the five layers of a Nature actor in the state dicts of PPO and A2C agents."""
 
 
 def with_agent_preprocessing(
     make: Callable[[int, np.random.Generator], Callable[[NDArray[np.uint8]], int]],
 ) -> MakePolicy:
-    """Give policies that want an agent's view that view.
+    """Let policies see frames as agents are trained on them.
 
-    The view is the one of Stable-Baselines3's ``AtariWrapper`` and ``VecFrameStack``: OpenCV's area
-    interpolation of the greyscale frame; an episode begins with three frames of zeros.
+    Frames are preprocessed as by Stable-Baselines3's ``AtariWrapper`` and ``VecFrameStack``: grey,
+    resized by OpenCV's area interpolation, and stacked; an episode begins with three frames of
+    zeros.
 
     Args:
-        make: makes a policy from the number of actions and a game's generator; the policy takes
-            uint8 [4, 84, 84], overwritten by the next, and returns an action.
+        make: makes a policy from the number of actions and a game's generator. The policy takes
+            uint8 [4, 84, 84], which the next call overwrites, and returns an action.
 
     Returns:
-        The same for policies that take a look and whether an episode begins with it.
+        A function that makes such policies for the games of a collection.
 
     Raises:
         ConfigurationError: OpenCV is not installed.
@@ -75,11 +76,11 @@ def with_agent_preprocessing(
         policy = make(n_actions, rng)
         view = np.zeros(VIEW, np.uint8)
 
-        def act(look: Observe, first: bool) -> int:
+        def act(observe: Observe, first: bool) -> int:
             if first:
                 view[...] = 0
             view[:-1] = view[1:]
-            view[-1] = cv2.resize(look(), VIEW[:0:-1], interpolation=cv2.INTER_AREA)
+            view[-1] = cv2.resize(observe(), VIEW[:0:-1], interpolation=cv2.INTER_AREA)
             return policy(view)
 
         return act
@@ -91,13 +92,13 @@ def read_actor(path: Path) -> list[tuple[Tensor, Tensor]]:
     """Read a Nature actor's weights.
 
     Args:
-        path: a Stable-Baselines3 checkpoint (``.zip``: only its ``policy.pth`` is read, and its
-            ``data``, a pickle, never), a state dict (``.pt``, ``.pth``) or ``.safetensors``, with
-            the names of one of :data:`LAYOUTS`.
+        path: a Stable-Baselines3 checkpoint (``.zip``, of which ``policy.pth`` is read, and never
+            ``data``, which is a pickle), a state dict (``.pt``, ``.pth``) or a ``.safetensors``
+            file, with the layers' names of one of :data:`LAYOUTS`.
 
     Returns:
-        float32 weight and bias of the three convolutions, of the layer of features and of the
-        actions' logits.
+        float32 weight and bias of the three convolutions, of the feature layer and of the action
+        logits.
 
     Raises:
         EncoderError: the file holds something else, or more than tensors.
@@ -109,18 +110,18 @@ def read_actor(path: Path) -> list[tuple[Tensor, Tensor]]:
 
 
 def load_agent(path: Path, *, greedy: bool = False) -> MakePolicy:
-    """Let a Nature actor play.
+    """Load a Nature actor as a policy.
 
     Args:
         path: its file; see :func:`read_actor`.
-        greedy: the most probable action instead of a drawn one.
+        greedy: take the most probable action instead of drawing one.
 
     Returns:
-        What makes a policy for each game.
+        A function that makes the policy of each game. It raises a :class:`ConfigurationError` if
+        the agent has another number of actions than the game.
 
     Raises:
-        ConfigurationError: OpenCV is not installed; from the policy, when the agent has another
-            number of actions than the game.
+        ConfigurationError: OpenCV is not installed.
         EncoderError: the file holds something else, or more than tensors.
         StoreError: the file is missing or damaged.
     """
@@ -179,7 +180,7 @@ def _read_state_dict(path: Path) -> Mapping[str, Any]:
 
 
 def _nature_layers(path: Path, state: Mapping[str, Any]) -> list[tuple[Tensor, Tensor]]:
-    """Pick weight and bias of the five layers, and hold them to the Nature actor's shapes."""
+    """Pick weight and bias of the five layers, and check their shapes."""
     for layers in LAYOUTS.values():
         if all(f"{layer}.{part}" in state for layer in layers for part in ("weight", "bias")):
             break
@@ -215,7 +216,7 @@ def _nature_layers(path: Path, state: Mapping[str, Any]) -> list[tuple[Tensor, T
 
 
 def _other_contents(state: Mapping[str, Any]) -> str:
-    """Name what is there instead of a Nature actor."""
+    """Say what a state dict holds instead of a Nature actor."""
     names = list(map(str, state))
     if any(name.startswith("q_net.") for name in names):
         return "a DQN: values of actions (q_net), no probabilities"

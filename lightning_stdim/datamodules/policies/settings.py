@@ -1,8 +1,8 @@
 """Who plays while frames are collected.
 
-A policy is built once per game from that game's random generator, so that what it does depends on
-the game's seed alone. The file keeps frames of 210x160; agents see the usual 84x84x4 of the same
-emulator (:mod:`~lightning_stdim.datamodules.policies.agent`).
+A policy is made anew for every game, with that game's random generator, so that what it does
+depends only on the game's seed. Frames are recorded at 210x160; agents see the same frames as the
+usual stack of four at 84x84 (:mod:`~lightning_stdim.datamodules.policies.agent`).
 """
 
 from __future__ import annotations
@@ -37,11 +37,12 @@ class PolicySettings:
             ``"module:callable"``. The latter is called at the beginning of every game with the size
             n of the minimal action set and the game's ``numpy.random.Generator``, and returns a
             callable that takes uint8 [4, 84, 84] (the last four frames, oldest first; zeros before
-            an episode's first) and returns an index, 0 to n - 1. What is random in it must come
-            from that generator.
-        epsilon: probability that an action is replaced by one that is uniform over all n, NOOP
-            included. The protocol's PPO agent has 0.2.
-        greedy: the agent's most probable action instead of one drawn from its distribution.
+            an episode's first) and returns an action, 0 to n - 1. All its randomness must come from
+            that generator.
+        epsilon: probability, 0 to 1, that an action is replaced by one drawn uniformly from all n,
+            NOOP included. The paper's PPO agent has 0.2.
+        greedy: let an agent take its most probable action instead of drawing one from its
+            distribution.
 
     Raises:
         ConfigurationError: a value is wrong or the policy is not found.
@@ -70,7 +71,7 @@ class PolicySettings:
         return self.policy.endswith(CHECKPOINTS)
 
     def _file(self) -> Path | None:
-        """Find the file that says what the policy does."""
+        """Find the file of the agent or the module; None for the policies that ship."""
         if self.policy in POLICIES:
             return None
         if self.is_agent:
@@ -87,7 +88,7 @@ class PolicySettings:
         """Describe the policy for the collection's file.
 
         Returns:
-            ``policy``, ``policy_sha256`` (of the agent's or the module's file, "" where there is
+            ``policy``, ``policy_sha256`` (of the agent's or the module's file; empty if there is
             none), ``epsilon`` and ``greedy``; for an agent also the version of ``torch``, whose
             rounding can decide an action.
 
@@ -128,8 +129,8 @@ class PolicySettings:
         """Write the policy as options of the command line.
 
         Returns:
-            What to append to ``collect``; "" for the random policy. An agent's file is without its
-            folder, so that a collection does not depend on where its agent was.
+            What to append to ``collect``; empty for the random policy. An agent's file is named
+            without its folder, so that a collection does not depend on where its agent was.
         """
         name = Path(self.policy).name if self.is_agent else self.policy
         options = [] if self.policy == "random" else ["--policy", name]
@@ -141,7 +142,7 @@ class PolicySettings:
         """Load the policy, once per process.
 
         Returns:
-            What makes a policy for each game.
+            A function that makes the policy of each game.
 
         Raises:
             ConfigurationError: the callable is not found, or what it needs is not installed.
@@ -164,8 +165,8 @@ def _mixed(make: MakePolicy, epsilon: float) -> MakePolicy:
     def made(n_actions: int, rng: np.random.Generator) -> Policy:
         policy = make(n_actions, rng)
 
-        def act(look: Observe, first: bool) -> int:
-            action = policy(look, first)  # in any case: it has to see every frame
+        def act(observe: Observe, first: bool) -> int:
+            action = policy(observe, first)  # even if it is replaced: it must see every frame
             return int(rng.integers(n_actions)) if rng.random() < epsilon else action
 
         return act
@@ -181,14 +182,15 @@ def _user_policy(name: str) -> Callable[..., Any]:
 
 
 def checked(name: str, make: Callable[..., Any]) -> Callable[..., Any]:
-    """Hold a user's policy to its contract.
+    """Check what a user's policy returns.
 
     Args:
-        name: what to call it in an error.
-        make: see :class:`PolicySettings`.
+        name: the policy's name for error messages.
+        make: makes the policy; see :class:`PolicySettings`.
 
     Returns:
-        The same, with a clear error for what is not an action, or where it fails.
+        The same function, whose policies raise a clear error when they fail or return something
+        else than an action.
     """
 
     def made(n_actions: int, rng: np.random.Generator) -> Callable[[NDArray[np.uint8]], int]:

@@ -1,7 +1,7 @@
-"""A PPO agent for one game, to collect frames that a random agent never sees.
+"""Training a PPO agent for one game, to collect frames that a random agent never sees.
 
-Training is Stable-Baselines3's, with the usual settings for Atari (Schulman et al. 2017, arXiv
-1707.06347, table 5, and RL Baselines3 Zoo): this module adds resuming, progress and the record.
+Stable-Baselines3 trains it, with the usual settings for Atari (Schulman et al. 2017, arXiv
+1707.06347, table 5, and RL Baselines3 Zoo). This module adds resuming, progress and the record.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import filelock
 
 from lightning_stdim.datamodules.labels.games import canonical_game
 from lightning_stdim.errors import ConfigurationError, StoreError
+from lightning_stdim.utils.checks import integer
 from lightning_stdim.utils.files import atomically, make_directory
 from lightning_stdim.utils.hardware import check_device
 from lightning_stdim.utils.progress_bar import progress_bar
@@ -27,7 +28,7 @@ Precision = Literal["32", "bf16-mixed"]
 
 POLICY = "policy.zip"
 RECORD = "training.json"
-"""Beside the policy and inside its archive, so that weights and record always belong together."""
+"""The record, beside the policy and within its archive, so that weights and record always match."""
 
 SETTINGS: dict[str, Any] = {
     "n_envs": 8,
@@ -44,7 +45,7 @@ SETTINGS: dict[str, Any] = {
     "max_grad_norm": 0.5,
 }
 SAVE_EVERY = 16
-"""Rollouts (of ``n_envs * n_steps`` steps) between two checkpoints: what a kill can lose."""
+"""Number of rollouts (``n_envs * n_steps`` steps) between two checkpoints: what a kill can lose."""
 
 
 def train_ppo(
@@ -60,23 +61,23 @@ def train_ppo(
 ) -> Path:
     """Train an agent, or go on where an earlier call stopped.
 
-    The agent plays ``{Game}NoFrameskip-v4`` under Stable-Baselines3's ``AtariWrapper``, which is
-    the protocol's stack of wrappers with frames of 84x84, four of them stacked, and clipped
-    rewards. A resumed training goes on with the weights, the optimiser and the schedules, but
-    begins new games: it is not, bit for bit, the uninterrupted one.
+    The agent plays ``{Game}NoFrameskip-v4`` in Stable-Baselines3's ``AtariWrapper``, which has the
+    same wrappers as our collections, with stacks of four frames of 84x84 and clipped rewards. A
+    resumed training goes on with the weights, the optimiser and the schedules, but begins new
+    games: it does not give the same numbers as an uninterrupted one.
 
     Args:
         game: any usual spelling of an annotated game's name.
-        steps: the agent's steps in all, more than one rollout of 1024; rounded up to whole ones.
-            Learning rate and clipping decay to 0 over them: going on with more steps begins again
-            with the rates that the larger number gives.
+        steps: number of the agent's steps in all, more than one rollout of 1024; rounded up to
+            whole rollouts. Learning rate and clipping decay to 0 over them, so a training that goes
+            on with more steps starts with the rates that the larger number gives.
         out: the run's directory; made if it is missing.
-        seed: of the games and the initialisation, 0 to 2**31 - 1.
+        seed: random seed of the games and the initial weights, 0 to 2**31 - 1.
         device: where to compute, as Stable-Baselines3 names it.
-        precision: ``"bf16-mixed"`` computes the convolutional features, where the time goes, under
-            autocast; on a CPU with bfloat16 that takes about 0.6 of the time.
+        precision: ``"bf16-mixed"`` computes the convolutional features, which take most of the
+            time, under autocast. On a CPU with bfloat16 that takes about 0.6 of the time.
         provenance: plain data to keep with the record, such as the command and the machine.
-        progress: show a progress bar on the standard error stream.
+        progress: show a progress bar on standard error.
 
     Returns:
         The policy: ``OUT/policy.zip``, a Stable-Baselines3 checkpoint. Beside it are
@@ -92,10 +93,9 @@ def train_ppo(
     """
     game = canonical_game(game)
     rollout = SETTINGS["n_envs"] * SETTINGS["n_steps"]
-    if steps <= rollout:  # the rates have decayed to 0 when the last rollout is learnt from
-        raise ConfigurationError(f"steps is {steps}: it must be more than a rollout of {rollout}")
-    if not 0 <= seed < 2**31:
-        raise ConfigurationError(f"seed is {seed}: it must lie in 0..{2**31 - 1}")
+    if steps <= rollout:  # learning rate and clipping are 0 for the last rollout
+        raise ConfigurationError(f"steps={steps} must be more than a rollout of {rollout}")
+    integer("seed", seed, at_most=2**31 - 1)
     if precision not in get_args(Precision):
         raise ConfigurationError(
             f"precision {precision!r} is unknown: choose one of {', '.join(get_args(Precision))}"
@@ -104,7 +104,7 @@ def train_ppo(
     settings = {**SETTINGS, "precision": precision}
     wanted: dict[str, Any] = {"game": game, "seed": seed, "settings": settings}
     make_directory(path.parent)
-    with _alone(path.parent):
+    with _exclusive_lock(path.parent):
         record = {**wanted, "curve": [], "returns": [], "parts": []}
         if path.exists():
             record = read_record(path)
@@ -155,11 +155,11 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def build_model(game: str, *, seed: int, device: str, precision: Precision) -> Any:
-    """Make the model that a training begins with, and its environments.
+    """Make the untrained model and its environments.
 
     Args:
         game: canonical name.
-        seed: of the games and the initialisation, 0 to 2**31 - 1.
+        seed: random seed of the games and the initial weights, 0 to 2**31 - 1.
         device: as for :func:`train_ppo`.
         precision: as for :func:`train_ppo`.
 
@@ -231,7 +231,7 @@ def _learn(model: Any, record: dict[str, Any], steps: int, path: Path, progress:
     games = curve[-1]["games"] if curve else 0
 
     class Record(BaseCallback):
-        """Keep the curve, save now and then."""
+        """Records the curve, and saves now and then."""
 
         def _on_step(self) -> bool:
             nonlocal games
@@ -255,7 +255,7 @@ def _learn(model: Any, record: dict[str, Any], steps: int, path: Path, progress:
             note = "" if mean is None else f"mean return {mean:.1f}"
             update(min(model.num_timesteps, steps), note)
 
-        def _on_rollout_start(self) -> None:  # the last rollout has been learnt from by now
+        def _on_rollout_start(self) -> None:  # the model has learnt from the last rollout
             if len(curve) > before and len(curve) % SAVE_EVERY == 0:
                 _save(model, record, path)
 
@@ -273,7 +273,7 @@ def _learn(model: Any, record: dict[str, Any], steps: int, path: Path, progress:
 
 
 def _save(model: Any, record: dict[str, Any], path: Path) -> None:
-    """Write policy, record and picture, each in one step; the policy's archive decides."""
+    """Write policy, record and picture, each atomically; the policy's archive is what counts."""
     text = json.dumps(record, indent=1)
     with atomically(path) as temporary:
         with temporary.open("wb") as file:
@@ -305,7 +305,7 @@ def _draw(record: dict[str, Any], path: Path) -> None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _exclusive_lock(folder: Path) -> Iterator[None]:
     """Keep two trainings out of one directory."""
     try:
         with filelock.FileLock(folder / ".lock", timeout=0):

@@ -1,12 +1,11 @@
-"""Chunks as HDF5 stores them: what its filters Zstandard and Fletcher-32 make of the data.
+"""Chunks as HDF5 stores them, compressed with Zstandard and followed by a Fletcher-32 checksum.
 
-HDF5 itself copies every chunk and asks the system for new memory, which takes longer than
-compressing it (``benchmarks/collection.py``), and it reads one chunk at a time.
+They are written and read here, since HDF5's own filters copy every chunk to new memory, which takes
+longer than compressing it (``benchmarks/collection.py``), and read one chunk at a time.
 """
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
@@ -16,13 +15,14 @@ import zstandard
 from numpy.typing import NDArray
 
 from lightning_stdim.errors import StoreError
+from lightning_stdim.utils.hardware import cores
 
 LEVEL = 3
-"""Zstandard's: the first that finds what a chunk's frames have in common: half of 1's and 2's."""
-THREADS = min(8, os.cpu_count() or 1)
-"""That decompress; more would wait for Python's lock, which finding a chunk takes."""
+"""Lowest compression level that finds what frames have in common; half the size of levels 1, 2."""
+THREADS = min(8, cores())
+"""Threads that decompress. More would wait for Python's lock, which reading a chunk takes."""
 CHECKSUM = 4
-"""Bytes that Fletcher-32 puts behind a compressed chunk."""
+"""Bytes of the checksum after a compressed chunk."""
 
 
 class ChunkEncoder:
@@ -49,10 +49,10 @@ def decode(stored: bytes, out: NDArray[np.uint8]) -> None:
 
     Args:
         stored: what :meth:`ChunkEncoder.encode` returned, or HDF5 wrote with these two filters.
-        out: C-contiguous, of the chunk's size: where to put it.
+        out: where to put it, C-contiguous and of the chunk's size.
 
     Raises:
-        ValueError: it is damaged, or a chunk of another size.
+        ValueError: the chunk is damaged or of another size.
     """
     compressed, checksum = stored[:-CHECKSUM], stored[-CHECKSUM:]
     if fletcher32(compressed) != int.from_bytes(checksum, "little"):
@@ -74,8 +74,8 @@ def read_rows(dataset: Any, rows: NDArray[np.int64], out: NDArray[np.uint8]) -> 
     Args:
         dataset: an open ``h5py.Dataset`` uint8 [N, 210, 160] or [N, 3, 210, 160] with these two
             filters; its chunks hold one plane of successive frames.
-        rows: int64 [n], which frames, strictly ascending.
-        out: uint8 [n, 210, 160] or [n, 3, 210, 160]: where to put them.
+        rows: int64 [n], rows of the frames, strictly ascending.
+        out: where to put them, uint8 [n, 210, 160] or [n, 3, 210, 160].
 
     Raises:
         IndexError: the dataset has no such rows, or they are in another order.

@@ -1,4 +1,4 @@
-"""What one collection holds, in memory."""
+"""A collection in memory."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from lightning_stdim.datamodules.columns import States
 from lightning_stdim.datamodules.pixels import Pixels, frame_shape
 
 SCHEMA = 1
+"""Version of the file's format, which the package's docstring describes."""
 CHUNK_FRAMES = 32
+"""Frames that are compressed together."""
 EPISODE_COLUMNS = ("start", "length", "seed")
+"""Datasets with one value per episode."""
 
 
 @dataclass(kw_only=True)
 class Collection(States):
-    """Everything that a file of collected frames holds.
+    """Everything that the file of a collection holds.
 
     Attributes:
         frames: uint8 [N, 210, 160], or [N, 3, 210, 160] in colour.
@@ -27,7 +30,7 @@ class Collection(States):
         episode_length: int64 [E]; episodes are adjacent and cover all N rows.
         episode_seed: int64 [E].
         variables: names of the V columns of `labels`.
-        attributes: provenance, as plain data.
+        attributes: how the collection was made, as plain data.
     """
 
     frames: NDArray[np.uint8]

@@ -9,17 +9,17 @@ from typing import BinaryIO
 
 
 class FailsafeFile:
-    """A new file whose writes do not fail: what went wrong is told when it is asked for.
+    """A new file whose writes never fail; :meth:`check` raises the error that there was.
 
-    HDF5 ends the whole process with a segmentation fault when it cannot write what it must. So a
-    file that cannot be written goes on in memory until HDF5 has closed it, and :meth:`check` says
-    what happened. It has the methods that ``h5py.File`` needs.
+    HDF5 ends the whole process with a segmentation fault when it cannot write. So when the disk
+    refuses a write, the file goes on in memory until HDF5 has closed it. The class has the methods
+    that ``h5py.File`` needs.
 
     Args:
-        path: the file; made anew.
+        path: the file; one that exists is overwritten.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: the file cannot be made.
     """
 
     def __init__(self, path: Path) -> None:
@@ -53,7 +53,7 @@ class FailsafeFile:
             data: bytes.
 
         Returns:
-            How many they are.
+            Their number.
         """
         left = data
         total = len(left)
@@ -71,10 +71,10 @@ class FailsafeFile:
         """Change the length.
 
         Args:
-            size: in bytes.
+            size: the new length in bytes.
 
         Returns:
-            The same.
+            The new length.
         """
         try:
             return self._file.truncate(size)
@@ -93,10 +93,10 @@ class FailsafeFile:
         """Read from the present position.
 
         Args:
-            size: how many bytes.
+            size: number of bytes.
 
         Returns:
-            As many, or those that there are.
+            So many bytes, or as many as there are.
         """
         return self._file.read(size)
 
@@ -116,7 +116,7 @@ class FailsafeFile:
         """Tell the position.
 
         Returns:
-            It, in bytes.
+            The position in bytes.
         """
         return self._file.tell()
 

@@ -1,35 +1,4 @@
-"""The HDF5 file that holds one collection, and how it is written and read.
-
-Schema 1. Row t is one moment of a game: an observation and the emulator state that it shows.
-
-=================== ==================== =======================================================
-dataset             type, shape          meaning
-=================== ==================== =======================================================
-``frames``          uint8 [N, 210, 160]  greyscale observation, or uint8 [N, 3, 210, 160], RGB
-``ram``             uint8 [N, 128]       the RAM of the same emulator state
-``labels``          uint8 [N, V]         its annotated state; attribute ``variables`` has names
-``actions``         uint8 [N]            the action that led here, an index into the file's
-                                         attribute ``actions``; 0 in an episode's first row
-``rewards``         float32 [N]          the reward for it, not clipped; 0 in the first row
-``lives``           int16 [N]            lives left in this state
-``terminated``      bool [N]             this state ended the episode: a life lost or game over
-``truncated``       bool [N]             the frame limit or the collection's end cut it here
-``episodes/start``  int64 [E]            the episode's first row
-``episodes/length`` int64 [E]            its number of rows
-``episodes/seed``   int64 [E]            seed of the game that it belongs to
-=================== ==================== =======================================================
-
-The state that ends an episode is recorded too, as its last row. From row t the action
-``actions[t + 1]`` was taken. The file's attributes hold the provenance.
-
-A chunk of ``frames`` is one plane of 32 successive ones: planes of a colour have more in common
-with each other than with the other colours of their frame. So a colour file of Pong is less than
-half as large as with chunks of whole frames, and loads no slower.
-
-The first 512 bytes are an HDF5 user block with a header in ASCII: schema, length, the command that
-makes the file again, and the SHA-256 of all of this and everything that follows. So a damaged file
-is told before HDF5 parses anything in it.
-"""
+"""Reading and writing the HDF5 file of a collection (its schema: ``store/__init__.py``)."""
 
 from __future__ import annotations
 
@@ -53,17 +22,17 @@ from lightning_stdim.datamodules.store.seal import HEADER_BYTES, check, remedy, 
 from lightning_stdim.errors import StoreError
 from lightning_stdim.utils.files import atomically
 
-_CHUNK_ROWS = 4096  # of everything but frames; a multiple of the frames'
-# Any moment or library version in the file would make two equal collections differ.
+_CHUNK_ROWS = 4096  # of all datasets but frames; a multiple of CHUNK_FRAMES
+# A time stamp or a library's version in the file would make equal collections differ.
 _REPRODUCIBLE: dict[str, Any] = {"libver": ("v110", "v110"), "userblock_size": HEADER_BYTES}
 
 
 def write(path: Path, collection: Collection) -> None:
-    """Write a collection, atomically and so that equal collections make equal files.
+    """Write a collection atomically; equal collections make equal files.
 
     Args:
         path: the file; its folder is made if it is missing.
-        collection: what to write; ``attributes["command"]`` is the command that makes it again.
+        collection: the collection; ``attributes["command"]`` is the command that makes it again.
 
     Raises:
         StoreError: the file cannot be written.
@@ -95,15 +64,15 @@ def write_stream(
 
     Args:
         path: the file; its folder is made if it is missing.
-        n: the number N of rows.
-        frames: at least N times uint8 [210, 160], or [3, 210, 160] in colour; each is used before
+        n: number N of rows.
+        frames: at least N frames, uint8 [210, 160], or [3, 210, 160] in colour. Each is used before
             the next is asked for.
-        states: gives the state columns and ``labels`` of some rows. It is called for successive
-            parts of the collection, each when its last frame has been given.
-        finish: gives, when everything else is written, ``start``, ``length`` and ``seed`` of the
-            episodes, and the file's attributes.
-        variables: as in :class:`Collection`.
-        pixels: of the frames.
+        states: returns the state columns and ``labels`` of some rows. It is called for successive
+            parts of the collection, for each when its last frame has been given.
+        finish: returns ``start``, ``length`` and ``seed`` of the episodes, and the file's
+            attributes. It is called when everything else has been written.
+        variables: names of the labels' columns.
+        pixels: what the frames' pixels are.
 
     Raises:
         StoreError: the file cannot be written.
@@ -157,9 +126,9 @@ def read(
 
     Args:
         path: the file.
-        verify: hash the whole file first (a gigabyte of it takes a second, and 100 000 frames of
-            Pong are five megabytes). The header and the file's length are always checked.
-        with_frames: False leaves ``frames`` empty, for what RAM and episodes alone can tell.
+        verify: hash the whole file first. That takes a second for a gigabyte, and 100 000 frames of
+            Pong have five megabytes. The header and the file's length are always checked.
+        with_frames: read the frames, too; otherwise ``frames`` is empty.
 
     Returns:
         The collection.
@@ -194,13 +163,13 @@ def read_frames(
     *,
     out: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.uint8]:
-    """Read frames of a collection that :func:`read` has verified, or :func:`check`.
+    """Read frames of a file that :func:`read` or :func:`check` has verified.
 
     Args:
         path: the file.
-        rows: int64 [n], which of them, strictly ascending; all by default. Every chunk of 32
+        rows: int64 [n], rows of the frames, strictly ascending; all by default. Every chunk of 32
             frames that they lie in is read and decompressed once.
-        out: where to put them, of the shape that is returned; new memory by default.
+        out: where to put the frames, of the shape that is returned; new memory by default.
 
     Returns:
         uint8 [n, 210, 160], or [n, 3, 210, 160] in colour.
@@ -222,15 +191,16 @@ def read_frames(
 
 
 def read_parts(path: Path, room: NDArray[np.uint8]) -> Iterator[tuple[slice, NDArray[np.uint8]]]:
-    """Read all frames through memory for some of them, to put them elsewhere.
+    """Read all frames part by part, with memory for one part.
 
     Args:
-        path: a file that :func:`read` has verified, or :func:`check`.
-        room: uint8 [n, 210, 160], or [n, 3, 210, 160] in colour, with n a multiple of 32.
+        path: a file that :func:`read` or :func:`check` has verified.
+        room: memory for a part, uint8 [n, 210, 160], or [n, 3, 210, 160] in colour, with n a
+            multiple of 32.
 
     Yields:
-        Rows, n but for the last, and their frames: the beginning of `room`, overwritten by the
-        next.
+        The rows of a part, n except in the last, and their frames. These lie at the beginning of
+        `room`, where the next part overwrites them.
 
     Raises:
         StoreError: the file is missing, truncated, or damaged where it was read.
@@ -245,7 +215,7 @@ def read_parts(path: Path, room: NDArray[np.uint8]) -> Iterator[tuple[slice, NDA
 
 
 def _fill(out: NDArray[np.uint8], path: Path, stored: Any, rows: NDArray[np.int64]) -> None:
-    """Read rows to where somebody else has made room for them."""
+    """Read frames into memory of the caller, if it has the right shape."""
     shape = (len(rows), *stored.shape[1:])
     if out.shape != shape:
         raise StoreError(f"{path} has frames {shape} and had {out.shape}: something changed it")
@@ -270,7 +240,7 @@ def _dataset(file: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any])
 
 
 def _zstandard() -> Any:
-    """Give HDF5 the filter that the data are compressed with."""
+    """Load the compression filter into HDF5."""
     try:
         import hdf5plugin
 
@@ -287,7 +257,7 @@ def _zstandard() -> Any:
 
 @contextmanager
 def _sealed(path: Path) -> Iterator[tuple[Any, FailsafeFile]]:
-    """Give an HDF5 file to fill; when done, write its header and move it to `path`."""
+    """Open a new HDF5 file; when the block ends, write its header and move it to `path`."""
     with atomically(path) as temporary:
         with FailsafeFile(temporary) as disk:
             with h5py.File(disk, "w", **_REPRODUCIBLE) as file:
@@ -299,7 +269,7 @@ def _sealed(path: Path) -> Iterator[tuple[Any, FailsafeFile]]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """Open a checked file; what HDF5 then finds wrong with it is one clear error."""
+    """Open a checked file; whatever HDF5 finds wrong with it is one clear error."""
     _zstandard()
     try:
         with _unlocked(path) as file:
@@ -312,10 +282,10 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _unlocked(path: Path) -> Any:
-    """Open for reading: some file systems have no locks, and what is whole never changes."""
+    """Open for reading without a lock: some file systems have none, and files never change."""
     try:
         return h5py.File(path, "r", locking=False)
     except OSError as error:
         if "locking flag" not in str(error):
             raise
-        return h5py.File(path, "r")  # as someone in this process has it open
+        return h5py.File(path, "r")  # this process has it open with a lock

@@ -1,4 +1,4 @@
-"""The header that tells a whole file from a damaged one."""
+"""The header by which a complete file is told from a damaged one: length, command and SHA-256."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _MAGIC = "lightning-stdim frames"
 
 
 def check(path: Path, *, verify: bool = True) -> None:
-    """Make sure that a file is a whole collection of this schema.
+    """Make sure that a file is a complete collection of this schema.
 
     Args:
         path: the file.
-        verify: hash the whole file; otherwise only the header and the length are looked at.
+        verify: hash the whole file; otherwise only the header and the length are checked.
 
     Raises:
-        StoreError: it is not; the message says what to do.
+        StoreError: the file is missing, damaged or of another schema. The message says what to do.
     """
     try:
         with path.open("rb") as file:
@@ -37,11 +37,11 @@ def check(path: Path, *, verify: bool = True) -> None:
 
 
 def write_header(path: Path, command: str) -> None:
-    """Seal a complete file: write the header into the user block that HDF5 has left for it.
+    """Seal a complete file: write the header into the space that HDF5 has left for it.
 
     Args:
         path: the file.
-        command: what makes the collection again.
+        command: the command that makes the collection again.
 
     Raises:
         OSError: the file cannot be written.
@@ -56,10 +56,10 @@ def remedy(path: Path, command: str | None = None) -> str:
 
     Args:
         path: the file.
-        command: what made it, as its header has it; None if that is not known.
+        command: the command that made it, from its header; None if that is not known.
 
     Returns:
-        The advice, to end an error's message with.
+        Advice for the end of an error message.
     """
     # The command itself names no folder.
     again = command or "python -m lightning_stdim collect"
@@ -69,7 +69,7 @@ def remedy(path: Path, command: str | None = None) -> str:
 
 
 def _header_start(length: int, command: str) -> bytes:
-    """Write the header without its last line; a command that does not fit in is left out."""
+    """Write the header without its last line; a command that does not fit is left out."""
     start = f"{_MAGIC}\nschema {SCHEMA}\nlength {length}\ncommand {{}}\n"
     room = HEADER_BYTES - len(start) - len(f"sha256 {'0' * 64}\n")
     fits = command.isascii() and "\n" not in command and len(command) <= room

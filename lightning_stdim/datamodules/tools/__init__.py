@@ -1,1 +1,1 @@
-"""What collections hold, shown and exported."""
+"""Tools that describe, show and export collections."""

@@ -1,4 +1,4 @@
-"""A page of frames with their labels beside them, to verify labels by eye.
+"""The contact sheet: a page of frames with their labels beside them, to check labels by eye.
 
 Labels are printed, not drawn into the frames: a position in RAM is not a position on the screen.
 Its origin, its scale and even its direction differ from game to game and from object to object.
@@ -39,13 +39,13 @@ def png(collection: Collection, *, name: str, label_set: LabelSet | None = None)
     """Draw frames from all over a collection, each with its step, episode and labels.
 
     Args:
-        collection: with its frames.
-        name: of the collection, for the heading.
-        label_set: which variables; by default those that the file has. Those that the
-            entropy filter drops are grey, and left out where they would need a second column.
+        collection: a collection with its frames.
+        name: the collection's name, for the heading.
+        label_set: label set of the variables; by default the file's. Variables that the entropy
+            filter drops are grey, and left out if they would need a second column.
 
     Returns:
-        A PNG file's content.
+        The content of a PNG file.
 
     Raises:
         ConfigurationError: the label set does not have the game.
@@ -91,11 +91,11 @@ def pick(collection: Collection, n: int) -> NDArray[np.int64]:
     """Choose rows that are spread evenly over the episodes, and over the time within them.
 
     Args:
-        collection: its frames are not looked at.
-        n: how many rows, at least 1.
+        collection: a collection; its frames are not used.
+        n: number of rows, at least 1.
 
     Returns:
-        int64 [at most n], ascending and different; fewer than `n` where episodes are few and short.
+        int64, at most `n` different rows, ascending; fewer than `n` if episodes are few and short.
     """
     k = np.arange(n)
     episode = ((k + 0.5) * len(collection.episode_length) / n).astype(np.int64)

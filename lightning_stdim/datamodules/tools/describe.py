@@ -1,4 +1,4 @@
-"""What is in a collection: how much was played, how often it repeats, how much the labels vary."""
+"""Statistics of a collection: how much was played, how often frames repeat, how labels vary."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Variable:
 
     Attributes:
         name: its name in the label set.
-        entropy: of its labels' empirical distribution, in nats.
+        entropy: entropy of its labels, in nats.
         values: number of different labels.
         top_share: share of the most frequent label, in (0, 1].
-        scored: whether its entropy passes the filter.
-        probed_in_paper: whether the paper probed it with frames of such an agent.
+        scored: whether it passes the entropy filter.
+        probed_in_paper: whether the paper probed it on frames of this kind of agent.
     """
 
     name: str
@@ -49,35 +49,35 @@ class Variable:
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """The statistics of a collection, as plain data.
+    """Statistics of a collection, as plain data.
 
     A lost life ends an episode, not the game. The last game is complete if the last row shows its
-    end; one that the frame limit ended there is not told from one that was cut.
+    end; a game that the frame limit ends there counts as one that was cut.
 
     Attributes:
         game: canonical name.
         policy: who played.
-        policy_sha256: of the agent's or the module's file, if there is one.
-        epsilon: share of actions that were replaced by uniform ones, if the file says so.
-        greedy: whether an agent's most probable actions were taken, if the file says so.
-        seed: the collection's.
-        label_set: of `variables`.
-        pixels: of the frames.
-        mode: number of the game's mode; None for the emulator's own choice.
-        difficulty: the same of its difficulty.
+        policy_sha256: SHA-256 of the agent's or the module's file, if there is one.
+        epsilon: probability that an action was replaced by a random one, if the file has it.
+        greedy: whether an agent took its most probable actions, if the file has it.
+        seed: the collection's random seed.
+        label_set: label set of `variables`.
+        pixels: kind of the frames' pixels.
+        mode: number of the game mode; None for the one that the game starts with.
+        difficulty: number of the game's difficulty; None for the one that the game starts with.
         frames: number N of rows.
         unique_frames: number of different frames, 1 to N.
-        unique_share: the same as a share of N.
+        unique_share: share of different frames, in (0, 1].
         test_duplicates: share of the test frames that also occur in the training or validation
             split, 70/10/20 by episode with seed 0; None if there are too few episodes to split.
-        games: number of games, the last one possibly cut.
+        games: number of games; the last one may be cut.
         complete_games: number of games that were played to their end.
-        episodes: number of episodes, the last one possibly cut.
+        episodes: number of episodes; the last one may be cut.
         episode_length: ``min``, ``median`` and ``max`` over all episodes, in rows.
-        returns: ``mean``, ``min`` and ``max`` over the complete games of the sum of a game's
-            recorded rewards; None if there is no complete game.
-        agent: the agent in the paper that `probed_in_paper` is about.
-        variables: in the order of the label set.
+        returns: ``mean``, ``min`` and ``max`` of the complete games' sums of rewards; None if there
+            is no complete game.
+        agent: the paper's agent that `probed_in_paper` refers to.
+        variables: the state variables, in the order of the label set.
     """
 
     game: str
@@ -107,8 +107,8 @@ def describe(collection: Collection, *, label_set: LabelSet | None = None) -> De
     """Compute the statistics of a collection.
 
     Args:
-        collection: with its frames; they are not copied.
-        label_set: which variables to describe; by default those that the file has.
+        collection: a collection with its frames, which are not copied.
+        label_set: label set of the variables to describe; by default the file's.
 
     Returns:
         The statistics.

@@ -1,11 +1,12 @@
-"""A collection in the formats of other programs, with every value as it is in the store.
+"""Exporting a collection to the formats of other programs, with all values unchanged.
 
 =========== =======================================================================================
 ``npz``     NumPy: the fields of :class:`~lightning_stdim.datamodules.store.Collection`;
             ``attributes`` is JSON. It loads with ``allow_pickle=False``.
-``parquet`` A row a step, without frames: ``step``, ``episode``, ``episode_seed``, ``action``,
-            ``reward``, ``lives``, ``terminated``, ``truncated``, a column a variable, and ``ram``
-            as 128 bytes. The schema's metadata has ``attributes`` and ``variables`` as JSON.
+``parquet`` One row for every step, without frames: ``step``, ``episode``, ``episode_seed``,
+            ``action``, ``reward``, ``lives``, ``terminated``, ``truncated``, a column for every
+            variable, and ``ram`` as 128 bytes. The schema's metadata has ``attributes`` and
+            ``variables`` as JSON.
 ``minari``  A Minari dataset (a folder): episodes as in the file, an episode of n rows being n
             observations and the n - 1 steps between them. ``infos`` has ``ram``, ``labels`` and
             ``lives`` for every observation. The metadata's ``collection`` has the attributes and
@@ -13,10 +14,10 @@
             dataset's id is the file's name and ``-v0``.
 =========== =======================================================================================
 
-Row t of the store holds the action that led to its state. So step t of a Minari episode is the
-action, reward and flags of row t + 1, and an episode's first row gives its observation alone: its
-action and reward are 0 and no step. Its flags are lost, which only matters where it is the whole
-episode: that has no step then.
+Row t of the store has the action that led to its state. So step t of a Minari episode has the
+action, reward and flags of row t + 1. Of an episode's first row Minari gets only the observation:
+its action and reward are 0, and not a step. Its flags are lost, which matters only if it is the
+whole episode, which has no step then.
 """
 
 from __future__ import annotations
@@ -52,17 +53,17 @@ def export(path: Path, *, format: Format, out: Path) -> None:
 
     Args:
         path: the file of collected frames.
-        format: see above. Memory holds all frames for ``"npz"``, an episode's for ``"minari"``.
-        out: the file, or for ``"minari"`` the folder, to make. Minari's ``load_dataset`` finds it
-            under the folder's name, which should end like an id's (``-v0``), in the folder that
+        format: see above. ``"npz"`` needs memory for all frames, ``"minari"`` for an episode's.
+        out: the file to make; for ``"minari"`` the folder. Minari's ``load_dataset`` looks for the
+            folder's name, which should end like an id's (``-v0``), in the folder that
             ``MINARI_DATASETS_PATH`` names.
 
     Raises:
-        ConfigurationError: `out` is there already, or the format's library is not installed.
-        StoreError: the collection cannot be read or `out` not written.
+        ConfigurationError: `out` exists already, or the format's library is not installed.
+        StoreError: the collection cannot be read, or `out` cannot be written.
     """
     if out.exists():
-        raise ConfigurationError(f"{out} is there already: choose another --out")
+        raise ConfigurationError(f"{out} exists already: choose another --out")
     write = {"minari": _minari, "npz": _npz, "parquet": _parquet}[format]
     with atomically(out) as temporary:
         write(path, temporary)
@@ -71,7 +72,7 @@ def export(path: Path, *, format: Format, out: Path) -> None:
 def _npz(path: Path, out: Path) -> None:
     collection = store.read(path)
     arrays = {**vars(collection), "attributes": json.dumps(collection.attributes)}
-    with out.open("wb") as file:  # given a name, NumPy would add a suffix to it
+    with out.open("wb") as file:  # to a path NumPy would add a suffix
         np.savez_compressed(file, **arrays)
 
 
@@ -98,7 +99,7 @@ def _minari(path: Path, out: Path) -> None:
     storages = _library("minari.dataset.minari_storage")
     collection = store.read(path, with_frames=False)
     attributes, length = collection.attributes, collection.episode_length
-    data = (out / "data").resolve()  # Minari joins a relative one with itself
+    data = (out / "data").resolve()  # Minari joins a relative path with itself
     data.mkdir(parents=True)
     storage = storages.MinariStorage.new(
         data,

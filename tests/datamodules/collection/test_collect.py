@@ -15,6 +15,7 @@ import pytest
 from lightning_stdim.datamodules.collection import collect as collect_module
 from lightning_stdim.datamodules.collection import segment_file, worker_pool
 from lightning_stdim.datamodules.collection.collect import collect
+from lightning_stdim.datamodules.collection.settings import CollectionSettings
 from lightning_stdim.datamodules.labels.annotations import annotation
 from lightning_stdim.datamodules.store.collection import Collection
 from lightning_stdim.datamodules.store.hdf5 import read
@@ -29,7 +30,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 import sys
 import lightning_stdim.datamodules.collection.collect as module
 module.SEGMENT_ROWS = 32
-print(module.collect("breakout", steps=int(sys.argv[2]), workers=2, root=sys.argv[1]))
+settings = module.CollectionSettings("breakout", steps=int(sys.argv[2]))
+print(module.collect(settings, workers=2, root=sys.argv[1]))
 """  # without the guard that multiprocessing would ask for
 
 
@@ -42,7 +44,7 @@ def start(root: Path, steps: int = STEPS) -> "subprocess.Popen[str]":
     )
 
 
-def wait_for_pieces(root: Path, n: int, process: "subprocess.Popen[str]") -> None:
+def wait_for_segments(root: Path, n: int, process: "subprocess.Popen[str]") -> None:
     while len(list(root.glob("*.partial/*-*.npz.zst"))) < n:
         assert process.poll() is None, process.communicate()
         time.sleep(0.002)
@@ -50,7 +52,11 @@ def wait_for_pieces(root: Path, n: int, process: "subprocess.Popen[str]") -> Non
 
 @pytest.fixture(scope="module")
 def truth(tmp_path_factory) -> Path:
-    return collect("breakout", steps=STEPS, root=tmp_path_factory.mktemp("truth"), progress=False)
+    return collect(
+        CollectionSettings("breakout", steps=STEPS),
+        root=tmp_path_factory.mktemp("truth"),
+        progress=False,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +66,9 @@ def collection(truth) -> Collection:
 
 @pytest.fixture(scope="module")
 def colour(truth) -> Path:
-    return collect("breakout", steps=STEPS, pixels="rgb", root=truth.parent, progress=False)
+    return collect(
+        CollectionSettings("breakout", steps=STEPS, pixels="rgb"), root=truth.parent, progress=False
+    )
 
 
 def test_equals_the_protocol_played_slowly(collection, colour):
@@ -123,22 +131,28 @@ def test_provenance(collection, tmp_path):
 
 
 def test_more_steps_begin_with_the_same_rows_and_other_seeds_do_not(collection, tmp_path):
-    shorter = read(collect("breakout", steps=250, root=tmp_path, progress=False))
+    shorter = read(
+        collect(CollectionSettings("breakout", steps=250), root=tmp_path, progress=False)
+    )
     for name, column in shorter.columns().items():
         n = 249 if name == "truncated" else 250
         np.testing.assert_array_equal(column[:n], collection.columns()[name][:n])
     np.testing.assert_array_equal(shorter.frames, collection.frames[:250])
     assert shorter.truncated[-1]
     assert not collection.truncated[249]
-    other = read(collect("breakout", steps=50, seed=1, root=tmp_path, progress=False))
+    other = read(
+        collect(CollectionSettings("breakout", steps=50, seed=1), root=tmp_path, progress=False)
+    )
     assert (other.actions[:50] != collection.actions[:50]).any()
     assert not set(other.episode_seed) & set(collection.episode_seed)
 
 
-@pytest.mark.parametrize(("workers", "piece_rows"), [(2, 1), (3, 50)])
-def test_the_file_does_not_depend_on_who_plays(truth, tmp_path, monkeypatch, workers, piece_rows):
-    monkeypatch.setattr(collect_module, "SEGMENT_ROWS", piece_rows)
-    path = collect("breakout", steps=STEPS, workers=workers, root=tmp_path, progress=False)
+@pytest.mark.parametrize(("workers", "segment_rows"), [(2, 1), (3, 50)])
+def test_the_file_does_not_depend_on_who_plays(truth, tmp_path, monkeypatch, workers, segment_rows):
+    monkeypatch.setattr(collect_module, "SEGMENT_ROWS", segment_rows)
+    path = collect(
+        CollectionSettings("breakout", steps=STEPS), workers=workers, root=tmp_path, progress=False
+    )
     assert path.read_bytes() == truth.read_bytes()
     assert [p for p in tmp_path.iterdir() if not p.name.startswith(".")] == [path]
 
@@ -160,10 +174,7 @@ def test_in_colour_everything_but_the_frames_is_the_same(collection, colour):
 
 def test_another_mode_is_another_collection(collection, tmp_path):
     path = collect(
-        "breakout",
-        steps=STEPS,
-        mode=np.int64(12),
-        difficulty=1,
+        CollectionSettings("breakout", steps=STEPS, mode=np.int64(12), difficulty=1),
         workers=2,
         root=tmp_path,
         progress=False,
@@ -177,7 +188,7 @@ def test_another_mode_is_another_collection(collection, tmp_path):
     assert ours == theirs
     assert not np.array_equal(found.ram, collection.ram)
     with pytest.raises(ConfigurationError, match="pong has no mode 7: choose from 0, 1"):
-        collect("pong", steps=STEPS, mode=7, root=tmp_path, progress=False)
+        collect(CollectionSettings("pong", steps=STEPS, mode=7), root=tmp_path, progress=False)
 
 
 def test_an_agent_plays_the_same_games_in_colour(tmp_path, monkeypatch):
@@ -186,7 +197,12 @@ def test_an_agent_plays_the_same_games_in_colour(tmp_path, monkeypatch):
     )
     monkeypatch.chdir(tmp_path)
     luma, rgb = (
-        read(collect("pong", steps=60, policy="watching:make", pixels=pixels, progress=False))
+        read(
+            collect(
+                CollectionSettings("pong", steps=60, policy="watching:make", pixels=pixels),
+                progress=False,
+            )
+        )
         for pixels in ("luma", "rgb")
     )
     assert len(set(luma.actions)) > 2
@@ -196,7 +212,7 @@ def test_an_agent_plays_the_same_games_in_colour(tmp_path, monkeypatch):
 
 def test_a_colour_file_does_not_depend_on_who_plays_and_when(colour, tmp_path, monkeypatch):
     monkeypatch.setattr(collect_module, "SEGMENT_ROWS", 40)
-    arguments = {"steps": STEPS, "pixels": "rgb", "root": tmp_path, "progress": False}
+    settings = CollectionSettings("breakout", steps=STEPS, pixels="rgb")
 
     def play_some_then_fail(path, n, frames, *_, **__):
         assert sum(1 for _ in islice(frames, 250)) == 250
@@ -205,30 +221,36 @@ def test_a_colour_file_does_not_depend_on_who_plays_and_when(colour, tmp_path, m
     with monkeypatch.context() as context:
         context.setattr(collect_module.store, "write_stream", play_some_then_fail)
         with pytest.raises(StoreError, match="what was played is kept"):
-            collect("breakout", workers=2, **arguments)
+            collect(settings, workers=2, root=tmp_path, progress=False)
     segments = sorted(tmp_path.glob("*.partial/*-*.npz.zst"))
     segments[1].write_bytes(segments[1].read_bytes()[:-9])
-    path = collect("breakout", workers=1, **arguments)
+    path = collect(settings, workers=1, root=tmp_path, progress=False)
     assert path.read_bytes() == colour.read_bytes()
 
 
 def test_a_file_that_is_there_is_not_made_again(truth, monkeypatch):
     monkeypatch.setattr(collect_module, "WorkerPool", None)
     before = truth.stat()
-    again = collect("ALE/Breakout-v5", steps=STEPS, workers=4, root=truth.parent)
+    again = collect(
+        CollectionSettings("ALE/Breakout-v5", steps=STEPS), workers=4, root=truth.parent
+    )
     assert again == truth
     assert truth.stat() == before
 
 
 def test_integers_of_any_kind(truth):
-    numbers = {"steps": np.int64(STEPS), "seed": np.uint8(0), "workers": np.int32(2)}
-    assert collect("breakout", root=truth.parent, progress=False, **numbers) == truth
+    settings = CollectionSettings("breakout", steps=np.int64(STEPS), seed=np.uint8(0))
+    assert settings == CollectionSettings("breakout", steps=STEPS)
+    assert collect(settings, workers=np.int32(2), root=truth.parent, progress=False) == truth
 
 
 def test_what_a_kill_left_after_the_last_moment_is_removed(truth):
     folder = truth.with_name(f"{truth.name}.partial")
     folder.mkdir()
-    assert collect("breakout", steps=STEPS, root=truth.parent, progress=False) == truth
+    assert (
+        collect(CollectionSettings("breakout", steps=STEPS), root=truth.parent, progress=False)
+        == truth
+    )
     assert not folder.exists()
 
 
@@ -236,18 +258,22 @@ def test_a_damaged_file_that_is_there_is_an_error_and_stays(truth, tmp_path):
     path = tmp_path / truth.name
     path.write_bytes(truth.read_bytes()[:-1])
     with pytest.raises(StoreError, match="delete it and collect again"):
-        collect("breakout", steps=STEPS, root=tmp_path, progress=False)
+        collect(CollectionSettings("breakout", steps=STEPS), root=tmp_path, progress=False)
     assert path.exists()
 
 
 def test_label_sets_have_files_of_their_own(tmp_path):
-    upstream = collect("pong", steps=3, label_set="upstream", root=tmp_path, progress=False)
+    upstream = collect(
+        CollectionSettings("pong", steps=3, label_set="upstream"), root=tmp_path, progress=False
+    )
     assert read(upstream).variables == annotation("pong", "upstream").variables
     assert "--label_set upstream" in read(upstream).attributes["command"]
-    paper = collect("pong", steps=3, root=tmp_path, progress=False)
+    paper = collect(CollectionSettings("pong", steps=3), root=tmp_path, progress=False)
     assert paper != upstream
     both = collect(
-        "pong", steps=3, label_set="upstream", pixels="rgb", root=tmp_path, progress=False
+        CollectionSettings("pong", steps=3, label_set="upstream", pixels="rgb"),
+        root=tmp_path,
+        progress=False,
     )
     assert both.name == "pong-random-seed0-3-rgb-upstream.h5"
     assert read(both).attributes["command"].endswith("--pixels rgb --label_set upstream")
@@ -268,7 +294,7 @@ def is_running(pid: int) -> bool:
 def test_killed_and_started_again_it_makes_the_same_file(truth, tmp_path):
     for segments in (1, 5, 9, 15):
         process = start(tmp_path)
-        wait_for_pieces(tmp_path, segments, process)
+        wait_for_segments(tmp_path, segments, process)
         workers = children(process.pid)
         process.kill()
         process.communicate()
@@ -283,9 +309,9 @@ def test_killed_and_started_again_it_makes_the_same_file(truth, tmp_path):
     assert not list(tmp_path.glob("*.partial"))
 
 
-def test_pieces_of_an_older_kind_are_played_again(truth, tmp_path):
+def test_segments_of_an_older_kind_are_played_again(truth, tmp_path):
     process = start(tmp_path)
-    wait_for_pieces(tmp_path, 3, process)
+    wait_for_segments(tmp_path, 3, process)
     process.kill()
     process.communicate()
     (folder,) = tmp_path.glob("*.partial")
@@ -297,9 +323,9 @@ def test_pieces_of_an_older_kind_are_played_again(truth, tmp_path):
     assert (tmp_path / truth.name).read_bytes() == truth.read_bytes()
 
 
-def test_damaged_pieces_are_played_again(truth, tmp_path):
+def test_damaged_segments_are_played_again(truth, tmp_path):
     process = start(tmp_path)
-    wait_for_pieces(tmp_path, 8, process)
+    wait_for_segments(tmp_path, 8, process)
     process.kill()
     process.communicate()
     segments = sorted(tmp_path.glob("*.partial/*-*.npz.zst"))
@@ -310,9 +336,10 @@ def test_damaged_pieces_are_played_again(truth, tmp_path):
     assert (tmp_path / truth.name).read_bytes() == truth.read_bytes()
 
 
-def test_going_on_when_all_is_played_does_not_wait_for_a_piece(truth, tmp_path, monkeypatch):
+def test_going_on_when_all_is_played_does_not_wait_for_a_segment(truth, tmp_path, monkeypatch):
     monkeypatch.setattr(collect_module, "SEGMENT_ROWS", 2)  # many: workers become ready meanwhile
-    arguments = {"steps": STEPS, "workers": 3, "root": tmp_path, "progress": False}
+    settings = CollectionSettings("breakout", steps=STEPS)
+    arguments = {"workers": 3, "root": tmp_path, "progress": False}
 
     def play_all_then_fail(path, n, frames, *_, **__):
         assert sum(1 for _ in islice(frames, n)) == n
@@ -321,8 +348,8 @@ def test_going_on_when_all_is_played_does_not_wait_for_a_piece(truth, tmp_path, 
     with monkeypatch.context() as context:
         context.setattr(collect_module.store, "write_stream", play_all_then_fail)
         with pytest.raises(StoreError, match="cannot be written; what was played is kept"):
-            collect("breakout", **arguments)
-    going_on = threading.Thread(target=collect, args=("breakout",), kwargs=arguments, daemon=True)
+            collect(settings, **arguments)
+    going_on = threading.Thread(target=collect, args=(settings,), kwargs=arguments, daemon=True)
     going_on.start()
     going_on.join(timeout=60)
     assert not going_on.is_alive()
@@ -331,7 +358,7 @@ def test_going_on_when_all_is_played_does_not_wait_for_a_piece(truth, tmp_path, 
 
 def test_an_interrupt_says_how_to_go_on(truth, tmp_path):
     process = start(tmp_path)
-    wait_for_pieces(tmp_path, 3, process)
+    wait_for_segments(tmp_path, 3, process)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
     assert process.returncode != 0
@@ -343,7 +370,7 @@ def test_an_interrupt_says_how_to_go_on(truth, tmp_path):
 
 def test_two_processes_do_not_collect_the_same_thing_twice(truth, tmp_path):
     first = start(tmp_path)
-    wait_for_pieces(tmp_path, 1, first)
+    wait_for_segments(tmp_path, 1, first)
     first.send_signal(signal.SIGSTOP)
     second = start(tmp_path)
     assert second.stderr is not None
@@ -371,17 +398,19 @@ def test_a_worker_that_dies_is_one_clear_error(truth, tmp_path, monkeypatch):
 
     threading.Thread(target=kill).start()
     with pytest.raises(StoreError, match=r"killed by signal 9; .* do the same again to go on"):
-        collect("breakout", steps=STEPS, workers=2, root=tmp_path, progress=False)
+        collect(
+            CollectionSettings("breakout", steps=STEPS), workers=2, root=tmp_path, progress=False
+        )
     assert all(process.poll() is not None for process in started)
-    path = collect("breakout", steps=STEPS, workers=2, root=tmp_path, progress=False)
+    path = collect(
+        CollectionSettings("breakout", steps=STEPS), workers=2, root=tmp_path, progress=False
+    )
     assert path.read_bytes() == truth.read_bytes()
 
 
 def test_a_worker_that_fails_says_why(tmp_path):
     (tmp_path / "file").touch()
-    job = {"game": "pong", "policy": {}, "seed": 0, "size": 4}
-    job |= {"pixels": "luma", "mode": None, "difficulty": None}
-    job["folder"] = f"{tmp_path}/file"
+    job = {"settings": {"game": "pong"}, "folder": f"{tmp_path}/file", "segment_rows": 4}
     with worker_pool.WorkerPool(1, job) as pool:
         pool.settings()
         pool.play(0, 0, 8)
@@ -403,26 +432,32 @@ def test_workers_do_not_import_torch():
     ("wrong", "message"),
     [
         ({"game": "pongg"}, "did you mean 'pong'"),
-        ({"steps": 0}, "steps is 0: it must be 1 or more"),
-        ({"steps": -5}, "steps is -5"),
-        ({"workers": 0}, "workers is 0"),
-        ({"seed": -1}, "seed is -1: it must be 0 or more"),
-        ({"steps": 1.5}, "steps is 1.5: it must be an integer"),
-        ({"steps": "10"}, "steps is '10': it must be an integer"),
+        ({"steps": 0}, "steps=0 must be at least 1"),
+        ({"steps": -5}, "steps=-5 must be at least 1"),
+        ({"workers": 0}, "workers=0 must be at least 1"),
+        ({"seed": -1}, "seed=-1 must be at least 0"),
+        ({"seed": 2**63}, f"seed={2**63} must be at least 0 and at most {2**63 - 1}"),
+        ({"steps": 1.5}, "steps=1.5 must be an integer"),
+        ({"steps": "10"}, "steps='10' must be an integer"),
         ({"policy": print}, "policy is <built-in function print>: give a name"),
         ({"policy": "best"}, "policy 'best' is unknown: choose one of random"),
         ({"pixels": "grey"}, "pixels='grey': choose 'luma' or 'rgb'"),
-        ({"mode": "1"}, "mode is '1': it must be an integer"),
-        ({"difficulty": -1}, "difficulty is -1: it must be 0 or more"),
+        ({"mode": "1"}, "mode='1' must be an integer"),
+        ({"difficulty": -1}, "difficulty=-1 must be at least 0"),
         ({"label_set": "mine"}, "label set 'mine' is unknown"),
         ({"game": "battlezone", "label_set": "paper"}, "use label set 'upstream'"),
         ({"root": "/dev/null/data"}, "/dev/null/data cannot be written: Not a directory"),
     ],
 )
 def test_wrong_input_is_one_clear_message(tmp_path, wrong, message):
-    arguments = {"game": "pong", "steps": 10, "root": tmp_path, "progress": False} | wrong
+    where = {name: wrong.pop(name) for name in ("root", "workers") if name in wrong}
+
+    def collect_it() -> None:
+        settings = CollectionSettings(**{"game": "pong", "steps": 10} | wrong)
+        collect(settings, **{"root": tmp_path, "progress": False} | where)
+
     with pytest.raises(LightningStdimError, match=message):
-        collect(arguments.pop("game"), **arguments)
+        collect_it()
     assert list(tmp_path.iterdir()) == []
 
 

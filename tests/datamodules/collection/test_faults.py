@@ -13,6 +13,7 @@ import pytest
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.datamodules.collection import segment_file
 from lightning_stdim.datamodules.collection.collect import collect
+from lightning_stdim.datamodules.collection.settings import CollectionSettings
 from lightning_stdim.datamodules.collection.unfinished import UnfinishedCollection, segment_name
 from lightning_stdim.errors import StoreError
 from tests.datamodules.faults import mounted, nobody
@@ -23,7 +24,11 @@ CHECKOUT = Path(__file__).parents[3]
 
 @pytest.fixture(scope="module")
 def truth(tmp_path_factory) -> Path:
-    return collect("breakout", steps=STEPS, root=tmp_path_factory.mktemp("truth"), progress=False)
+    return collect(
+        CollectionSettings("breakout", steps=STEPS),
+        root=tmp_path_factory.mktemp("truth"),
+        progress=False,
+    )
 
 
 def command(root: Path, file_size: int = -1) -> "subprocess.CompletedProcess[str]":
@@ -74,33 +79,36 @@ def test_a_read_only_disk_is_good_for_reading(truth, tmp_path):
     ours = truth.parent
     with mounted(tmp_path / "disk", f"mount --bind {ours} {{}}", "mount -o remount,ro,bind {}"):
         root = tmp_path / "disk"
-        assert collect("breakout", steps=STEPS, root=root, progress=False).parent == root
+        assert (
+            collect(CollectionSettings("breakout", steps=STEPS), root=root, progress=False).parent
+            == root
+        )
         with pytest.raises(StoreError, match="disk cannot be written: Read-only file system"):
-            collect("breakout", steps=STEPS + 1, root=root, progress=False)
+            collect(CollectionSettings("breakout", steps=STEPS + 1), root=root, progress=False)
 
 
 def test_a_folder_of_someone_else(tmp_path):
     folder = tmp_path / "private"
     folder.mkdir(mode=0o700 if os.geteuid() == 0 else 0)
     with nobody(), pytest.raises(StoreError, match="cannot be written: Permission denied"):
-        collect("breakout", steps=STEPS, root=folder, progress=False)
+        collect(CollectionSettings("breakout", steps=STEPS), root=folder, progress=False)
     folder.chmod(0o700)
 
 
 def test_the_lock_of_a_dead_process_is_in_nobodys_way(tmp_path):
     (tmp_path / ".pong-random-seed0-3.h5.lock").write_text("99999999")
-    assert collect("pong", steps=3, root=tmp_path, progress=False).exists()
+    assert collect(CollectionSettings("pong", steps=3), root=tmp_path, progress=False).exists()
 
 
-def test_a_damaged_piece_is_removed(tmp_path):
-    partial = UnfinishedCollection(tmp_path / "a.partial", {"seed": 0})
-    segment = partial.folder / segment_name(0, 0, 5, True)
+def test_a_damaged_segment_is_removed(tmp_path):
+    unfinished = UnfinishedCollection(tmp_path / "a.partial", {"seed": 0})
+    segment = unfinished.folder / segment_name(0, 0, 5, True)
     segment_file.write(segment, {"x": np.arange(5)})
     good = segment.read_bytes()
-    assert UnfinishedCollection(partial.folder, {"seed": 0}).reached() == 5
+    assert UnfinishedCollection(unfinished.folder, {"seed": 0}).reached() == 5
     for damaged in (good[:-1], good[:20] + bytes([good[20] ^ 16]) + good[21:], b""):
         segment.write_bytes(damaged)
-        assert UnfinishedCollection(partial.folder, {"seed": 0}).reached() == 0
+        assert UnfinishedCollection(unfinished.folder, {"seed": 0}).reached() == 0
         assert not segment.exists()
 
 

@@ -11,59 +11,59 @@ from lightning_stdim.datamodules.collection.unfinished import UnfinishedCollecti
 from lightning_stdim.errors import StoreError
 
 
-def segments(partial: UnfinishedCollection) -> list[tuple[int, str]]:
+def segments(unfinished: UnfinishedCollection) -> list[tuple[int, str]]:
     """What is there of the collection's beginning."""
-    return [(game, path.name) for game, path in takewhile(bool, partial.in_order())]
+    return [(game, path.name) for game, path in takewhile(bool, unfinished.in_order())]
 
 
 def put(
-    partial: UnfinishedCollection, game: int, start: int, rows: int, ended: bool = False
+    unfinished: UnfinishedCollection, game: int, start: int, rows: int, ended: bool = False
 ) -> None:
-    path = partial.folder / segment_name(game, start, rows, ended)
+    path = unfinished.folder / segment_name(game, start, rows, ended)
     segment_file.write(path, {"x": np.zeros(rows)})
-    partial.add(game, start, rows, ended)
+    unfinished.add(game, start, rows, ended)
 
 
 @pytest.fixture
-def partial(tmp_path) -> UnfinishedCollection:
-    return UnfinishedCollection(tmp_path / "a.partial", {"seed": 0})
+def unfinished(tmp_path) -> UnfinishedCollection:
+    return UnfinishedCollection(tmp_path / "a.unfinished", {"seed": 0})
 
 
-def test_games_are_played_in_order_each_once(partial):
-    assert partial.next_game(100, []) == (0, 100)
-    assert partial.next_game(100, [0]) == (1, 100)
-    put(partial, 0, 0, 30)
-    assert partial.next_game(100, [0]) == (1, 70)  # game 0 has 30 rows at least
-    assert partial.next_game(100, [0, 1]) == (2, 70)
-    put(partial, 1, 0, 60, ended=True)
-    assert partial.next_game(100, [0, 2]) == (3, 10)
-    assert partial.reached() == 30  # game 0 goes on
-    put(partial, 0, 30, 10, ended=True)
-    assert partial.next_game(100, []) is None
-    assert partial.reached() == 100
+def test_games_are_played_in_order_each_once(unfinished):
+    assert unfinished.next_game(100, []) == (0, 100)
+    assert unfinished.next_game(100, [0]) == (1, 100)
+    put(unfinished, 0, 0, 30)
+    assert unfinished.next_game(100, [0]) == (1, 70)  # game 0 has 30 rows at least
+    assert unfinished.next_game(100, [0, 1]) == (2, 70)
+    put(unfinished, 1, 0, 60, ended=True)
+    assert unfinished.next_game(100, [0, 2]) == (3, 10)
+    assert unfinished.reached() == 30  # game 0 goes on
+    put(unfinished, 0, 30, 10, ended=True)
+    assert unfinished.next_game(100, []) is None
+    assert unfinished.reached() == 100
 
 
-def test_a_game_that_was_cut_is_not_played_again(partial):
-    put(partial, 0, 0, 100)
-    assert partial.reached() == 100
-    assert partial.next_game(100, []) is None
-    assert partial.next_game(150, []) == (0, 150)
+def test_a_game_that_was_cut_is_not_played_again(unfinished):
+    put(unfinished, 0, 0, 100)
+    assert unfinished.reached() == 100
+    assert unfinished.next_game(100, []) is None
+    assert unfinished.next_game(150, []) == (0, 150)
 
 
-def test_a_game_played_again_replaces_a_piece_that_was_cut_short(partial):
-    put(partial, 0, 0, 8)
-    put(partial, 0, 8, 3)  # cut: no more was needed then
-    partial.add(0, 0, 8, False)  # seen again
-    assert partial.rows(0) == 11
-    put(partial, 0, 8, 8)
-    put(partial, 0, 16, 8, ended=True)
-    assert segments(partial) == [
+def test_a_game_played_again_replaces_a_segment_that_was_cut_short(unfinished):
+    put(unfinished, 0, 0, 8)
+    put(unfinished, 0, 8, 3)  # cut: no more was needed then
+    unfinished.add(0, 0, 8, False)  # seen again
+    assert unfinished.rows(0) == 11
+    put(unfinished, 0, 8, 8)
+    put(unfinished, 0, 16, 8, ended=True)
+    assert segments(unfinished) == [
         (0, "000000-000000-8.npz.zst"),
         (0, "000000-000008-8.npz.zst"),
         (0, "000000-000016-8-end.npz.zst"),
     ]
     again = UnfinishedCollection(
-        partial.folder, {"seed": 0}
+        unfinished.folder, {"seed": 0}
     )  # never two versions of a row, never a gap
     assert segments(again) == [
         (0, "000000-000000-8.npz.zst"),
@@ -71,13 +71,13 @@ def test_a_game_played_again_replaces_a_piece_that_was_cut_short(partial):
     ]
 
 
-def test_a_piece_costs_the_same_after_thousands_of_games(partial):
+def test_a_segment_costs_the_same_after_thousands_of_games(unfinished):
     def seconds(games: range) -> float:
         started = time.process_time()
         for game in games:
-            partial.add(game, 0, 150, True)
-            assert partial.total() == partial.reached() == 150 * (game + 1)
-            assert partial.next_game(10**6, [game + 1]) == (game + 2, 10**6 - 150 * (game + 1))
+            unfinished.add(game, 0, 150, True)
+            assert unfinished.total() == unfinished.reached() == 150 * (game + 1)
+            assert unfinished.next_game(10**6, [game + 1]) == (game + 2, 10**6 - 150 * (game + 1))
         return time.process_time() - started
 
     early = seconds(range(500))
@@ -85,24 +85,24 @@ def test_a_piece_costs_the_same_after_thousands_of_games(partial):
     assert seconds(range(5500, 6000)) < 5 * early  # eleven times, if every game were looked at
 
 
-def test_the_next_piece_is_waited_for(partial):
-    in_order = partial.in_order()
+def test_the_next_segment_is_waited_for(unfinished):
+    in_order = unfinished.in_order()
     assert next(in_order) is None
-    put(partial, 1, 0, 4)
+    put(unfinished, 1, 0, 4)
     assert next(in_order) is None  # game 0 comes first
     for start, ended in ((0, False), (3, True)):
-        put(partial, 0, start, 3, ended)
-        assert next(in_order) == (0, partial.folder / segment_name(0, start, 3, ended))
-    assert next(in_order) == (1, partial.folder / segment_name(1, 0, 4, False))
+        put(unfinished, 0, start, 3, ended)
+        assert next(in_order) == (0, unfinished.folder / segment_name(0, start, 3, ended))
+    assert next(in_order) == (1, unfinished.folder / segment_name(1, 0, 4, False))
     assert next(in_order) is None
 
 
-def test_what_was_there_is_found_again_and_what_is_wrong_removed(partial):
-    put(partial, 0, 0, 5)
-    put(partial, 0, 5, 5)
-    put(partial, 0, 10, 3, ended=True)
-    put(partial, 1, 0, 7, ended=True)
-    folder = partial.folder
+def test_what_was_there_is_found_again_and_what_is_wrong_removed(unfinished):
+    put(unfinished, 0, 0, 5)
+    put(unfinished, 0, 5, 5)
+    put(unfinished, 0, 10, 3, ended=True)
+    put(unfinished, 1, 0, 7, ended=True)
+    folder = unfinished.folder
     again = UnfinishedCollection(folder, {"seed": 0})
     assert again.reached() == 20
     assert segments(again) == [
@@ -124,13 +124,13 @@ def test_what_was_there_is_found_again_and_what_is_wrong_removed(partial):
     ]
 
 
-def test_what_was_played_under_other_settings_is_removed(partial):
-    put(partial, 0, 0, 5)
-    assert UnfinishedCollection(partial.folder, {"seed": 1}).reached() == 0
-    assert not list(partial.folder.glob("*.zst"))
+def test_what_was_played_under_other_settings_is_removed(unfinished):
+    put(unfinished, 0, 0, 5)
+    assert UnfinishedCollection(unfinished.folder, {"seed": 1}).reached() == 0
+    assert not list(unfinished.folder.glob("*.zst"))
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot be written"):
-        UnfinishedCollection(tmp_path / "file" / "a.partial", {})
+        UnfinishedCollection(tmp_path / "file" / "a.unfinished", {})

@@ -7,6 +7,7 @@ from pytorch_lightning import Trainer
 from lightning_stdim import AtariDataModule
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.collection.collect import collect
+from lightning_stdim.datamodules.collection.settings import CollectionSettings
 from lightning_stdim.datamodules.frames import loading
 from lightning_stdim.datamodules.frames.loading import load_frames, load_in_parts
 from lightning_stdim.errors import StoreError
@@ -20,7 +21,7 @@ GPU = torch.device("cuda", 0)
 @pytest.mark.parametrize("pixels", ["luma", "rgb"])
 def test_parts_make_the_whole(root, monkeypatch, pixels, device):
     monkeypatch.setattr(loading, "PART", 128)
-    path = collect("pong", steps=300, pixels=pixels, root=root, progress=False)
+    path = collect(CollectionSettings("pong", steps=300, pixels=pixels), root=root, progress=False)
     expected = torch.from_numpy(store.read(path).frames)
     frames = load_in_parts(path, expected.shape, device)
     assert frames.device == device
@@ -28,7 +29,7 @@ def test_parts_make_the_whole(root, monkeypatch, pixels, device):
 
 
 def test_a_file_that_has_become_shorter(root):
-    path = collect("pong", steps=300, root=root, progress=False)
+    path = collect(CollectionSettings("pong", steps=300), root=root, progress=False)
     with pytest.raises(StoreError, match="has 300 frames and had 400"):
         load_in_parts(path, (400, 210, 160), CPU)
     with pytest.raises(StoreError, match="something changed it"):
@@ -38,7 +39,7 @@ def test_a_file_that_has_become_shorter(root):
 @needs_gpu
 def test_what_does_not_fit_on_the_device_stays_in_memory(root, monkeypatch):
     monkeypatch.setattr(loading, "fits", lambda *_: False)
-    path = collect("pong", steps=300, root=root, progress=False)
+    path = collect(CollectionSettings("pong", steps=300), root=root, progress=False)
     frames = load_frames(path, (300, 210, 160), device=GPU)
     assert frames.device.type == "cpu"
 

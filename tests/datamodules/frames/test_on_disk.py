@@ -14,6 +14,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.datamodules.collection.collect import collect
+from lightning_stdim.datamodules.collection.settings import CollectionSettings
 from lightning_stdim.datamodules.frames import loading
 from lightning_stdim.datamodules.frames.on_disk import FramesOnDisk
 from lightning_stdim.encoders import NatureEncoder
@@ -36,7 +37,9 @@ def no_memory(monkeypatch) -> list[str]:
 
 @pytest.fixture(scope="module", params=["luma", "rgb"])
 def both(request, root) -> tuple[torch.Tensor, FramesOnDisk]:
-    path = collect("pong", steps=300, pixels=request.param, root=root, progress=False)
+    path = collect(
+        CollectionSettings("pong", steps=300, pixels=request.param), root=root, progress=False
+    )
     frames = torch.from_numpy(store.read(path).frames)
     return frames, FramesOnDisk(path, frames.shape)
 

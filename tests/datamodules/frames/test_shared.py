@@ -8,6 +8,7 @@ import torch
 
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.collection.collect import collect
+from lightning_stdim.datamodules.collection.settings import CollectionSettings
 from lightning_stdim.datamodules.frames import shared
 from lightning_stdim.datamodules.frames.shared import share_frames
 
@@ -21,7 +22,9 @@ def trainer():
 
 @pytest.fixture(scope="module", params=["luma", "rgb"])
 def path(request, root):
-    return collect("pong", steps=300, pixels=request.param, root=root, progress=False)
+    return collect(
+        CollectionSettings("pong", steps=300, pixels=request.param), root=root, progress=False
+    )
 
 
 @pytest.fixture(autouse=True)

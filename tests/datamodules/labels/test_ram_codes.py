@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from lightning_stdim.datamodules import probe_data
 from lightning_stdim.datamodules.batches import ProbeData
-from lightning_stdim.datamodules.collection import collect as collect_module
+from lightning_stdim.datamodules.collection import settings as settings_module
 from lightning_stdim.datamodules.collection.collect import collect
+from lightning_stdim.datamodules.collection.settings import CollectionSettings
 from lightning_stdim.datamodules.labels.annotations import Annotation
 from lightning_stdim.datamodules.labels.ram_codes import Code
 from lightning_stdim.errors import ConfigurationError
@@ -103,16 +104,16 @@ def test_an_impossible_code_is_refused(entry: dict[str, Any], message: str) -> N
 def test_labels_beyond_a_byte_are_refused_before_anything_is_played(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collect_module, "annotation", lambda *_: mine("x", "score"))
+    monkeypatch.setattr(settings_module, "annotation", lambda *_: mine("x", "score"))
     with pytest.raises(ConfigurationError, match=r"score of pong .* labels up to 1666665: .* 255"):
-        collect("pong", steps=10, root=tmp_path)
+        collect(CollectionSettings("pong", steps=10), root=tmp_path)
     assert not any(tmp_path.iterdir())
 
 
 def test_a_collection_is_labelled_and_read_by_another_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = collect("breakout", steps=300, root=tmp_path, progress=False)
+    path = collect(CollectionSettings("breakout", steps=300), root=tmp_path, progress=False)
     shifted = {str(byte): byte + 300 for byte in range(256)}
     entries: dict[str, Any] = {  # two readings of ball_x
         "high": {"ram": 99, "decoding": "high_nibble", "categories": []},

@@ -5,6 +5,7 @@ import pytest
 
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.collection.collect import collect
+from lightning_stdim.datamodules.collection.settings import CollectionSettings
 from lightning_stdim.datamodules.labels.annotations import annotation
 from lightning_stdim.datamodules.labels.games import games
 from lightning_stdim.datamodules.labels.screen_positions import landmarks
@@ -19,7 +20,9 @@ from lightning_stdim.datamodules.labels.screen_positions import landmarks
     ],
 )
 def test_something_is_where_the_labels_say_and_not_where_others_say(game, names, root):
-    path = collect(game, steps=700, seed=11, workers=1, root=root, progress=False)
+    path = collect(
+        CollectionSettings(game, steps=700, seed=11), workers=1, root=root, progress=False
+    )
     collection = store.read(path)
     described = annotation(game, "paper")
     labels = dict(zip(described.variables, described.decode(collection.ram).T, strict=True))

@@ -18,6 +18,7 @@ from stable_baselines3.common.vec_env import VecFrameStack
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.datamodules.collection.collect import collect
 from lightning_stdim.datamodules.collection.game import play
+from lightning_stdim.datamodules.collection.settings import CollectionSettings
 from lightning_stdim.datamodules.emulator.emulator import Emulator
 from lightning_stdim.datamodules.policies.agent import LAYOUTS, load_agent, with_agent_preprocessing
 from lightning_stdim.datamodules.store.hdf5 import read
@@ -92,7 +93,11 @@ def test_the_view_is_that_of_stable_baselines3():
 
 def test_a_greedy_agent_plays_what_stable_baselines3_would(ppo, agent, tmp_path):
     collection = read(
-        collect("pong", steps=200, policy=str(agent), greedy=True, root=tmp_path, progress=False)
+        collect(
+            CollectionSettings("pong", steps=200, policy=str(agent), greedy=True),
+            root=tmp_path,
+            progress=False,
+        )
     )
     rows = decisions(collection)
     expected, _ = ppo.predict(views(collection)[rows], deterministic=True)
@@ -101,7 +106,9 @@ def test_a_greedy_agent_plays_what_stable_baselines3_would(ppo, agent, tmp_path)
 
 
 def test_a_sampled_agent_follows_its_distribution(ppo, agent, tmp_path):
-    path = collect("pong", steps=1500, policy=str(agent), root=tmp_path, progress=False)
+    path = collect(
+        CollectionSettings("pong", steps=1500, policy=str(agent)), root=tmp_path, progress=False
+    )
     collection = read(path)
     rows = decisions(collection)
     seen = torch.from_numpy(views(collection)[rows])
@@ -114,10 +121,11 @@ def test_a_sampled_agent_follows_its_distribution(ppo, agent, tmp_path):
 
 
 def test_where_an_agent_s_file_is_does_not_matter(agent, tmp_path, monkeypatch):
-    arguments = {"steps": 40, "progress": False}
-    one = collect("pong", policy=str(agent), root=tmp_path / "1", **arguments)
+    absolute = CollectionSettings("pong", steps=40, policy=str(agent))
+    one = collect(absolute, root=tmp_path / "1", progress=False)
     monkeypatch.chdir(agent.parent)
-    two = collect("pong", policy=f"./{agent.name}", root=tmp_path / "2", **arguments)
+    relative = CollectionSettings("pong", steps=40, policy=f"./{agent.name}")
+    two = collect(relative, root=tmp_path / "2", progress=False)
     assert one.name == two.name
     assert one.read_bytes() == two.read_bytes()
 
@@ -134,7 +142,7 @@ def test_a_file_that_cannot_play_is_one_message_and_no_folder(agent, tmp_path):
     ):
         root = tmp_path / "data"
         with pytest.raises(kind, match=message) as error:
-            collect(game, steps=40, policy=path, root=root, progress=False)
+            collect(CollectionSettings(game, steps=40, policy=path), root=root, progress=False)
         assert "worker" not in str(error.value)
         assert not [path for path in root.iterdir() if path.suffix != ".lock"]
 
@@ -152,9 +160,9 @@ def test_a_run_does_not_go_on_with_another_agent(agent, tmp_path):
 
 
 def test_workers_do_not_change_what_an_agent_does(agent, tmp_path):
-    arguments = {"steps": 300, "policy": str(agent), "epsilon": 0.2, "progress": False}
-    one = collect("pong", workers=1, root=tmp_path / "1", **arguments)
-    two = collect("pong", workers=2, root=tmp_path / "2", **arguments)
+    settings = CollectionSettings("pong", steps=300, policy=str(agent), epsilon=0.2)
+    one = collect(settings, workers=1, root=tmp_path / "1", progress=False)
+    two = collect(settings, workers=2, root=tmp_path / "2", progress=False)
     assert one.read_bytes() == two.read_bytes()
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from lightning_stdim.datamodules.collection import collect as collect_module
 from lightning_stdim.datamodules.collection.collect import collect
+from lightning_stdim.datamodules.collection.settings import CollectionSettings
 from lightning_stdim.datamodules.policies.random_play import STICKINESS, sticky_random_policy
 from lightning_stdim.datamodules.policies.settings import PolicySettings
 from lightning_stdim.datamodules.policies.types import MakePolicy
@@ -19,7 +20,7 @@ from lightning_stdim.errors import ConfigurationError, LightningStdimError
 N = 6
 
 
-def look():
+def observe():
     raise AssertionError("these policies need no frame, and making one takes time")
 
 
@@ -42,7 +43,7 @@ def decisions(collection: Collection) -> np.ndarray:
 
 def shares(make: MakePolicy, draws: int = 20_000) -> np.ndarray:
     policy = make(N, np.random.default_rng(0))
-    actions = [policy(look, False) for _ in range(draws)]
+    actions = [policy(observe, False) for _ in range(draws)]
     return np.bincount(actions, minlength=N) / draws
 
 
@@ -86,7 +87,7 @@ def here(tmp_path, monkeypatch) -> Path:
 
 def test_sticky_random_repeats_and_never_waits():
     policy = sticky_random_policy(N, np.random.default_rng(0))
-    actions = np.array([policy(look, False) for _ in range(20_000)])
+    actions = np.array([policy(observe, False) for _ in range(20_000)])
     counts = np.bincount(actions, minlength=N)
     assert counts[0] == 0
     np.testing.assert_allclose(counts[1:] / len(actions), 1 / (N - 1), atol=0.02)
@@ -96,7 +97,7 @@ def test_sticky_random_repeats_and_never_waits():
 
 def test_an_episode_does_not_begin_with_the_last_one_s_action():
     policy = sticky_random_policy(N, np.random.default_rng(0))
-    actions = np.array([policy(look, True) for _ in range(20_000)])
+    actions = np.array([policy(observe, True) for _ in range(20_000)])
     assert (actions[1:] == actions[:-1]).mean() == pytest.approx(1 / (N - 1), abs=0.015)
 
 
@@ -114,7 +115,9 @@ def test_epsilon_1_is_uniform():
 def test_a_policy_of_one_s_own_sees_what_is_recorded(here):
     """Five lives and some games: the actions follow from the recorded frames alone."""
     path = collect(
-        "breakout", steps=300, policy="players:by_what_it_sees", root=here, progress=False
+        CollectionSettings("breakout", steps=300, policy="players:by_what_it_sees"),
+        root=here,
+        progress=False,
     )
     collection = read(path)
     assert len(collection.episode_start) > 2
@@ -126,7 +129,7 @@ def test_a_policy_of_one_s_own_sees_what_is_recorded(here):
 
 def test_the_file_s_name_and_attributes_tell_policies_apart(here):
     def collected(**policy) -> Path:
-        return collect("pong", steps=40, root=here, progress=False, **policy)
+        return collect(CollectionSettings("pong", steps=40, **policy), root=here, progress=False)
 
     first = collected(policy="players:by_what_it_sees", epsilon=0.2)
     attributes = read(first).attributes
@@ -150,7 +153,7 @@ def test_the_file_s_name_and_attributes_tell_policies_apart(here):
 
 
 def test_the_mean_return_is_over_whole_games(here):
-    collection = read(collect("breakout", steps=700, root=here, progress=False))
+    collection = read(collect(CollectionSettings("breakout", steps=700), root=here, progress=False))
     games = list(dict.fromkeys(collection.episode_seed.tolist()))[:-1]
     returns = [
         sum(
@@ -168,23 +171,25 @@ def test_the_mean_return_is_over_whole_games(here):
     assert len(games) > 1
     assert sum(returns) > 0
     assert collection.attributes["mean_return"] == pytest.approx(np.mean(returns))
-    short = read(collect("breakout", steps=20, root=here, progress=False))
+    short = read(collect(CollectionSettings("breakout", steps=20), root=here, progress=False))
     assert "mean_return" not in short.attributes
     # One that ends with a game does not leave that game out.
     first = collection.episode_length[collection.episode_seed == games[0]].sum()
-    exact = read(collect("breakout", steps=int(first), root=here, progress=False))
+    exact = read(
+        collect(CollectionSettings("breakout", steps=int(first)), root=here, progress=False)
+    )
     assert exact.attributes["mean_return"] == pytest.approx(returns[0])
 
 
 def test_a_policy_that_does_not_repeat_itself_cannot_be_gone_on_with(here, monkeypatch):
     monkeypatch.setattr(collect_module, "SEGMENT_ROWS", 16)
-    arguments = {"steps": 200, "policy": "players:moody", "root": here, "progress": False}
+    settings = CollectionSettings("pong", steps=200, policy="players:moody")
     (here / "stop").touch()
     with pytest.raises(ConfigurationError, match="RuntimeError: enough"):
-        collect("pong", **arguments)
+        collect(settings, root=here, progress=False)
     (here / "stop").unlink()
     with pytest.raises(ConfigurationError, match="'players:moody' does not always do the same"):
-        collect("pong", **arguments)
+        collect(settings, root=here, progress=False)
     assert not list(here.glob("*.h5"))
 
 
@@ -217,8 +222,12 @@ def test_neighbouring_epsilons_have_files_of_their_own():
     ],
 )
 def test_wrong_input_is_one_clear_message(here, wrong, message):
+    def collect_it() -> None:
+        settings = CollectionSettings("pong", steps=10, **wrong)
+        collect(settings, root=here / "data", progress=False)
+
     with pytest.raises(LightningStdimError, match=message) as error:
-        collect("pong", steps=10, root=here / "data", progress=False, **wrong)
+        collect_it()
     assert "worker" not in str(error.value)
     assert not list((here / "data").glob("*.h5"))
     assert isinstance(error.value, ConfigurationError) or "agent.zip" in wrong["policy"]

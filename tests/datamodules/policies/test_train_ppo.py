@@ -102,9 +102,9 @@ def test_wrong_input_is_one_clear_message(tmp_path):
         arguments = {"game": "pong", "steps": 40, "out": tmp_path, "progress": False} | wrong
         train_ppo.train_ppo(arguments.pop("game"), **arguments)
 
-    with pytest.raises(ConfigurationError, match="steps is 32: it must be more than a rollout"):
+    with pytest.raises(ConfigurationError, match="steps=32 must be more than a rollout"):
         train(steps=32)
-    with pytest.raises(ConfigurationError, match="seed is -1"):
+    with pytest.raises(ConfigurationError, match="seed=-1 must be at least 0"):
         train(seed=-1)
     with pytest.raises(ConfigurationError, match="did you mean 'pong'"):
         train(game="ponk")

@@ -23,6 +23,7 @@ from lightning_stdim.cli import main
 from lightning_stdim.cli.console import print_descriptions
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.collection.collect import collect
+from lightning_stdim.datamodules.collection.settings import CollectionSettings
 from lightning_stdim.datamodules.labels.annotations import annotation, probed_in_paper, ram2label
 from lightning_stdim.datamodules.splits import split_episodes
 from lightning_stdim.datamodules.tools.contact_sheet import pick, png
@@ -229,7 +230,11 @@ def test_the_same_collection_makes_the_same_contact_sheet():
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory):
-    return collect("breakout", steps=500, root=tmp_path_factory.mktemp("real"), progress=False)
+    return collect(
+        CollectionSettings("breakout", steps=500),
+        root=tmp_path_factory.mktemp("real"),
+        progress=False,
+    )
 
 
 def test_the_command_describes_files_side_by_side(real, tmp_path, capsys):

@@ -17,6 +17,7 @@ import pytest
 from lightning_stdim.cli import main
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.collection.collect import collect
+from lightning_stdim.datamodules.collection.settings import CollectionSettings
 from lightning_stdim.datamodules.labels.annotations import annotation
 from lightning_stdim.datamodules.labels.games import games
 from lightning_stdim.datamodules.tools.export import export
@@ -30,7 +31,7 @@ FORMATS = ("minari", "npz", "parquet")
 def file(request, tmp_path_factory):
     root = tmp_path_factory.mktemp(request.param)
     if request.param == "real":
-        return collect("breakout", steps=500, root=root, progress=False)
+        return collect(CollectionSettings("breakout", steps=500), root=root, progress=False)
     shape = (3, 210, 160) if request.param == "colour" else (210, 160)
     store.write(root / "a.h5", make([[40, 3], [2, 33], [1]], shape=shape))  # the last: no step
     return root / "a.h5"
@@ -153,7 +154,7 @@ def test_nothing_is_overwritten(format, file, tmp_path, capsys):
     out = tmp_path / "mine"
     out.write_text("dear")
     assert main(["export", str(file), "--format", format, "--out", str(out)]) == 2
-    assert capsys.readouterr().err == f"error: {out} is there already: choose another --out\n"
+    assert capsys.readouterr().err == f"error: {out} exists already: choose another --out\n"
     assert out.read_text() == "dear"
 
 

@@ -1,0 +1,36 @@
+"""Checks of values that users give."""
+
+from __future__ import annotations
+
+import operator
+from typing import SupportsIndex
+
+from lightning_stdim.errors import ConfigurationError
+
+LARGEST = 2**63 - 1
+"""The largest integer that files hold."""
+
+
+def integer(name: str, value: SupportsIndex, *, at_least: int = 0, at_most: int = LARGEST) -> int:
+    """Take an integer of any kind, NumPy's too, and nothing that would have to be rounded.
+
+    Args:
+        name: what to call the value in an error.
+        value: the value.
+        at_least: the smallest integer that is accepted.
+        at_most: the largest one.
+
+    Returns:
+        The value as Python's own integer.
+
+    Raises:
+        ConfigurationError: the value is not an integer or out of range.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise ConfigurationError(f"{name}={value!r} must be an integer") from None
+    if not at_least <= number <= at_most:
+        most = "" if at_most == LARGEST and number < at_least else f" and at most {at_most}"
+        raise ConfigurationError(f"{name}={number} must be at least {at_least}{most}")
+    return number
