@@ -127,18 +127,18 @@ def test_a_run_does_not_go_on_in_another_mode():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "variation"),
     [
-        ({}, ""),
-        ({"mode": 0}, "mode=0"),
+        ({}, ()),
+        ({"mode": 0}, (("mode", "0"),)),
         (
             {"mode": 12, "difficulty": 1, "epsilon": 0.1},
-            "mode=12,difficulty=1,policy=random-eps0.1",
+            (("mode", "12"), ("difficulty", "1"), ("policy", "random-eps0.1")),
         ),
     ],
 )
-def test_the_variation_is_what_the_protocol_does_not_say(arguments, words):
-    assert AtariDataModule("breakout", **arguments).variation == words
+def test_the_variation_is_what_the_protocol_does_not_say(arguments, variation):
+    assert AtariDataModule("breakout", **arguments).variation == variation
 
 
 class AskingForColour(Asking):
