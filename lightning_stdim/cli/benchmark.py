@@ -64,8 +64,8 @@ def benchmark(
         classes: that the paper protocol's probes can predict: all, observed (in training), or both
             with a comma.
         transfer: probe every encoder on the other games, too.
-        estimate: say how long it will take, and what disk and memory it needs, after a minute of
-            calibration; run nothing.
+        estimate: say how long it will take, and what disk and memory it needs, after a short run
+            of one cell of every kind in a temporary folder; run nothing else.
         mixed_label_sets: compare results of different label sets with each other, and published
             numbers, which are for the label set paper, with those of other label sets; the tables
             then say which is whose. By default the first is refused, and published numbers are
@@ -97,7 +97,15 @@ def benchmark(
     if estimate:
         from lightning_stdim.benchmark.estimate import estimate as calibrate
 
-        calibrate(cells, preset=preset, root=root, out=folder, jobs=jobs).print()
+        calibrate(
+            cells,
+            preset=preset,
+            root=root,
+            out=folder,
+            jobs=jobs,
+            elsewhere="Ray" if executor == "ray" else launcher.split(" ")[0],
+            threads=max(1, round(cpus)) if executor == "ray" else None,
+        ).print()
         return 0
     status = run_cells(
         cells,
