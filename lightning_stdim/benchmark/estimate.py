@@ -1,32 +1,27 @@
 """How long a benchmark will take, and what disk and memory it needs, from short runs of its cells.
 
-One cell of every kind is run: its own command, with few frames and few steps. What it says of where
-its time went is multiplied up to the frames, epochs and variables of the real ones. Probing is
-taken to grow with a game's variables: those that the paper scored, or all if it has not the game.
-It cannot know when early stopping will end a training: what it tells is the most that training can
-take. And what else a machine is doing differs from hour to hour: expect to be off by half.
+What a short run of every kind of cell says of its time is multiplied up to the real frames, epochs
+and variables. Probing is taken to grow with a game's variables: those that the paper scored, or all
+if it has not the game. It cannot know when early stopping will end a training: what it tells is the
+most that training can take. And what else a machine is doing differs from hour to hour: expect to
+be off by half.
 """
 
 from __future__ import annotations
 
 import math
-import subprocess
-import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import count, cycle
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.table import Table
 
-from lightning_stdim.benchmark.cells import USUAL, RunSpec
-from lightning_stdim.benchmark.executors import PROGRAM, LocalExecutor
-from lightning_stdim.datamodules.atari import PROBE_SEED_OFFSET, AtariDataModule
+from lightning_stdim.benchmark.cells import RunSpec
+from lightning_stdim.benchmark.short_runs import ShortRun, played, run_short
+from lightning_stdim.datamodules.atari import PROBE_SEED_OFFSET
 from lightning_stdim.datamodules.collection.collect import collection_name
 from lightning_stdim.datamodules.labels.annotations import annotation, probed_in_paper
 from lightning_stdim.datamodules.labels.games import default_label_set
@@ -34,28 +29,14 @@ from lightning_stdim.datamodules.pixels import frame_shape
 from lightning_stdim.datamodules.splits import PROBE_FRACTIONS
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.presets import read_preset
-from lightning_stdim.probes import PaperSettings
-from lightning_stdim.runs.results import is_complete, read_results
+from lightning_stdim.runs.results import is_complete
 from lightning_stdim.utils import timings
-from lightning_stdim.utils.hardware import cores
-from lightning_stdim.utils.log_tail import duration, last_words
-from lightning_stdim.utils.progress_bar import progress_bar
+from lightning_stdim.utils.log_tail import duration
 
-FRAMES = 3000
-"""Of a short run's collections, unless their episodes are too few to split; then twice as many."""
-SHORT = {
-    "--trainer.max_epochs": 2,
-    "--trainer.limit_train_batches": 6,
-    "--trainer.limit_val_batches": 3,
-    "--trainer.callbacks+": "lightning_stdim.callbacks.StepTimer",
-}
-"""How ``fit`` trains in a short run."""
-PAPER_EPOCHS = 10
 PRETRAIN_FRACTIONS = {"train": 0.8, "val": 0.2}
 CONVERGED_FRAMES = 5000
-"""The ``converged`` protocol also has work that does not grow with the frames: as much as so many
-take (results/benchmarks/growth.md)."""
-POLL_SECONDS = 0.05
+"""The ``converged`` protocol's work that does not grow with the frames is as much as that of so
+many frames (Pong, untrained encoder: 13, 17, 25 and 35 s with 1500 to 10 000 to train on)."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +153,7 @@ def estimate(
     for cell in waiting:
         alike[" ".join(filter(None, (cell.name, cell.variant)))].append(cell)
     with TemporaryDirectory(prefix="stdim-estimate-") as folder:
-        measured = _measure(
+        measured = run_short(
             [same[0] for same in alike.values()],
             preset=preset,
             folder=Path(folder),
@@ -182,15 +163,16 @@ def estimate(
     kinds, memory, device_memory = [], 0, 0
     missing: dict[str, tuple[float, float]] = {}  # of every collection: seconds, bytes
     for name, same in alike.items():
-        cost = measured[same[0]]
-        seconds = [cost.seconds(_variables(cell.game)) for cell in same]
-        kinds.append(Kind(name, len(same), max(seconds), sum(seconds), cost.disk))
-        memory = max(memory, cost.memory)
-        device_memory = max(device_memory, cost.device_memory)
-        for cell in same:
-            for file, steps in cost.collections(cell):
-                if not (Path(root) / file).exists():
-                    missing[file] = steps * cost.play.seconds, steps * cost.play.bytes
+        run = measured[same[0]]
+        trained = _training(run)
+        seconds = [trained + _probing(run, _variables(cell.game)) for cell in same]
+        kinds.append(Kind(name, len(same), max(seconds), sum(seconds), run.disk))
+        memory = max(memory, run.memory + _further_frames(run))
+        if run.device_memory:
+            device_memory = max(device_memory, run.device_memory + _further_frames(run))
+        for file, steps in (found for cell in same for found in _collections(cell, run)):
+            if not (Path(root) / file).exists():
+                missing[file] = steps * run.play.seconds, steps * run.play.bytes
     collecting = sum(seconds for seconds, _ in missing.values())
     at_a_time = min(jobs, len(waiting))
     work = collecting + sum(kind.total for kind in kinds)
@@ -210,304 +192,54 @@ def estimate(
     )
 
 
-@dataclass(frozen=True)
-class _Play:
-    """What a step of a collection costs."""
-
-    seconds: float
-    bytes: float
-
-
-@dataclass(frozen=True)
-class _Cost:
-    """What a short run cost, and what it says of the real one.
-
-    Attributes:
-        settings: of the real run: its ``data``, ``trainer`` and ``paper``.
-        frames: that the short run had at most in each of its collections.
-        parts: what it recorded (:mod:`lightning_stdim.utils.timings`).
-        variables: how many it probed.
-        budget: of its results.
-        wall: seconds from the start of its process to the end.
-        disk: bytes of its directory.
-        play: a step of its collections.
-    """
-
-    settings: Mapping[str, Any]
-    frames: int
-    parts: Sequence[Mapping[str, Any]]
-    variables: int
-    budget: Mapping[str, Any]
-    wall: float
-    disk: int
-    play: _Play
-
-    def _recorded(self, name: str) -> list[Mapping[str, Any]]:
-        return [part for part in self.parts if part["part"] == name]
-
-    @property
-    def _fit(self) -> Mapping[str, Any]:
-        """The record of the training; empty if nothing was trained."""
-        return next(iter(self._recorded("fit")), {})
-
-    @property
-    def _pretrains(self) -> bool:
-        return bool(self._fit.get("stage") == "pretrain")
-
-    def seconds(self, variables: int) -> float:
-        """Multiply up to the real run.
-
-        Args:
-            variables: how many it has to probe.
-
-        Returns:
-            Seconds at most.
-        """
-        real = self.settings["data"]["probe_steps"]
-        growth = real / min(real, self.frames)
-        wider = variables / max(1, self.variables)
-        encoding, paper, converged = (
-            self._recorded(name)
-            for name in ("encoding frames", "probing, paper", "probing, converged")
-        )
-        known = sum(part["seconds"] for part in (*encoding, *paper, *converged))
-        spent = self.budget["seconds"] - (self.budget.get("training_seconds") or 0.0)
-        total = self.wall - self.budget["seconds"]  # importing, and writing
-        total += growth * max(0.0, spent - known)  # loading and labelling
-        total += sum(_rate(part) * part["steps"] for part in encoding) * growth
-        for part in paper:
-            total += _rate(part) * self.settings["paper"]["max_epochs"] * growth * wider
-        fixed = CONVERGED_FRAMES
-        slower = (real + fixed) / (real / growth + fixed)
-        total += sum(part["seconds"] for part in converged) * slower * wider
-        return total + self._training()
-
-    def _training(self) -> float:
-        if not (fit := self._fit):
-            return 0.0
-        data, trainer = self.settings["data"], self.settings["trainer"]
-        frames = data["steps"] if self._pretrains else data["probe_steps"]
-        shares = PRETRAIN_FRACTIONS if self._pretrains else PROBE_FRACTIONS
-        epoch = frames * (shares["train"] * fit["training"] + shares["val"] * fit["validation"])
-        epochs, steps = (_limit(trainer[name]) for name in ("max_epochs", "max_steps"))
-        epochs = min(epochs, steps * fit["frames_per_step"] / (frames * shares["train"]))
-        if epochs == math.inf:
-            raise ConfigurationError("without trainer.max_epochs there is no end to estimate")
-        return epochs * (epoch + fit["epoch"])
-
-    def collections(self, cell: RunSpec) -> Iterator[tuple[str, int]]:
-        """Name the collections that a cell of this kind needs, with their steps.
-
-        Args:
-            cell: of any game and seed.
-        """
-        data = _played(cell, self.settings["data"])
-        names = ("policy", "epsilon", "greedy", "pixels", "mode", "difficulty", "label_set")
-        played = {name: data[name] for name in names if name in data}
-        needed = [(data["probe_steps"], cell.seed + PROBE_SEED_OFFSET)]
-        if self._pretrains:
-            needed.append((data["steps"], cell.seed))
-        for steps, seed in needed:
-            yield collection_name(cell.game, steps=steps, seed=seed, **played), steps
-
-    def _further_frames(self) -> int:
-        """Bytes of the frames that the real run holds and the short one did not."""
-        data = self.settings["data"]
-        real = max(data["probe_steps"], data["steps"] if self._pretrains else 0)
-        return int((real - min(real, self.frames)) * math.prod(frame_shape(data["pixels"])))
-
-    @property
-    def memory(self) -> int:
-        """Bytes of the real run's process."""
-        return int(max(part["memory"] for part in self.parts)) + self._further_frames()
-
-    @property
-    def device_memory(self) -> int:
-        """Bytes of the real run on a GPU; 0 if it does not take one."""
-        held = int(self._fit.get("device_memory", 0))
-        return held + self._further_frames() if held else 0
+def _training(run: ShortRun) -> float:
+    """Give the seconds of a training at most."""
+    if not (fit := run.fit):
+        return 0.0
+    data, trainer = run.settings["data"], run.settings["trainer"]
+    frames = data["steps"] if run.pretrains else data["probe_steps"]
+    shares = PRETRAIN_FRACTIONS if run.pretrains else PROBE_FRACTIONS
+    per_frame = shares["train"] * fit["training"] + shares["val"] * fit["validation"]
+    epochs, steps = (_limit(trainer[name]) for name in ("max_epochs", "max_steps"))
+    epochs = min(epochs, steps * fit["frames_per_step"] / (frames * shares["train"]))
+    if epochs == math.inf:
+        raise ConfigurationError("without trainer.max_epochs there is no end to estimate")
+    return float(epochs * (frames * per_frame + fit["epoch"]))
 
 
-def _measure(
-    cells: Sequence[RunSpec], *, preset: str, folder: Path, jobs: int, threads: int | None
-) -> dict[RunSpec, _Cost]:
-    """Run cells, and those whose encoders they probe, with few frames and steps."""
-    sources = [cell.source for cell in cells if cell.source]
-    every = sorted(dict.fromkeys([*sources, *cells]), key=lambda cell: cell.source is not None)
-    words = {
-        cell: cell.arguments(preset=preset, root=folder / "data", out=folder) for cell in every
-    }
-    settings: dict[RunSpec, dict[str, Any]] = {}
-    with progress_bar("reading settings", len(every), enabled=True) as update:
-        for number, cell in enumerate(every):
-            update(number, str(cell))
-            fits = words[cell][0] == "fit"
-            source = settings[cell.source] if cell.source else None
-            settings[cell] = (
-                _printed(cell, words[cell]) if fits else _of_probe(cell, preset, source)
-            )
-            update(number + 1, "")
-    plays: dict[str, tuple[int, _Play]] = {}
-    for cell in every:
-        data = _played(cell, settings[cell]["data"])
-        if str(data) not in plays:
-            plays[str(data)] = _collect(data, folder, workers=max(1, cores() // jobs))
-        steps, probe_steps = (min(plays[str(data)][0], data[n]) for n in ("steps", "probe_steps"))
-        changes: dict[str, Any] = {"--steps": probe_steps}
-        if words[cell][0] == "fit":
-            changes = {"--data.steps": steps, "--data.probe_steps": probe_steps, **SHORT}
-            changes["--paper.max_epochs"] = min(PAPER_EPOCHS, settings[cell]["paper"]["max_epochs"])
-        words[cell] += [f"{name}={value}" for name, value in changes.items()]
-    costs = {}
-    for cell, wall in _run(words, folder, jobs, threads).items():
-        run = cell.folder(folder)
-        results = read_results(run)
-        protocols = results["scores"]["protocols"].values()
-        frames, play = plays[str(_played(cell, settings[cell]["data"]))]
-        costs[cell] = _Cost(
-            settings=settings[cell],
-            frames=frames,
-            parts=timings.read(_record(run)),
-            variables=max(len(metrics["f1"]["variables"]) for metrics in protocols),
-            budget=results["budget"],
-            wall=wall,
-            disk=sum(path.stat().st_size for path in run.rglob("*") if path.is_file()),
-            play=play,
-        )
-    return costs
+def _probing(run: ShortRun, variables: int) -> float:
+    """Give the seconds of probing, with those of start and end."""
+    real = run.settings["data"]["probe_steps"]
+    few = min(real, run.frames)
+    longer = real / few
+    encoding = sum(timings.rate(part) * part["steps"] for part in run.recorded("encoding frames"))
+    wider = variables / max(1, run.variables)
+    slower = (real + CONVERGED_FRAMES) / (few + CONVERGED_FRAMES)
+    paper, converged = run.recorded("probing, paper"), run.recorded("probing, converged")
+    epochs = run.settings["paper"]["max_epochs"]
+    return float(
+        run.start_and_end
+        + longer * (run.loading + encoding)
+        + longer * wider * epochs * sum(map(timings.rate, paper))
+        + slower * wider * sum(part["seconds"] for part in converged)
+    )
 
 
-def _printed(cell: RunSpec, words: Sequence[str]) -> dict[str, Any]:
-    """Have ``fit`` say which settings it would run with."""
-    command = [*PROGRAM, *words, "--print_config"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
-    if found.returncode:
-        lines = [line for line in found.stderr.splitlines() if line.strip()]
-        raise _failure(cell, lines[-1].strip() if lines else f"exit status {found.returncode}")
-    printed = found.stdout
-    settings: dict[str, Any] = yaml.safe_load(printed[printed.index("seed_everything:") :])
-    return settings
+def _collections(cell: RunSpec, run: ShortRun) -> Iterator[tuple[str, int]]:
+    """Name the collections that a cell of a run's kind needs, with their steps."""
+    data = run.settings["data"]
+    needed = [(data["probe_steps"], cell.seed + PROBE_SEED_OFFSET)]
+    if run.pretrains:
+        needed.append((data["steps"], cell.seed))
+    for steps, seed in needed:
+        yield collection_name(steps=steps, **played(cell, data) | {"seed": seed}), steps
 
 
-def _of_probe(
-    cell: RunSpec, preset: str, source: Mapping[str, Any] | None
-) -> dict[str, dict[str, Any]]:
-    """Give the settings that ``probe`` takes from the preset."""
-    usual = read_preset(preset)
-    data = {**usual.get("data", {}), "game": cell.game}
-    if source:
-        data["pixels"] = source["data"]["pixels"]  # the encoder's
-    try:
-        every = dict(AtariDataModule(**data).hparams)
-    except TypeError as error:
-        raise ConfigurationError(f"preset {preset}: {error}") from error
-    return {
-        "data": every,
-        "paper": {"max_epochs": PaperSettings.max_epochs, **usual.get("paper", {})},
-    }
-
-
-def _played(cell: RunSpec, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the settings of a cell's collections: its kind's, on its own game."""
-    options = dict(cell.options)
-    changed: dict[str, Any] = {"game": cell.game, "seed": cell.seed}
-    if "policy" in options:
-        changed["policy"] = options["policy"]
-    if options.get("mode", USUAL) != USUAL:
-        changed["mode"] = int(options["mode"])
-    return {**data, **changed}
-
-
-def _collect(data: Mapping[str, Any], folder: Path, *, workers: int) -> tuple[int, _Play]:
-    """Play until there are enough episodes to split; give the frames, and what one costs."""
-    longest = max(data["steps"], data["probe_steps"])
-    frames = FRAMES
-    record = folder / "collecting"
-    record.unlink(missing_ok=True)
-    while True:
-        few = {name: min(frames, data[name]) for name in ("steps", "probe_steps")}
-        short = {"root": str(folder / "data"), "workers": workers, "stage": "pretrain", **few}
-        module = AtariDataModule(**{**data, **short})
-        with timings.written_to(record):
-            files = [module.collect("probe"), module.collect("pretrain")]
-        try:
-            module.prepare_data()
-            module.setup("fit")
-            break
-        except ConfigurationError:
-            if frames >= longest:  # the run itself will say what is wrong
-                break
-            frames *= 2
-    rates = [_rate(part) for part in timings.read(record)]
-    size = sum(file.stat().st_size for file in files) / sum(few.values())
-    return frames, _Play(sum(rates) / max(1, len(rates)), size)
-
-
-def _run(
-    commands: Mapping[RunSpec, Sequence[str]], folder: Path, jobs: int, threads: int | None
-) -> dict[RunSpec, float]:
-    """Execute commands, always as many at a time as there are jobs; give the seconds of each.
-
-    Where there are fewer left than jobs, some run once more beside the others: so all are timed
-    with the share of the machine that they will have.
-    """
-    waiting, again, number = list(commands), cycle(commands), count(1)
-    started: dict[RunSpec, float] = {}
-    seconds: dict[RunSpec, float] = {}
-    with (
-        (folder / "lock").open("w") as lock,
-        progress_bar("timing short runs", len(commands), enabled=True) as update,
-    ):
-        executor = LocalExecutor(jobs, lock)
-        if threads is not None:
-            executor.shares = [{"OMP_NUM_THREADS": str(threads)}] * jobs
-        try:
-            while len(seconds) < len(commands):
-                while len(executor.running) < jobs:
-                    ready = [cell for cell in waiting if not cell.source or cell.source in seconds]
-                    cell = ready[0] if ready else next(again)
-                    words, run = list(commands[cell]), cell.folder(folder)
-                    if ready:
-                        waiting.remove(cell)
-                        started[cell] = time.monotonic()
-                    elif not cell.source:
-                        cell = replace(cell, seed=-next(number))  # a name of its own
-                        run = cell.folder(folder)
-                        words.append(f"--out={run}")
-                    else:
-                        continue
-                    with timings.written_to(_record(run)):
-                        executor.start(cell, words, _log(run))
-                update(len(seconds), ", ".join(str(cell) for cell in executor.running))
-                time.sleep(POLL_SECONDS)
-                for cell, status in executor.finished():
-                    if cell not in commands:
-                        continue
-                    if status:
-                        said = last_words(_log(cell.folder(folder))) or f"exit status {status}"
-                        raise _failure(cell, said)
-                    seconds[cell] = time.monotonic() - started[cell]
-        finally:
-            executor.end()
-    return seconds
-
-
-def _failure(cell: RunSpec, said: str) -> ConfigurationError:
-    return ConfigurationError(f"{cell} fails when it is tried with few frames and steps: {said}")
-
-
-def _log(run: Path) -> Path:
-    return run.with_suffix(".log")
-
-
-def _record(run: Path) -> Path:
-    return run.with_suffix(".timings")
-
-
-def _rate(part: Mapping[str, Any]) -> float:
-    """Give the seconds of a step, without the first one, which allocates."""
-    steps, seconds = part["steps"] - part["first_steps"], part["seconds"] - part["first_seconds"]
-    return float(seconds / steps if steps else part["seconds"] / max(1, part["steps"]))
+def _further_frames(run: ShortRun) -> int:
+    """Give the bytes of the frames that the real run holds at a time and the short one did not."""
+    data = run.settings["data"]
+    real = max(data["probe_steps"], data["steps"] if run.pretrains else 0)
+    return int((real - min(real, run.frames)) * math.prod(frame_shape(data["pixels"])))
 
 
 def _limit(value: float | None) -> float:

@@ -7,7 +7,7 @@ import json
 import os
 import resource
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,19 @@ def read(path: Path) -> list[dict[str, Any]]:
         A dictionary for each part, in their order; none if there is no file.
     """
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def rate(part: Mapping[str, Any]) -> float:
+    """Give the seconds of a step.
+
+    Args:
+        part: the record of a progress bar.
+
+    Returns:
+        The mean without the first step, which allocates; with it if there is no other.
+    """
+    steps, seconds = part["steps"] - part["first_steps"], part["seconds"] - part["first_seconds"]
+    return float(seconds / steps if steps else part["seconds"] / max(1, part["steps"]))
 
 
 @contextmanager
