@@ -291,7 +291,7 @@ def _run(
                     run = cell.folder(folder)
                     with timings.written_to(_record(run)):
                         executor.start(cell, words, _log(run))
-                update(len(seconds), ", ".join(str(cell) for cell in executor.running))
+                update(len(seconds), ", ".join(str(c) for c in executor.running if c in commands))
                 time.sleep(POLL_SECONDS)
                 for cell, status in executor.finished():
                     if cell not in commands:
@@ -307,7 +307,8 @@ def _run(
 
 
 def _failure(cell: RunSpec, said: str) -> ConfigurationError:
-    return ConfigurationError(f"{cell} fails when it is tried with few frames and steps: {said}")
+    reason = said.removeprefix("error: ")
+    return ConfigurationError(f"a short run of {cell}, with few frames, fails: {reason}")
 
 
 def _log(run: Path) -> Path:

@@ -51,7 +51,7 @@ if "--print_config" in words:
     print((here / "printed.yaml").read_text())
     sys.exit()
 if (here / "fails").exists() and "fit" in words:
-    print("cell's last line", file=sys.stderr)
+    print("error: its last line", file=sys.stderr)
     sys.exit(1)
 time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
 text = " ".join(words)
@@ -205,7 +205,7 @@ def test_other_machines_are_named(of, fake: Path, capsys) -> None:
 
 def test_a_cell_that_fails_is_named(of, fake: Path) -> None:
     (fake / "fails").touch()
-    with pytest.raises(ConfigurationError, match=r"pong st-dim seed 0 fails.*: cell's last line"):
+    with pytest.raises(ConfigurationError, match=r"pong st-dim seed 0.* fails: its last line"):
         of(grid(["pong"], ["majority", "st-dim"], [0]))
 
 
