@@ -34,9 +34,10 @@ from lightning_stdim.utils import timings
 from lightning_stdim.utils.log_tail import duration
 
 PRETRAIN_FRACTIONS = {"train": 0.8, "val": 0.2}
-CONVERGED_FRAMES = 5000
+CONVERGED_FRAMES = 3500
 """The ``converged`` protocol's work that does not grow with the frames is as much as that of so
-many frames (Pong, untrained encoder: 13, 17, 25 and 35 s with 1500 to 10 000 to train on)."""
+many to train on (Pong, untrained encoder: 13, 17, 25 and 35 s of one core with 1500, 3000, 6000 and
+10 000)."""
 
 
 @dataclass(frozen=True)
@@ -210,18 +211,17 @@ def _training(run: ShortRun) -> float:
 def _probing(run: ShortRun, variables: int) -> float:
     """Give the seconds of probing, with those of start and end."""
     real = run.settings["data"]["probe_steps"]
-    few = min(real, run.frames)
-    longer = real / few
-    encoding = sum(timings.rate(part) * part["steps"] for part in run.recorded("encoding frames"))
+    longer = real / min(real, run.frames)
+    labelled = PROBE_FRACTIONS["train"] * real  # that the probes train on
     wider = variables / max(1, run.variables)
-    slower = (real + CONVERGED_FRAMES) / (few + CONVERGED_FRAMES)
-    paper, converged = run.recorded("probing, paper"), run.recorded("probing, converged")
-    epochs = run.settings["paper"]["max_epochs"]
+    encoding = sum(timings.rate(part) * part["steps"] for part in run.recorded("encoding frames"))
+    epoch = sum(timings.rate(part) for part in run.recorded("probing, paper"))
+    converged = sum(part["seconds"] for part in run.recorded("probing, converged"))
     return float(
         run.start_and_end
         + longer * (run.loading + encoding)
-        + longer * wider * epochs * sum(map(timings.rate, paper))
-        + slower * wider * sum(part["seconds"] for part in converged)
+        + wider * labelled / run.labelled * epoch * run.settings["paper"]["max_epochs"]
+        + wider * (labelled + CONVERGED_FRAMES) / (run.labelled + CONVERGED_FRAMES) * converged
     )
 
 

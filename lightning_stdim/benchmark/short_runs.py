@@ -59,6 +59,7 @@ class ShortRun:
     Attributes:
         settings: the real run's ``data``, ``trainer`` (where it trains) and ``paper``.
         frames: of the short run's collections, where the real ones have as many.
+        labelled: frames that its probes were trained on; episodes divide few frames unevenly.
         parts: what it recorded (:mod:`lightning_stdim.utils.timings`).
         variables: how many it probed.
         budget: of its results.
@@ -69,6 +70,7 @@ class ShortRun:
 
     settings: Mapping[str, Any]
     frames: int
+    labelled: int
     parts: Sequence[Mapping[str, Any]]
     variables: int
     budget: Mapping[str, Any]
@@ -175,6 +177,7 @@ def run_short(
         costs[cell] = ShortRun(
             settings=settings[cell],
             frames=frames,
+            labelled=results["scores"]["provenance"]["frames"]["train"],
             parts=timings.read(_record(run)),
             variables=max(len(metrics["f1"]["variables"]) for metrics in protocols),
             budget=results["budget"],

@@ -81,7 +81,7 @@ out.mkdir(parents=True)
 """
 """A program that says it has taken 10 s to load, 30 to encode, 10 for ten epochs under ``paper``
 and 50 under ``converged``, with three variables; and a training 0.01 s a frame."""
-PROBED = 4 * (10 + 30) + 4 * 100 * 1 * 2 + 17 / 8 * 50 * 2
+PROBED = 4 * (10 + 30) + 4 * 100 * 1 * 2 + 11900 / 5600 * 50 * 2
 """Seconds, of 12 000 frames for 3000, 100 epochs and Pong's six variables for three."""
 
 
@@ -99,7 +99,9 @@ def fake(monkeypatch, tmp_path: Path, make_result) -> Path:
     folder.mkdir()
     (folder / "fake.py").write_text(FAKE)
     (folder / "printed.yaml").write_text(yaml.safe_dump(PRINTED, sort_keys=False))
-    (folder / "results.json").write_text(json.dumps(make_result()))
+    results = make_result()
+    results["scores"]["provenance"] = {"frames": {"train": 2100}}
+    (folder / "results.json").write_text(json.dumps(results))
     monkeypatch.setattr(short_runs, "PROGRAM", (sys.executable, str(folder / "fake.py")))
     monkeypatch.setattr(short_runs, "_collect", lambda data, root, workers: (3000, Play(0.01, 100)))
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
@@ -211,7 +213,7 @@ def test_a_cell_that_fails_is_named(of, fake: Path) -> None:
 
 def test_games_with_more_variables_take_longer_to_probe(of) -> None:
     (kind,) = of(grid(["pong", "asteroids"], ["random-cnn"], [0])).kinds
-    each = (4 * 100 * 1 + 17 / 8 * 50) / 3
+    each = (4 * 100 * 1 + 11900 / 5600 * 50) / 3
     assert kind.seconds == pytest.approx(4 * 40 + 30 * each * 1)
     assert kind.total == pytest.approx(kind.seconds + PROBED)
 
