@@ -107,12 +107,14 @@ class CostEstimate:
         device = f", {self.device_memory / 1e9:.1f} GB of GPU memory" if self.device_memory else ""
         console.print(
             f"at most {duration(self.seconds)} on this machine{at_a_time}, "
-            f"{self.disk / 1e9:.1f} GB of disk, {self.memory / 1e9:.1f} GB of memory{device}"
+            f"{self.disk / 1e9:.1f} GB of disk, {self.memory / 1e9:.1f} GB of memory{device}",
+            soft_wrap=True,
         )
         if self.elsewhere:
             console.print(
                 f"{self.elsewhere} will run the cells on other machines: these are the times of "
-                f"one cell at a time on this one, divided by {self.jobs} jobs without loss"
+                f"one cell at a time on this one, divided by {self.jobs} jobs without loss",
+                soft_wrap=True,
             )
 
 
