@@ -11,6 +11,7 @@ from lightning_stdim.callbacks.compile_loss import CompileLoss
 from lightning_stdim.callbacks.epoch_summary import PrintEpochSummary
 from lightning_stdim.callbacks.reconstructions import Reconstructions
 from lightning_stdim.callbacks.representation_health import RepresentationHealth
+from lightning_stdim.callbacks.step_timer import StepTimer
 from lightning_stdim.callbacks.stopping import RaiseOnNonFiniteLoss, ResumableEarlyStopping
 from lightning_stdim.callbacks.units import PerVariableEarlyStopping, PerVariableReduceLROnPlateau
 
@@ -23,6 +24,7 @@ __all__ = [
     "Reconstructions",
     "RepresentationHealth",
     "ResumableEarlyStopping",
+    "StepTimer",
 ]
 
 

@@ -69,7 +69,7 @@ def benchmark(
             occur in training), or both, separated by a comma.
         transfer: probe every encoder on the other games, too.
         estimate: run nothing, but say how long it would take, and what disk and memory it would
-            need, after a minute of calibration.
+            need, after a short run of one run of every kind in a temporary folder.
         mixed_label_sets: compare results of different label sets with each other, and published
             numbers, which are for the label set paper, with those of other label sets; the tables
             then say which number is of which label set. By default the first is refused, and
@@ -107,7 +107,15 @@ def benchmark(
     if estimate:
         from lightning_stdim.benchmark.estimate import estimate as calibrate
 
-        calibrate(specs, preset=preset, root=root, out=folder, jobs=jobs).print()
+        calibrate(
+            specs,
+            preset=preset,
+            root=root,
+            out=folder,
+            jobs=jobs,
+            elsewhere="Ray" if executor == "ray" else launcher.split(" ")[0],
+            threads=max(1, round(cpus)) if executor == "ray" else None,
+        ).print()
         return 0
     status = run_grid(
         specs,
