@@ -225,10 +225,10 @@ def test_what_is_there_costs_nothing(of, tmp_path: Path, make_result) -> None:
     found = of(cells)
     assert found.collections == 3
     for cell in cells:
-        assert {kind.name: kind.cells for kind in of(cells).kinds}.get(cell.name, 0) > 0
+        assert {kind.name: kind.cells for kind in of(cells).kinds}.get(cell.key.method, 0) > 0
         done = cell.folder(tmp_path / "out")
         done.mkdir(parents=True)
-        (done / "results.json").write_text(json.dumps(make_result(cell.method)))
+        (done / "results.json").write_text(json.dumps(make_result(cell.key.method)))
     assert of(cells) == CostEstimate()
 
 
