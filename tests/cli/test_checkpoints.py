@@ -1,0 +1,47 @@
+"""``validate``, ``test``, ``predict`` and ``probe`` on the checkpoint of a run."""
+
+import numpy as np
+import pytest
+
+import lightning_stdim.cli.fit  # noqa: F401  Lightning's logger keeps the stderr it finds
+from lightning_stdim.cli import main
+from tests.cli.helpers import PROBE_STEPS, probe, results
+
+
+def test_validate_test_predict_and_probe_on_a_checkpoint(shrunk, small, tmp_path, capsys):
+    assert main(["fit", *shrunk, "--out", "run"]) == 0
+    checkpoint = str(tmp_path / "run" / "checkpoints" / "best.ckpt")
+    assert main(["validate", *shrunk, "--ckpt_path", checkpoint]) == 0
+    assert "val/loss" in capsys.readouterr().out
+    assert main(["test", *shrunk, "--ckpt_path", checkpoint]) == 0
+    assert "mean over categories" in capsys.readouterr().out
+    assert main(["predict", *shrunk, "--ckpt_path", checkpoint]) == 0
+    features = np.load(tmp_path / "run" / "features.npz")
+    assert features["features"].shape == (PROBE_STEPS, 256)
+    assert len(features["labels"]) == PROBE_STEPS
+    (tmp_path / "same.yaml").write_text(
+        "converged: {strengths: [0.1], search_tolerance: 0.1, tolerance: 0.01}"
+    )
+    assert main([*probe(small, checkpoint), "--seed=0", "--preset=same.yaml"]) == 0
+    found = results(tmp_path / "runs" / "breakout-probe-run-seed0")
+    again = results(tmp_path / "run")
+    assert found["scores"]["protocols"]["converged"] == again["scores"]["protocols"]["converged"]
+
+
+@pytest.mark.parametrize("model", ["RandomCNN", "Supervised"])
+def test_a_checkpoint_brings_the_settings_of_its_run(model, shrunk, tmp_path, capsys):
+    assert main(["fit", *shrunk, f"--model={model}", "--out=run"]) == 0
+    checkpoint = "run/checkpoints/best.ckpt"
+    capsys.readouterr()
+    assert main(["test", f"--ckpt_path={checkpoint}"]) == 0
+    assert "breakout, label set paper" in capsys.readouterr().out
+    assert main(["validate", f"--ckpt_path={checkpoint}"]) == 0
+    assert main(["predict", "--ckpt_path=best", "--out=run"]) == 0
+    features = np.load(tmp_path / "run" / "features.npz")
+    assert set(features["variables"]) == set(
+        results(tmp_path / "run")["scores"]["protocols"]["paper"]["f1"]["variables"]
+    )
+    if model == "Supervised":  # its heads are another game's
+        capsys.readouterr()
+        assert main(["validate", f"--ckpt_path={checkpoint}", "--data.game=spaceinvaders"]) == 2
+        assert "the checkpoint's heads are for" in capsys.readouterr().err

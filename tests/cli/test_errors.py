@@ -1,0 +1,111 @@
+"""Wrong input and damaged files: one clear message each."""
+
+import pytest
+import torch
+
+import lightning_stdim.cli.fit  # noqa: F401  Lightning's logger keeps the stderr it finds
+from lightning_stdim.cli import main
+from tests.cli.helpers import probe
+
+
+class Anything:
+    pass
+
+
+@pytest.fixture
+def bad_checkpoints(tmp_path):
+    torch.save({"state_dict": {}, "hyper_parameters": {"x": Anything()}}, tmp_path / "pickle.ckpt")
+    torch.save({"state_dict": {"layer.weight": torch.zeros(1)}}, tmp_path / "other.ckpt")
+    torch.save([1, 2], tmp_path / "list.ckpt")
+    (tmp_path / "text.ckpt").write_text("this is no checkpoint")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["fot"], "did you mean 'fit'"),
+        (["fit", "--data.game=ponk"], "pong"),
+        (["fit", "--data.steps=0"], "data.steps=0"),
+        (["fit", "--model=NoSuchModel"], "NoSuchModel"),
+        (["fit", "--model.nope=3"], "Option 'nope' is not accepted; see"),
+        (["fit", "--model.lr=x"], 'Parser key "lr": expected float. Got value: x; see'),
+        (["fit", "--nope"], "arguments: --nope; see `python -m lightning_stdim fit --help`"),
+        (
+            ["fit", "--trainer.max_epochs=x"],
+            "--trainer.max_epochs: expected int. Got value: x; see",
+        ),
+        (["fit", "--config=nope.yaml"], "nope.yaml"),
+        (["collect", "--stps=3"], "--stps=3; see `python -m lightning_stdim collect --help`"),
+        (["collect", "--steps=1.5"], "--steps: expected int. Got value: 1.5; see"),
+        (["collect", "--label_set=x"], "--label_set: expected one of 'paper', 'upstream'. Got"),
+        (["describe", "a.h5", "--nope"], "--nope; see `python -m lightning_stdim describe --help`"),
+        (["export", "a.h5"], "are required: format, out; see"),
+        (["fit", "--ckpt_path=last"], "no run to go on with"),
+        (["test", "--ckpt_path=best"], "no run to go on with"),
+        (["fit", "--ckpt_path=other.ckpt"], "not a checkpoint of a run"),
+        (["validate", "--ckpt_path=text.ckpt"], "text.ckpt"),
+        (["validate", "--ckpt_path=pickle.ckpt"], "can run code"),
+        (["fit", "--out=/proc/nowhere"], "cannot be written"),
+        (["fit", "--data.root=/proc/nowhere"], "cannot be written"),
+        (["fit", "--model.patience=0"], "patience=0"),
+        (["fit", "--model.lr=-1"], "lr=-1.0"),
+        (["fit", "--model=Supervised", "--model.lr=0"], "lr=0.0"),
+        (["fit", "--paper.plateau_factor=2"], "factor=2.0"),
+        (["fit", "--trainer.overfit_batches=2"], "overfit_batches"),
+        (["fit", "--run_key=[]"], "run_key '[]': it is a list, not an object; give an object"),
+        (["fit", "--out"], "--out: expected one argument; see"),
+        (["fit", "--data.workers=0"], "data.workers=0"),
+        (["fit", "--data.probe_steps=200", "--data.root=data"], "steps would do"),
+        pytest.param(
+            ["fit", "--trainer.accelerator=gpu"],
+            "error:",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="needs a lack of GPUs"),
+        ),
+        (["fit", "--trainer.accelerator=none"], "trainer: You selected an invalid accelerator"),
+        (["fit", "--trainer.strategy=nonsense"], "trainer: You selected an invalid strategy"),
+        (["probe", "--encoder=random", "--out=/proc/nowhere"], "cannot be written"),
+        (["collect", "--game=breakot"], "breakout"),
+        (["collect", "--steps=-3"], "steps"),
+        (["collect", "--workers=0"], "workers=0 must be at least 1"),
+        (["probe", "--encoder=random", "--device=nowhere"], "device 'nowhere'"),
+        (["collect", "--steps=10", "--root=/proc/nowhere"], "cannot be written"),
+        (["probe", "--encoder=nothing"], "neither"),
+        (["probe", "--encoder=majority", "--run_key={"], "run_key '{' is not JSON"),
+        (["probe", "--encoder=random", "--preset=huge"], "unknown preset 'huge'"),
+        (["probe", "--encoder=random", "--protocols=linear"], "['linear']: choose from"),
+        (["probe", "--encoder=missing.ckpt"], "no checkpoint"),
+        (["probe", "--encoder=pickle.ckpt"], "can run code"),
+        (["probe", "--encoder=other.ckpt"], "holds no encoder"),
+        (["probe", "--encoder=list.ckpt"], "not a Lightning checkpoint"),
+        (["probe", "--encoder=text.ckpt"], "text.ckpt"),
+    ],
+)
+@pytest.mark.usefixtures("bad_checkpoints")
+def test_wrong_input_gets_one_message(words, message, capsys):
+    assert main(words) == 2
+    errors = capsys.readouterr().err
+    assert errors.count("error: ") == 1
+    *_, last = errors.splitlines()
+    assert last.startswith("error: ")
+    assert message in last
+
+
+def test_too_few_episodes(small, capsys):
+    words = [*probe(small, "random"), "--game=pong", "--steps=500"]
+    assert main(words) == 2
+    assert "steps would do" in capsys.readouterr().err
+
+
+def test_a_flipped_byte_in_the_collection(small, tmp_path, capsys):
+    words = ["collect", "--steps=300", "--root=data", "--workers=1"]
+    assert main(words) == 0
+    path = next((tmp_path / "data").glob("*.h5"))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    words = [*probe(small, "random"), "--game=pong"]
+    assert main([*words, "--root=data", "--steps=300", "--seed=0"]) == 2
+    capsys.readouterr()
+    path.rename(path.with_name(path.name.replace("seed0", "seed1000000")))
+    assert main([*words, "--root=data", "--steps=300", "--seed=0"]) == 2
+    assert path.name.replace("seed0", "seed1000000") in capsys.readouterr().err

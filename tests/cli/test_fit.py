@@ -1,0 +1,173 @@
+"""``fit``: presets, models, configurations, names of runs."""
+
+import json
+import shutil
+import sys
+
+import pytest
+import yaml
+
+import lightning_stdim.cli.fit  # noqa: F401  Lightning's logger keeps the stderr it finds
+from lightning_stdim.cli import main
+from lightning_stdim.datamodules.labels.annotations import annotation
+from lightning_stdim.presets import FOLDER, read_preset
+from lightning_stdim.runs.key import RunKey
+from lightning_stdim.runs.predictions import Predictions
+from tests.cli.helpers import metrics, results, weights
+
+PRESETS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_fit_with_every_preset(preset, shrunk, tmp_path, capsys):
+    config = str(FOLDER / f"{preset}.yaml")
+    bar = "--trainer.enable_progress_bar=true"
+    assert main(["fit", "--config", config, *shrunk, bar, "--controls=true", "--out", "run"]) == 0
+    printed = capsys.readouterr().out
+    run = tmp_path / "run"
+    found = results(run)
+    assert found["preset"] == preset
+    assert found["method"] == "st-dim"
+    assert set(found["scores"]["controls"]) == {"majority", "shuffled"}
+    assert "epoch 1 of at most 1" in printed  # there is no terminal for a bar
+    assert "it/s" in printed
+    assert "v_num" not in printed  # a run's directory is not a version of anything
+    assert set(found["scores"]["protocols"]) == {"paper", "converged"}
+    for protocol in found["scores"]["protocols"].values():
+        values = protocol["f1"]["variables"]
+        variables = set(annotation("breakout", "paper").variables)
+        assert set(values) | set(found["scores"]["dropped"]) == variables
+        assert all(0 <= value <= 1 for value in values.values())
+    predictions = Predictions.read(run)
+    assert set(predictions.predicted) == {"paper", "converged"}
+    assert predictions.variables == tuple(values)
+    assert any(row.get("train/loss") for row in metrics(run))
+    assert yaml.safe_load((run / "config.yaml").read_text())["data"]["game"] == "breakout"
+    for name in ("best", "last"):
+        assert weights(run / "checkpoints" / f"{name}.ckpt")
+
+
+def test_fit_without_arguments_is_stdim_on_pong_with_the_laptop_preset(capsys):
+    with pytest.raises(SystemExit):
+        main(["fit", "--print_config"])
+    config = yaml.safe_load(capsys.readouterr().out)
+    shipped = yaml.safe_load((FOLDER / "laptop.yaml").read_text())
+    assert config["model"]["class_path"].endswith("STDIM")
+    assert config["data"]["game"] == "pong"
+    assert config["data"]["steps"] == shipped["data"]["steps"]
+    assert config["trainer"]["max_epochs"] == shipped["trainer"]["max_epochs"]
+
+
+@pytest.mark.parametrize("model", ["STDIM", "Supervised"])
+@pytest.mark.parametrize(("preset", "lr"), [("paper", 3e-4), ("laptop", 1e-3)])
+def test_no_preset_leaks_into_another(preset, lr, model, capsys):
+    config = str(FOLDER / f"{preset}.yaml")
+    with pytest.raises(SystemExit):
+        main(["fit", "--config", config, "--model", model, "--print_config"])
+    assert yaml.safe_load(capsys.readouterr().out)["model"]["init_args"]["lr"] == lr
+
+
+def test_laptop_bf16_is_laptop_in_another_precision():
+    settings = read_preset("laptop-bf16")
+    assert settings.pop("preset") == "laptop-bf16"
+    assert settings["trainer"].pop("precision") == "bf16-mixed"
+    assert settings == {k: v for k, v in read_preset("laptop").items() if k != "preset"}
+
+
+OLD = """# lightning.pytorch==2.6.6
+trainer:
+  callbacks:
+  - class_path: lightning.pytorch.callbacks.LearningRateMonitor
+    init_args: {logging_interval: epoch}
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--config=old.yaml"],
+        ["--ckpt_path=run/checkpoints/last.ckpt"],  # which brings the configuration of its run
+        ["--trainer.callbacks+=lightning.pytorch.callbacks.LearningRateMonitor"],
+        [
+            "--trainer.callbacks",
+            '[{"class_path": "lightning.pytorch.callbacks.LearningRateMonitor"}]',
+        ],
+    ],
+)
+def test_classes_may_be_named_by_lightning_s_other_package(words, tmp_path, monkeypatch, capsys):
+    """As configurations of earlier runs do. Instances of that package would be refused."""
+    monkeypatch.setitem(sys.modules, "lightning.pytorch", None)  # as if it were not installed
+    (tmp_path / "run").mkdir()
+    for name in ("old.yaml", "run/config.yaml"):
+        (tmp_path / name).write_text(OLD)
+    with pytest.raises(SystemExit):
+        main(["fit", *words, "--print_config"])
+    (callback,) = yaml.safe_load(capsys.readouterr().out)["trainer"]["callbacks"]
+    assert callback["class_path"] == "pytorch_lightning.callbacks.LearningRateMonitor"
+
+
+def test_a_configuration_of_the_users_own_stands_alone(tmp_path, capsys):
+    (tmp_path / "my.yaml").write_text("data:\n  steps: 777\n")
+    with pytest.raises(SystemExit):
+        main(["fit", "--config", "my.yaml", "--print_config"])
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert config["data"]["steps"] == 777
+    assert config["preset"] is None
+    assert config["model"]["init_args"]["lr"] == 3e-4
+
+
+def test_the_other_models_and_a_second_run_keeps_the_first(shrunk, tmp_path):
+    assert main(["fit", "--model", "RandomCNN", *shrunk]) == 0
+    assert main(["fit", "--model", "RandomCNN", *shrunk]) == 0
+    first, second = (tmp_path / "runs" / f"breakout-RandomCNN-seed0{k}" for k in ("", "-2"))
+    assert results(first)["scores"] == results(second)["scores"]
+    assert results(first)["budget"]["optimizer_steps"] == 0
+    assert main(["fit", "--model", "Supervised", *shrunk, "--out", "supervised"]) == 0
+    found = results(tmp_path / "supervised")
+    assert found["method"] == "supervised"
+    assert "supervised" in found["scores"]["protocols"]
+    assert "supervised" in Predictions.read(tmp_path / "supervised").predicted
+
+
+def test_a_class_is_called_by_its_own_name_and_a_run_by_its_key(shrunk, tmp_path, monkeypatch):
+    """A subclass of a shipped method was recorded as that method."""
+    for module in ("first", "second"):
+        (tmp_path / f"{module}.py").write_text(
+            "from lightning_stdim.methods import RandomCNN\nclass Mine(RandomCNN):\n    pass\n"
+        )
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    key = {"options": [["steps", "3000"], ["policy", "a,b=c"]], "source": None}
+    for module, words, variant in (
+        ("first", [], ""),
+        ("second", ["--data.mode=4"], "mode=4"),
+        ("second", ["--data.mode=4", "--variant=hard, wide"], "hard, wide"),
+        ("second", ["--run_key", json.dumps(key)], "steps=3000,policy=a,b=c"),
+        ("second", ["--method=ours"], ""),
+    ):
+        assert main(["fit", f"--model={module}.Mine", *shrunk, *words]) == 0
+        (folder,) = tmp_path.glob("runs/*")
+        found = results(folder)
+        method = "ours" if "--method=ours" in words else f"{module}.Mine"
+        assert (found["method"], found["variant"]) == (method, variant)
+        stored = RunKey.from_dict(found["key"])
+        assert (stored.game, stored.method, stored.seed) == ("breakout", method, 0)
+        assert stored.variant == variant
+        shutil.rmtree(folder)
+    assert RunKey.from_dict(found["key"]).options == ()
+
+
+def test_nan_in_the_loss_stops_the_run(shrunk, tmp_path, capsys):
+    (tmp_path / "broken.py").write_text(
+        "from lightning_stdim.methods import STDIM\n"
+        "class Broken(STDIM):\n"
+        "    def loss(self, batch):\n"
+        "        return {k: v * float('nan') for k, v in super().loss(batch).items()}\n"
+    )
+    sys.path.insert(0, str(tmp_path))
+    try:
+        assert main(["fit", "--model=broken.Broken", *shrunk, "--out=run"]) == 2
+    finally:
+        sys.path.remove(str(tmp_path))
+    assert "became nan" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "results.json").exists()
