@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,9 @@ COMMANDS = {
     "benchmark --help": [*PROGRAM, "benchmark", "--help"],
     "fit --help": [*PROGRAM, "fit", "--help"],
 }
+if find_spec("lightning"):  # the same code under its other name
+    LIGHTNING = "import lightning.pytorch"
+    COMMANDS[f"python -c '{LIGHTNING}'"] = [sys.executable, "-c", LIGHTNING]
 FIRST_STEP = "fit, to the end of its first step"
 SIZES: dict[str, Any] = {"steps": 16_000, "probe_steps": 15_000}  # the preset laptop's
 
