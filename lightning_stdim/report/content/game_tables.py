@@ -58,13 +58,14 @@ def controls(table: Table, runs: Sequence[Run]) -> Sheet | None:
         cells = (_entropy(runs, row), *scores)
         line = Line("", tuple(None if value is None else ScoreCell(value) for value in cells))
         blocks.append(Block(row.label, (line,)))
+    frames = f" Frames: {runs[0].frames or 'the protocol’s'}." if len(others) > 1 else ""
     return Sheet(
         f"{game_title(table.game)}: label entropy, and F1 without a representation",
         ("Entropy, nats", "Most frequent label", "Shuffled labels"),
         tuple(blocks),
         (
-            "Means over seeds; of shuffled labels, whose probes differ, within a seed over methods."
-            + f" Frames: {runs[0].frames or 'the protocol’s'}." * (len(others) > 1),
+            "Means over seeds. Shuffled labels are scored once for each method, and averaged over "
+            f"methods within a seed.{frames}",
         ),
     )
 

@@ -54,8 +54,8 @@ def over_games(scores: Mapping[Entry, ScoreMatrix], protocol: Protocol) -> tuple
         ("Interquartile mean", "Mean", "Average rank"),
         tuple(blocks),
         (
-            f"{intervals} Ranks are over the seeds that all methods have; the majority competes "
-            "with nobody.",
+            f"{intervals} Ranks are over the seeds that all methods have, and leave out the "
+            "majority.",
         ),
     )
     pairs = {}
@@ -117,8 +117,8 @@ def by_protocol(
         columns,
         tuple(blocks),
         (
-            "Supervised under paper is the network end to end, under converged a probe of its "
-            "encoder.",
+            "Supervised is the network end to end under paper, and a probe of its encoder under "
+            "converged.",
         ),
     )
     return sheet, _turned("the two protocols", entries, (paper, converged))

@@ -150,8 +150,8 @@ def _collapsed(record: Record) -> str:
     if not found:
         return ""
     return (
-        "Collapsed in training, to features of an effective rank under "
-        f"{COLLAPSED:.0f}, so that the scores are of a training that failed: {'; '.join(found)}."
+        "These encoders collapsed in training, to features with an effective rank under "
+        f"{COLLAPSED:.0f}; their scores are those of a training that failed: {'; '.join(found)}."
     )
 
 

@@ -54,8 +54,8 @@ def beside_their_own(game: str, record: Record) -> Sheet | None:
         ("Own runs", "Frames probed", *columns),
         tuple(blocks),
         (
-            "Differences are to the same method's own runs, within a seed: trained and probed on "
-            "frames of the same kind, with the preset's settings.",
+            "Differences are within a seed, from the same method's own runs: those trained and "
+            "probed on frames of the same kind, with the preset's settings.",
         ),
     )
 

@@ -69,18 +69,19 @@ def notes_of(runs: Sequence[Results], groups: Collection[Group] | None) -> tuple
     groups = groups or ()
     if "paper" in groups:
         notes.append(
-            "Published: random agent, the game's default mode; neither gives a spread. In italics: "
-            "means of the paper's per-variable numbers, which it does not print itself."
+            "Published numbers are for a random agent and the game's default mode, without a "
+            "spread. Those in italics are means of the paper's per-variable numbers, which it does "
+            "not print."
         )
     if "paper-ppo" in groups:
         notes.append(
-            "Published, PPO agent: the paper's tables for frames that its PPO agent collected, a "
-            "fifth of its actions random (its Tables 6 and 7), beside ours of frames that an agent "
-            "collected; another agent plays another game."
+            "Published, PPO agent: the paper's numbers for frames that its PPO agent collected, "
+            "with a fifth of the actions random (Tables 6 and 7), beside ours for frames that an "
+            "agent collected. Different agents see different frames."
         )
     if groups and sets != [PUBLISHED_LABELS]:
         notes.append(
-            "Columns of different label sets are of different tasks; published numbers are of "
+            "Columns of different label sets are of different tasks; published numbers are for "
             f"{PUBLISHED_LABELS}."
         )
     notes.append(f"Made with {made_with(runs)}.")
