@@ -61,7 +61,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class CostEstimate:
-    """What a benchmark will need.
+    """The time, disk and memory that a benchmark will need.
 
     Attributes:
         kinds: the runs, by kind.

@@ -177,5 +177,5 @@ class Progress:
 
 
 def _kind(run: RunSpec) -> tuple[str, bool]:
-    """Group runs that take about as long: of one method, and all training or all only probing."""
+    """Name the group of runs that take about as long: by method, and whether they only probe."""
     return run.key.method, run.only_probes

@@ -30,7 +30,7 @@ class RunKey:
         game: canonical name.
         method: a name of the catalogue, the dotted path of a class, or the stem of the file that
             configures the method.
-        seed: of the collections, the splits, the initialisation and the training.
+        seed: random seed of the collections, the splits, the initial weights and the training.
         options: what differs from the preset, without what follows from these options; empty if
             nothing does.
         source: the run whose encoder this one probes; None for a run with an encoder of its own.

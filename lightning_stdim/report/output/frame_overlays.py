@@ -50,7 +50,7 @@ class Picture:
 
     @property
     def description(self) -> str:
-        """Where everything is, in words."""
+        """The places of all objects, in words."""
 
         def place(where: tuple[float, float] | None) -> str:
             return "off the screen" if where is None else f"({where[0]:.0f}, {where[1]:.0f})"

@@ -135,7 +135,7 @@ def bootstrap(
             :func:`mean`, :func:`interquartile_mean`, :func:`probability_of_improvement`.
         *samples: each float [runs, games], NaN where a run is missing.
         level: coverage, in (0, 1).
-        resamples: how many.
+        resamples: number of resamples.
         seed: random seed of the resampling; the same one gives the same interval.
 
     Returns:
@@ -162,7 +162,7 @@ def average_ranks(
     Args:
         scores: for each method float [runs, games], of the same shape.
         level: coverage of the intervals, in (0, 1).
-        resamples: of the bootstrap.
+        resamples: number of resamples of the bootstrap.
 
     Returns:
         For each method its average rank, 1 to the number of methods; no bounds if a game has a
@@ -187,7 +187,7 @@ class PairedDifference(Interval):
     Attributes:
         ahead: pairs with a over b.
         behind: pairs with a under b.
-        seeds: for each game how many seeds both methods have.
+        seeds: for each game the number of seeds that both methods have.
     """
 
     ahead: int
