@@ -225,7 +225,7 @@ def test_what_is_there_costs_nothing(of, tmp_path: Path, make_result) -> None:
     found = of(specs)
     assert found.collections == 3
     for spec in specs:
-        assert {kind.name: kind.runs for kind in of(specs).kinds}.get(spec.name, 0) > 0
+        assert {kind.name: kind.runs for kind in of(specs).kinds}.get(spec.key.name, 0) > 0
         done = spec.folder(tmp_path / "out")
         done.mkdir(parents=True)
         (done / "results.json").write_text(json.dumps(make_result(spec.method)))
