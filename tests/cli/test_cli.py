@@ -407,7 +407,7 @@ def test_collect_says_that_it_is_there(small, capsys):
     assert main(options) == 0
     again = capsys.readouterr()
     assert path in again.out
-    assert "there already" in again.err
+    assert "exists already" in again.err
 
 
 def test_probe_refuses_an_unknown_protocol_before_it_plays():
