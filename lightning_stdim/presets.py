@@ -1,4 +1,4 @@
-"""The presets that ship with the package: budgets, and methods, by name."""
+"""The configurations that ship with the package: presets and methods, by name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def preset_path(name: str) -> Path:
         The path of its file.
 
     Raises:
-        ConfigurationError: if there is none.
+        ConfigurationError: there is no such preset.
     """
     path = FOLDER / f"{name}.yaml"
     if path.is_file():
@@ -37,10 +37,10 @@ def preset_path(name: str) -> Path:
 
 
 def method_path(name: str) -> Path:
-    """Find a method's configuration: its class and its settings.
+    """Find the configuration of a method: its class and its settings.
 
     Args:
-        name: of a method in the catalogue that has a model.
+        name: name of a method in the catalogue that has a model.
 
     Returns:
         The path of its file.
@@ -55,10 +55,10 @@ def read_preset(name: str) -> dict[str, Any]:
         name: as for :func:`preset_path`.
 
     Returns:
-        Its contents.
+        Its settings, as plain data.
 
     Raises:
-        ConfigurationError: if there is none.
+        ConfigurationError: there is no such preset, or its file has no settings.
     """
     try:
         contents = yaml.safe_load(preset_path(name).read_text())

@@ -24,7 +24,7 @@ def set_environment(*, threads: bool = True) -> None:
     Args:
         threads: limit the number of threads, too, if this process may use fewer cores than OpenMP
             would find. OpenMP does not know the quota of a container, the cores of a Slurm task or
-            the share of a benchmark's cell.
+            the share of a benchmark's run.
     """
     # Otherwise PyTorch's own choice is better: one thread for every physical core.
     if threads and cores() < affinity_cores():

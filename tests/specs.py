@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from lightning_stdim.benchmark.cells import RunSpec, name_of
+from lightning_stdim.benchmark.run_spec import RunSpec, name_of
 from lightning_stdim.runs.key import Option, RunKey
 
 

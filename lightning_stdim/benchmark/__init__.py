@@ -1,4 +1,4 @@
-"""The benchmark: which runs a grid has, and where and in what order they are made.
+"""The benchmark: the runs of a grid, and where and in which order they are executed.
 
-Nothing in here imports PyTorch: runs are processes of their own.
+No module here imports PyTorch: runs are processes of their own.
 """

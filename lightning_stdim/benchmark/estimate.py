@@ -1,10 +1,10 @@
-"""How long a benchmark will take, and what disk and memory it needs, from short runs of its cells.
+"""Estimate of the time, disk and memory that a benchmark needs, from short runs.
 
-What a short run of every kind of cell says of its time is multiplied up to the real frames, epochs
-and variables. Probing is taken to grow with a game's variables: those that the paper scored, or all
-if it has not the game. It cannot know when early stopping will end a training: what it tells is the
-most that training can take. And what else a machine is doing differs from hour to hour: expect to
-be off by half.
+One run of every kind is made with few frames, and its time is scaled to the real frames, epochs and
+variables. Probing is assumed to grow with a game's variables: those that the paper scored, or all
+of them if the paper does not have the game. Nobody can know when early stopping will end a
+training, so the estimate is the most that training can take. Other work on the machine differs from
+hour to hour: expect to be off by half.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.table import Table
 
-from lightning_stdim.benchmark.cells import RunSpec
+from lightning_stdim.benchmark.run_spec import RunSpec
 from lightning_stdim.benchmark.short_runs import ShortRun, played, run_short
 from lightning_stdim.datamodules.atari import PROBE_SEED_OFFSET
 from lightning_stdim.datamodules.collection.settings import CollectionSettings
@@ -35,25 +35,25 @@ from lightning_stdim.utils.log_tail import duration
 
 PRETRAIN_FRACTIONS = {"train": 0.8, "val": 0.2}
 CONVERGED_FRAMES = 3500
-"""The ``converged`` protocol's work that does not grow with the frames is as much as that of so
-many to train on (Pong, untrained encoder: 13, 17, 25 and 35 s of one core with 1500, 3000, 6000 and
-10 000)."""
+"""Number of training frames whose work equals the part of the ``converged`` protocol's work that
+does not grow with the frames. (Measured on Pong with an untrained encoder: 13, 17, 25 and 35 s of
+one core with 1500, 3000, 6000 and 10 000 frames.)"""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Cells that cost the same.
+    """The runs of one kind: of one method, with the same differences from the preset.
 
     Attributes:
-        name: of their method, with what differs from the preset.
-        cells: how many are to run.
-        seconds: that one takes at most, its collections aside; of several games the longest.
-        total: seconds of all of them.
-        disk: bytes of one's directory.
+        name: name of the method, and what differs from the preset.
+        runs: number of runs that are still to be made.
+        seconds: the most that a run takes, without collecting; the longest, if games differ.
+        total: seconds of all these runs together.
+        disk: bytes of a run's directory.
     """
 
     name: str
-    cells: int
+    runs: int
     seconds: float
     total: float
     disk: int
@@ -61,18 +61,18 @@ class Kind:
 
 @dataclass(frozen=True)
 class CostEstimate:
-    """What a benchmark will need.
+    """The time, disk and memory that a benchmark will need.
 
     Attributes:
-        kinds: its cells.
-        collections: how many have to be made.
-        collecting: seconds for all of them.
-        disk: bytes, of collections and runs.
-        memory: bytes at a time, for all jobs.
-        seconds: from beginning to end.
-        jobs: how many cells run at a time.
-        device_memory: bytes at a time on GPUs, for all jobs.
-        elsewhere: what takes the cells to other machines; empty if nothing does.
+        kinds: the runs, by kind.
+        collections: number of collections that have to be made.
+        collecting: seconds for all of these collections.
+        disk: bytes on disk, for collections and runs.
+        memory: bytes of memory at a time, for all jobs.
+        seconds: seconds from beginning to end.
+        jobs: number of runs at a time.
+        device_memory: bytes of GPU memory at a time, for all jobs.
+        elsewhere: what takes the runs to other machines; empty if nothing does.
     """
 
     kinds: tuple[Kind, ...] = ()
@@ -86,13 +86,13 @@ class CostEstimate:
     elsewhere: str = ""
 
     def print(self, console: Console | None = None) -> None:
-        """Print it as a table.
+        """Print the estimate as a table.
 
         Args:
             console: where to print; standard output by default.
         """
         console = console or Console()
-        table = Table("", "cells", "each, at most", "all", box=None, padding=(0, 2))
+        table = Table("", "runs", "each, at most", "all", box=None, padding=(0, 2))
         for column in table.columns[1:]:
             column.justify = "right"
         if self.collections:
@@ -101,9 +101,9 @@ class CostEstimate:
             table.add_row("collections", str(self.collections), *costs)
         for kind in self.kinds:
             costs = duration(kind.seconds), duration(kind.total)
-            table.add_row(kind.name, str(kind.cells), *costs)
+            table.add_row(kind.name, str(kind.runs), *costs)
         console.print(table)
-        at_a_time = f", {self.jobs} cells at a time" if self.jobs > 1 else ""
+        at_a_time = f", {self.jobs} runs at a time" if self.jobs > 1 else ""
         device = f", {self.device_memory / 1e9:.1f} GB of GPU memory" if self.device_memory else ""
         console.print(
             f"at most {duration(self.seconds)} on this machine{at_a_time}, "
@@ -112,14 +112,14 @@ class CostEstimate:
         )
         if self.elsewhere:
             console.print(
-                f"{self.elsewhere} will run the cells on other machines: these are the times of "
-                f"one cell at a time on this one, divided by {self.jobs} jobs without loss",
+                f"{self.elsewhere} will take the runs to other machines: these are the times of "
+                f"one run at a time on this machine, divided by {self.jobs} jobs without loss",
                 soft_wrap=True,
             )
 
 
 def estimate(
-    cells: Sequence[RunSpec],
+    specs: Sequence[RunSpec],
     *,
     preset: str,
     root: str | Path,
@@ -128,33 +128,33 @@ def estimate(
     elsewhere: str = "",
     threads: int | None = None,
 ) -> CostEstimate:
-    """Run one cell of every kind for a few steps, as many at a time as later, and multiply.
+    """Make a short run of every kind, as many at a time as in the benchmark, and scale their costs.
 
     Args:
-        cells: those of the benchmark; finished ones cost nothing.
-        preset: a shipped one's name or a YAML file.
-        root: folder of the collections; those that are there cost nothing.
+        specs: the runs of the benchmark; finished ones cost nothing.
+        preset: name of a shipped preset, or a YAML file.
+        root: folder of the collections; those that exist cost nothing.
         out: the benchmark's directory.
-        jobs: how many run at a time.
-        elsewhere: what will take the cells to other machines, such as "Ray". Then they are timed
-            here one at a time, and their sum is divided by the jobs.
-        threads: that a cell has elsewhere; by default all of this machine.
+        jobs: number of runs at a time.
+        elsewhere: what will take the runs to other machines, such as "Ray". The short runs are then
+            made here one at a time, and the sum of their times is divided by the jobs.
+        threads: number of threads that a run has elsewhere; by default as on this machine.
 
     Returns:
         The estimate.
 
     Raises:
-        ConfigurationError: there is no such preset, or the command of a cell fails.
+        ConfigurationError: there is no such preset, or the command of a run fails.
     """
     read_preset(preset)  # a wrong name should not wait for the first command
     if jobs < 1:
         raise ConfigurationError(f"jobs is {jobs}; at least one run at a time is needed")
-    waiting = [cell for cell in cells if not is_complete(cell.folder(Path(out)))]
+    waiting = [spec for spec in specs if not is_complete(spec.folder(Path(out)))]
     if not waiting:
         return CostEstimate()
     alike: dict[str, list[RunSpec]] = defaultdict(list)
-    for cell in waiting:
-        alike[" ".join(filter(None, (cell.key.method, cell.key.variant)))].append(cell)
+    for spec in waiting:
+        alike[" ".join(filter(None, (spec.key.method, spec.key.variant)))].append(spec)
     with TemporaryDirectory(prefix="stdim-estimate-") as folder:
         measured = run_short(
             [same[0] for same in alike.values()],
@@ -164,16 +164,16 @@ def estimate(
             threads=threads,
         )
     kinds, memory, device_memory = [], 0, 0
-    missing: dict[str, tuple[float, float]] = {}  # of every collection: seconds, bytes
+    missing: dict[str, tuple[float, float]] = {}  # seconds and bytes of every collection
     for name, same in alike.items():
         run = measured[same[0]]
         trained = _training(run)
-        seconds = [trained + _probing(run, _variables(cell.key.game)) for cell in same]
+        seconds = [trained + _probing(run, _variables(spec.key.game)) for spec in same]
         kinds.append(Kind(name, len(same), max(seconds), sum(seconds), run.disk))
         memory = max(memory, run.memory + _further_frames(run))
         if run.device_memory:
             device_memory = max(device_memory, run.device_memory + _further_frames(run))
-        for file, steps in (found for cell in same for found in _collections(cell, run)):
+        for file, steps in (found for spec in same for found in _collections(spec, run)):
             if not (Path(root) / file).exists():
                 missing[file] = steps * run.play.seconds, steps * run.play.bytes
     collecting = sum(seconds for seconds, _ in missing.values())
@@ -184,8 +184,7 @@ def estimate(
         collections=len(missing),
         collecting=collecting,
         disk=round(
-            sum(size for _, size in missing.values())
-            + sum(kind.cells * kind.disk for kind in kinds)
+            sum(size for _, size in missing.values()) + sum(kind.runs * kind.disk for kind in kinds)
         ),
         memory=at_a_time * memory,
         seconds=max(work / at_a_time, *(kind.seconds for kind in kinds)),
@@ -196,7 +195,7 @@ def estimate(
 
 
 def _training(run: ShortRun) -> float:
-    """Give the seconds of a training at most."""
+    """Compute the most seconds that training takes."""
     if not (fit := run.fit):
         return 0.0
     data, trainer = run.settings["data"], run.settings["trainer"]
@@ -211,10 +210,10 @@ def _training(run: ShortRun) -> float:
 
 
 def _probing(run: ShortRun, variables: int) -> float:
-    """Give the seconds of probing, with those of start and end."""
+    """Compute the seconds of probing, and of the run's start and end."""
     real = run.settings["data"]["probe_steps"]
     longer = real / min(real, run.frames)
-    labelled = PROBE_FRACTIONS["train"] * real  # that the probes train on
+    labelled = PROBE_FRACTIONS["train"] * real  # frames that the probes train on
     wider = variables / max(1, run.variables)
     encoding = sum(timings.rate(part) * part["steps"] for part in run.recorded("encoding frames"))
     epoch = sum(timings.rate(part) for part in run.recorded("probing, paper"))
@@ -227,31 +226,31 @@ def _probing(run: ShortRun, variables: int) -> float:
     )
 
 
-def _collections(cell: RunSpec, run: ShortRun) -> Iterator[tuple[str, int]]:
-    """Name the collections that a cell of a run's kind needs, with their steps."""
+def _collections(spec: RunSpec, run: ShortRun) -> Iterator[tuple[str, int]]:
+    """Name the collections that a run needs, with their steps, from a short run of its kind."""
     data = run.settings["data"]
-    needed = [(data["probe_steps"], cell.key.seed + PROBE_SEED_OFFSET)]
+    needed = [(data["probe_steps"], spec.key.seed + PROBE_SEED_OFFSET)]
     if run.pretrains:
-        needed.append((data["steps"], cell.key.seed))
+        needed.append((data["steps"], spec.key.seed))
     for steps, seed in needed:
-        collection = CollectionSettings(steps=steps, **played(cell, data) | {"seed": seed})
+        collection = CollectionSettings(steps=steps, **played(spec, data) | {"seed": seed})
         yield collection.file_name(), steps
 
 
 def _further_frames(run: ShortRun) -> int:
-    """Give the bytes of the frames that the real run holds at a time and the short one did not."""
+    """Compute the bytes of the frames that the real run holds beyond those of the short one."""
     data = run.settings["data"]
     real = max(data["probe_steps"], data["steps"] if run.pretrains else 0)
     return int((real - min(real, run.frames)) * math.prod(frame_shape(data["pixels"])))
 
 
 def _limit(value: float | None) -> float:
-    """Read Lightning's limits, of which None and -1 are none."""
+    """Read one of Lightning's limits; None and -1 stand for no limit."""
     return math.inf if value in (None, -1) else float(value)
 
 
 def _variables(game: str) -> int:
-    """Count those that will be scored, as near as that is known before."""
+    """Count the variables that will be scored, as well as is known beforehand."""
     return len(
         probed_in_paper(game, "random_agent") or annotation(game, default_label_set(game)).variables
     )

@@ -1,4 +1,4 @@
-"""Where a benchmark's runs are executed: on this machine, each in a process of its own."""
+"""Executing a benchmark's runs on this machine, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
-from lightning_stdim.benchmark.cells import RunSpec
+from lightning_stdim.benchmark.run_spec import RunSpec
 from lightning_stdim.utils.hardware import CORES_SHARE, cores
 from lightning_stdim.utils.log_tail import last_words
 
@@ -20,17 +20,17 @@ GRACE_SECONDS = 20.0  # for an interrupted run to write its checkpoint
 
 
 class Executor(Protocol):
-    """Executes runs, several at a time; the runner polls it."""
+    """Executes runs, several at a time. The runner polls it."""
 
     jobs: int
-    """How many runs at a time; at least 1."""
+    """Number of runs at a time; at least 1."""
 
     def start(self, run: RunSpec, argv: Sequence[str], log: Path) -> None:
         """Start a run.
 
         Args:
-            run: which one; not more than ``jobs`` at a time.
-            argv: its command, after ``python -m lightning_stdim``.
+            run: the run to start; not more than ``jobs`` at a time.
+            argv: the arguments of its command, after ``python -m lightning_stdim``.
             log: the file that its output is appended to.
         """
 
@@ -41,30 +41,30 @@ class Executor(Protocol):
         """Return the last line that a run has printed.
 
         Args:
-            run: a running one.
+            run: a run in progress.
 
         Returns:
             The line; empty if it is not known.
         """
 
     def end(self) -> None:
-        """Interrupt what still runs, and wait for it to stop."""
+        """Interrupt all runs in progress, and wait for them to stop."""
 
 
 class LocalExecutor:
     """Executes runs on this machine, or wherever a launcher takes them.
 
-    With several at a time each has its share of the cores (for the processes that collect, and as
-    ``OMP_NUM_THREADS``, unless that is set already) and one GPU, in turn
+    If there are several at a time, each has its share of the cores (for the processes that collect,
+    and as ``OMP_NUM_THREADS``, unless that is set already) and one GPU, in turn
     (``CUDA_VISIBLE_DEVICES``). A launcher, such as Slurm's ``srun --gpus 1 --cpus-per-task 8``, has
-    to see to that itself.
+    to divide them itself.
 
     Args:
-        jobs: how many runs at a time.
-        lock: an open file that the runs inherit: as long as one of them lives on after its
-            benchmark was killed, whoever wants to lock it can see that.
-        launcher: a command, with its options, that every run's command is appended to.
-        program: what stands between the launcher and a run's arguments.
+        jobs: number of runs at a time.
+        lock: an open file that the runs inherit. A lock on it lasts as long as one of them lives,
+            even after the benchmark was killed.
+        launcher: a command with its options, put in front of every run's command.
+        program: what comes between the launcher and a run's arguments.
     """
 
     def __init__(
@@ -86,8 +86,8 @@ class LocalExecutor:
         """Start a run.
 
         Args:
-            run: which one.
-            argv: its command, after ``python -m lightning_stdim``.
+            run: the run to start.
+            argv: the arguments of its command, after ``python -m lightning_stdim``.
             log: the file that its output is appended to.
         """
         taken = {slot for slot, _, _ in self.running.values()}
@@ -117,7 +117,7 @@ class LocalExecutor:
         """Return the last line that a run has printed.
 
         Args:
-            run: a running one.
+            run: a run in progress.
 
         Returns:
             The line; empty if there is none.
@@ -125,7 +125,7 @@ class LocalExecutor:
         return last_words(self.running[run][2])
 
     def end(self) -> None:
-        """Interrupt what still runs, as a Ctrl-C would; kill what does not stop in time."""
+        """Interrupt all runs in progress as a Ctrl-C would; kill those that do not stop in time."""
         alive = [process for _, process, _ in self.running.values() if process.poll() is None]
         for process in alive:
             os.killpg(process.pid, signal.SIGINT)
@@ -142,10 +142,10 @@ def shares(jobs: int) -> list[dict[str, str]]:
     """Divide this machine's cores and GPUs between runs.
 
     Args:
-        jobs: how many run at a time.
+        jobs: number of runs at a time.
 
     Returns:
-        What to set in the environment of each; nothing if there is only one.
+        For each of them the environment variables to set; none if there is only one run.
     """
     if jobs == 1:
         return [{}]
@@ -161,7 +161,7 @@ def shares(jobs: int) -> list[dict[str, str]]:
 
 
 def _devices() -> list[str]:
-    """Name the GPUs without importing PyTorch, which takes longer than starting a run."""
+    """List the GPUs without importing PyTorch, which would take longer than starting a run."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [name for name in visible.split(",") if name]

@@ -1,4 +1,4 @@
-"""Which runs a benchmark has: games x methods x seeds, and what is varied beside them."""
+"""The runs of a benchmark: games x methods x seeds, and what is varied beside them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from lightning_stdim.benchmark.cells import (
+from lightning_stdim.benchmark.run_spec import (
     USUAL,
     RunSpec,
     check_method,
@@ -30,34 +30,34 @@ from lightning_stdim.utils.user_code import import_from
 ALL = "all"
 
 HIDDEN = "256"
-"""Units of the hidden layer of the probe ``"mlp"``."""
+"""Number of units in the hidden layer of the probe ``"mlp"``."""
 
 PROBES = ("linear", "mlp")
 CLASSES = ("all", "observed")
 
 LONGEST_NAME = 255
-"""How many bytes of a name file systems allow."""
+"""Number of bytes that file systems allow for a name."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What is varied beside games, methods and seeds; with all at their defaults, nothing.
+    """What is varied beside games, methods and seeds; by default nothing.
 
     Args:
-        pretrain_steps: frames to pretrain on, in place of the preset's. Epochs are more or fewer in
-            turn, so that the optimiser takes as many steps at most.
+        pretrain_steps: numbers of frames to pretrain on, instead of the preset's. The number of
+            epochs is adapted, so that the optimiser takes at most as many steps.
         policies: who plays, as for ``collect``; ``{game}`` in a file's name stands for the game.
-            Every trained encoder is probed on the other policies' frames, too.
-        modes: numbers of the games' modes, and "default" for the preset's. Every trained encoder is
-            probed on the other modes' frames, too.
-        probes: "linear", and "mlp" for one hidden layer of 256 on standardised features, under the
-            ``paper`` protocol alone.
-        classes: which classes a probe can predict: "all", or those "observed" in training; the
+            Every trained encoder is also probed on the other policies' frames.
+        modes: numbers of game modes, and "default" for the preset's. Every trained encoder is also
+            probed on the other modes' frames.
+        probes: "linear", and "mlp" for one hidden layer of 256 units on standardised features,
+            under the ``paper`` protocol alone.
+        classes: classes that a probe can predict: "all", or those "observed" in training; the
             latter under the ``paper`` protocol alone.
-        transfer: probe every trained encoder on the other games, too.
+        transfer: also probe every trained encoder on the other games.
 
     Raises:
-        ConfigurationError: a number of frames is not positive, or there is no such choice.
+        ConfigurationError: a number of frames is not positive, or a choice is unknown.
     """
 
     pretrain_steps: tuple[int, ...] = ()
@@ -87,14 +87,15 @@ class Sweep:
         """Make a sweep from text, such as a command line's.
 
         Args:
-            transfer: as it is.
-            **lists: values of the other arguments, separated by commas; an empty text is none.
+            transfer: as for the class.
+            **lists: values of the other arguments, separated by commas; an empty text stands for no
+                values.
 
         Returns:
             The sweep.
 
         Raises:
-            ConfigurationError: something is no number, or no choice.
+            ConfigurationError: a value is not a number where one is needed, or a choice is unknown.
         """
         values: dict[str, Any] = {name: comma_separated(text) for name, text in lists.items()}
         try:
@@ -120,21 +121,21 @@ def grid(
     """List the runs of a benchmark.
 
     Args:
-        games: any spelling that is understood elsewhere; ``"all"`` stands for the paper's 22.
+        games: names of games in any spelling; ``"all"`` stands for the paper's 22.
         methods: names of the catalogue, classes of methods such as ``"my_module.MyMethod"``, or
-            YAML files with options of ``fit``; ``"all"`` stands for all of the catalogue that need
-            no file.
+            YAML files with options of ``fit``; ``"all"`` stands for all methods of the catalogue
+            that need no file.
         seeds: at least one, none negative.
         sweep: what else is varied.
-        preset: a shipped preset's name or a YAML file: what the sweep changes.
+        preset: name of a shipped preset, or a YAML file, that the sweep changes.
 
     Returns:
-        The runs, each once, after those whose encoders they probe. Every seed completes a table
-        before the next one begins.
+        The runs, each once, after the runs whose encoders they probe. All runs of a seed come
+        before those of the next one, so that tables fill up seed by seed.
 
     Raises:
-        ConfigurationError: something is missing, there is no such game, method or mode, or two
-            runs would have one directory.
+        ConfigurationError: no game, method or seed is given, one is unknown, or two runs would
+            share a directory.
     """
     for name, values in {"games": games, "methods": methods, "seeds": seeds}.items():
         if not values:
@@ -174,12 +175,12 @@ def _conditions(
     modes = sweep.modes or (usual["mode"],)
     for mode in modes:
         if mode != USUAL:
-            Emulator(game, mode=int(mode))  # fails before hours are spent on the others
+            Emulator(game, mode=int(mode))  # an unknown mode fails before hours are spent
     return [(("policy", policy), ("mode", mode)) for policy, mode in product(policies, modes)]
 
 
 def _lengths(method: str, sweep: Sweep, settings: Mapping[str, Any]) -> list[tuple[Option, ...]]:
-    """List the options that say on how many frames a method is pretrained."""
+    """List the options for the numbers of frames that a method is pretrained on."""
     if not sweep.pretrain_steps or not _pretrains(method):
         return [()]
     usual = settings["data"]["steps"]
@@ -205,7 +206,7 @@ def _probes(
     sweep: Sweep,
     settings: Mapping[str, Any],
 ) -> Iterator[RunKey]:
-    """List the further probes of a run's encoder, on frames of the same kind or others."""
+    """List the further probes of a run's encoder, on frames of the same kind and of others."""
     source, known = spec.key, of_catalogue(spec.method)
     if known and not known.has_model:
         return
@@ -216,7 +217,7 @@ def _probes(
         options += [("classes", classes)] if classes != "all" else []
         if options:
             yield _probe_of(source, source.game, (*here, *options))
-    if known and known.follows_from_seed:  # it is the same encoder wherever it is probed
+    if known and known.follows_from_seed:  # the method's own runs there have the same encoder
         return
     for other in conditions[source.game]:
         if other != own:
@@ -246,8 +247,8 @@ def _non_default(condition: Sequence[Option], settings: Mapping[str, Any]) -> tu
 def _check_directories(specs: Iterable[RunSpec]) -> None:
     """Refuse runs that would share a directory, or whose directories could not be made.
 
-    Two of the names may be one to a file system: some do not tell capitals from small letters, or
-    accents written in one character or in two.
+    Some file systems take two different names for one: they ignore case, or do not distinguish
+    accents written as one character from those written as two.
     """
     taken: dict[str, RunSpec] = {}
     for spec in specs:
@@ -269,7 +270,7 @@ def _check_directories(specs: Iterable[RunSpec]) -> None:
 
 
 def _described(spec: RunSpec) -> str:
-    """Name a run by what the user has named: the method, and the policies with their folders."""
+    """Describe a run in the user's words: the method, and the policies with their folders."""
     keys = filter(None, (spec.key.source, spec.key))
     named = {value: None for key in keys for name, value in key.options if name == "policy"}
     return f"{spec.method} with policy {', '.join(named)}" if named else spec.method

@@ -16,7 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from lightning_stdim.benchmark.cells import RunSpec
+from lightning_stdim.benchmark.run_spec import RunSpec
 from lightning_stdim.utils.log_tail import duration
 
 State = Literal["waiting", "running", "done", "failed", "was done"]
@@ -29,16 +29,16 @@ STYLES: dict[State, str] = {
 }
 
 LAST = 5
-"""How many finished runs the live table shows."""
+"""Number of finished runs that the live table shows."""
 
 
 class Progress:
-    """Shows the progress of a grid; a context manager.
+    """Shows the progress of a grid while a block runs.
 
     Args:
         specs: the runs of the whole grid.
-        console: where to show it.
-        jobs: how many run at a time.
+        console: where to show the progress.
+        jobs: number of runs at a time.
     """
 
     def __init__(self, specs: Iterable[RunSpec], console: Console, *, jobs: int = 1) -> None:
@@ -66,10 +66,10 @@ class Progress:
             self.live.stop()
 
     def say(self, run: RunSpec, message: str) -> None:
-        """Replace the message beside a run; shown on a terminal only.
+        """Replace the message beside a run, which is shown on a terminal only.
 
         Args:
-            run: a running one.
+            run: a run in progress.
             message: what it is doing.
         """
         self.messages[run] = message
@@ -80,10 +80,10 @@ class Progress:
         """Record that a run has changed its state.
 
         Args:
-            run: which one.
+            run: the run.
             state: its new state.
-            message: what a reader would want to know about it.
-            seconds: how long it took, if it did not run here.
+            message: what to show beside it.
+            seconds: how long the run took, if it was made earlier.
         """
         self.states[run] = state
         self.messages[run] = message
@@ -104,10 +104,10 @@ class Progress:
             self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def seconds_left(self) -> float | None:
-        """Estimate the time left: every run takes as long as its method has taken so far.
+        """Estimate the time left, from the mean time of the finished runs of each method.
 
         Returns:
-            Seconds until all is done; None as long as there is nothing to go by.
+            Seconds until all runs are done; None as long as no run has finished.
         """
         taken = defaultdict(list)
         for run, seconds in self.seconds.items():
@@ -116,7 +116,7 @@ class Progress:
         if not taken:
             return None
         means = {kind: fmean(values) for kind, values in taken.items()}
-        other = fmean(means.values())  # of a kind that has not run yet
+        other = fmean(means.values())  # for a kind of which no run has finished
         now = time.monotonic()
         left = []
         for run, state in self.states.items():
@@ -125,7 +125,7 @@ class Progress:
                 left.append(expected)
             elif state == "running":
                 left.append(max(0.0, expected - (now - self.started[run])))
-        # No sooner than the longest of them, and no sooner than all of them side by side.
+        # Not less than the longest run, nor than all of them divided by the jobs.
         return max([sum(left) / self.jobs, *left], default=0.0)
 
     def _view(self) -> Group:
@@ -140,7 +140,7 @@ class Progress:
         return Group(Text.from_markup(head), self._counts(), self._runs())
 
     def _counts(self) -> Table:
-        """Count finished runs by method, or by game if there are several."""
+        """Show the number of finished runs by method, or by game if there are several games."""
         games = len({run.key.game for run in self.states}) > 1
         rows: dict[str, Counter[State]] = defaultdict(Counter)
         for run, state in self.states.items():
@@ -157,7 +157,7 @@ class Progress:
         return table
 
     def _runs(self) -> Table:
-        """List running and failed runs, and the last that were done."""
+        """List runs in progress, failed runs, and the last that finished."""
         table = Table.grid(padding=(0, 2))
         table.add_column()
         table.add_column()
@@ -177,5 +177,5 @@ class Progress:
 
 
 def _kind(run: RunSpec) -> tuple[str, bool]:
-    """Group runs that take about as long: of one method, and all training or all only probing."""
+    """Name the group of runs that take about as long: by method, and whether they only probe."""
     return run.key.method, run.only_probes

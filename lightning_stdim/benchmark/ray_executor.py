@@ -1,7 +1,7 @@
-"""A benchmark's runs on a Ray cluster.
+"""Executing a benchmark's runs on a Ray cluster.
 
-A node needs this package and Ray, nothing else: no shared file system, no data. What a run reads
-goes to its node with it, and its directory comes back, however it ends, unless its node dies.
+A node needs this package and Ray, but no shared file system and no data. What a run reads is sent
+to its node with it. However the run ends, its directory comes back, unless the node dies.
 """
 
 from __future__ import annotations
@@ -26,44 +26,44 @@ from typing import IO, Any
 
 import yaml
 
-from lightning_stdim.benchmark.cells import RunSpec
 from lightning_stdim.benchmark.executors import GRACE_SECONDS, PROGRAM
+from lightning_stdim.benchmark.run_spec import RunSpec
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.utils.hardware import CORES_SHARE
 
 DATA = ("--root", "--data.root")
 SETTINGS = ("--config", "--preset")
-"""Options whose values may be YAML files, which may name further files that a run reads."""
+"""Options whose values may be YAML files. These may name further files that a run reads."""
 INPUTS = (*SETTINGS, "--encoder", "--policy", "--data.policy")
-"""Options whose values may be files, or folders, that a run reads."""
+"""Options whose values may be files or folders that a run reads."""
 OUT = "--out"
 FOREIGN = "inputs"
-"""Where files from outside the caller's directory lie in a run's."""
+"""The folder of a run's working directory with files from outside the caller's directory."""
 POLL_SECONDS = 0.2
 RETRIES = 3
-"""How often a run is started again after its node or worker has died."""
+"""Number of times that a run is started again after its node or worker has died."""
 RETURN_SECONDS = 2 * GRACE_SECONDS
-"""How long interrupted runs are waited for: they stop, and their directories come back."""
+"""Time in which interrupted runs have to stop and send their directories back."""
 
 
 class RayExecutor:
     """Executes runs as tasks of a Ray cluster, each with its share of CPUs and GPUs.
 
-    A run whose node or worker dies is started again, elsewhere if need be; one that fails by itself
-    is not. Collections are made on each node under the caller's path of them, once, unless nodes
-    share it.
+    A run whose node or worker dies is started again, elsewhere if need be; a run that fails by
+    itself is not. Collections are made on each node once, under the caller's path of them; nodes
+    that share that path share the collections.
 
     Args:
-        jobs: how many tasks are handed to Ray at a time; it starts those that fit.
-        lock: not used: Ray ends the tasks of a caller that is gone.
-        address: of a cluster; by default the one that this machine is part of, or else a new one
-            of this machine alone.
-        cpus: of a run; also its number of threads.
-        gpus: of a run; a fraction shares a GPU between runs.
-        program: what stands before a run's arguments.
+        jobs: number of tasks that are handed to Ray at a time. Ray starts those that fit.
+        lock: not used, since Ray ends the tasks of a caller that is gone.
+        address: address of a cluster; by default the cluster that this machine is part of, or else
+            a new one of this machine alone.
+        cpus: number of CPUs for each run, and of its threads.
+        gpus: number of GPUs for each run; with a fraction, runs share a GPU.
+        program: what comes before a run's arguments.
 
     Raises:
-        ConfigurationError: there is no Ray here, or no cluster at the address.
+        ConfigurationError: Ray is not installed, or there is no cluster at the address.
     """
 
     def __init__(
@@ -99,9 +99,9 @@ class RayExecutor:
         """Hand a run to the cluster.
 
         Args:
-            run: which one.
-            argv: its command, after ``python -m lightning_stdim``.
-            log: the file that its output is appended to, once it has ended.
+            run: the run to start.
+            argv: the arguments of its command, after ``python -m lightning_stdim``.
+            log: the file that its output is appended to when it has ended.
         """
         order, out = Order.of(self.program, argv), Path(argv[list(argv).index(OUT) + 1])
         self.running[self.task.remote(order, self.cores)] = run, out, log
@@ -136,10 +136,10 @@ class RayExecutor:
         return run, status
 
     def last_line(self, run: RunSpec) -> str:
-        """Return nothing: what a run prints comes back when it has ended.
+        """Return an empty line, since what a run prints comes back only when it has ended.
 
         Args:
-            run: a running one.
+            run: a run in progress.
 
         Returns:
             An empty line.
@@ -147,7 +147,7 @@ class RayExecutor:
         return ""
 
     def end(self) -> None:
-        """Interrupt what still runs, take back what it leaves, and leave the cluster."""
+        """Interrupt all runs in progress, take their directories back, and leave the cluster."""
         tasks = list(self.running)
         for task in tasks:
             self.ray.cancel(task)
@@ -163,12 +163,12 @@ class Order:
     """A run with everything that a node needs for it.
 
     Attributes:
-        argv: its command; paths in it are relative to the run's own working directory.
-        caller: the caller's directory, for modules of the user's.
-        out: the path of the run's directory.
-        files: by such a path the content of a file.
-        folders: by such a path the content of a folder, as a tar archive.
-        links: by such a path an absolute one that it stands for.
+        argv: the run's command; paths in it are relative to the run's own working directory.
+        caller: the caller's directory, where modules of the user's are found.
+        out: the run's directory, as such a relative path.
+        files: the contents of files, by relative path.
+        folders: the contents of folders, as tar archives, by relative path.
+        links: absolute paths that relative paths are linked to.
     """
 
     argv: list[str]
@@ -183,8 +183,8 @@ class Order:
         """Pack a command with what it reads.
 
         Args:
-            program: what runs it; this is on the node already.
-            argv: the command.
+            program: the program, which is on the node already.
+            argv: the arguments of the command.
 
         Returns:
             The order.
@@ -205,7 +205,7 @@ class Order:
         return order
 
     def _add(self, path: Path) -> str:
-        """Add a file or a folder, if it is there; return its path on the node."""
+        """Add a file or a folder if it exists; return its path on the node."""
         there = _there(path)
         if path.is_file():
             self.files[there] = path.read_bytes()
@@ -227,10 +227,10 @@ class Order:
 
 
 def _there(path: Path) -> str:
-    """Choose a path on the node: the same, if it lies inside the run's working directory."""
+    """Choose a path on the node: the same path, if it is inside the working directory."""
     if not path.is_absolute() and ".." not in path.parts:
         return str(path)
-    # Always by the same name: a run that goes on elsewhere has it in its configuration.
+    # The name is always the same: a run that goes on elsewhere has it in its configuration.
     folder = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:8]
     return f"{FOREIGN}/{folder}/{path.name}"
 
@@ -251,15 +251,15 @@ def _replaced(settings: Any, change: Callable[[str], str]) -> Any:
 
 
 def _run(order: Order, cores: int) -> tuple[int, bytes, bytes | None]:
-    """Run a command on this node; cancelled, interrupt it.
+    """Run a command on this node; when the task is cancelled, interrupt the command.
 
     Args:
-        order: what to run.
-        cores: its share of the node's cores.
+        order: the run and its files.
+        cores: the run's share of the node's cores.
 
     Returns:
-        Its exit status, what it printed, and its directory as a tar archive, with its checkpoint
-        if it did not succeed; None if it made none.
+        The exit status, what the command printed, and the run's directory as a tar archive, with a
+        checkpoint if the run did not succeed; None if there is no directory.
     """
     modules = [os.getcwd(), order.caller, *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {
@@ -316,7 +316,7 @@ def _interrupt(process: subprocess.Popen[bytes]) -> None:
 @contextmanager
 def _own_termination() -> Iterator[None]:
     """Keep this process's handler of SIGTERM, which Ray would replace by one that aborts."""
-    if threading.current_thread() is not threading.main_thread():  # which alone gets signals
+    if threading.current_thread() is not threading.main_thread():  # no other gets signals
         yield
         return
     before = signal.getsignal(signal.SIGTERM)
@@ -328,7 +328,7 @@ def _own_termination() -> Iterator[None]:
 
 
 def _check_reachable(address: str) -> None:
-    """Check within seconds that there is a cluster; Ray takes minutes to say that there is none."""
+    """Check within seconds that there is a cluster; Ray would take minutes to find none."""
     host, _, port = address.rpartition("//")[2].rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=10).close()

@@ -1,4 +1,4 @@
-"""Run a benchmark: what is finished is skipped, what fails stops nothing else."""
+"""Running a benchmark: finished runs are skipped, and a run that fails stops no other."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import IO, Literal
 
 from rich.console import Console
 
-from lightning_stdim.benchmark.cells import RunSpec, clear_unfinished, is_file
 from lightning_stdim.benchmark.executors import Executor, LocalExecutor
 from lightning_stdim.benchmark.progress import Progress
+from lightning_stdim.benchmark.run_spec import RunSpec, clear_unfinished, is_file
 from lightning_stdim.errors import ConfigurationError, StoreError
 from lightning_stdim.presets import preset_path
 from lightning_stdim.runs.grid_record import GridRecord
@@ -40,27 +40,27 @@ def run_grid(
     """Make every run that has no results yet.
 
     A run's directory is ``out/<game>/<method>/seed<seed>/``; what it printed is beside that in
-    ``seed<seed>.log``. One that fails leaves ``seed<seed>.error.txt`` and the others go on; the
-    same call again skips what is finished, resumes what has a checkpoint and tries again what
-    failed. Runs may be added later; the preset may not change within one directory, since then
-    its numbers could not be compared.
+    ``seed<seed>.log``. A run that fails leaves ``seed<seed>.error.txt``, and the others go on. The
+    same call again skips runs that have finished, resumes those that have a checkpoint and repeats
+    those that failed. Runs can be added later. The preset cannot change within one directory, since
+    the numbers could not be compared.
 
     Args:
-        specs: which runs, in this order.
-        preset: a shipped one's name or a YAML file.
+        specs: the runs, in the order in which they are started.
+        preset: name of a shipped preset, or a YAML file.
         out: the benchmark's directory.
         root: folder of the collections.
-        jobs: how many runs at a time.
+        jobs: number of runs at a time.
         console: where to show progress; standard output by default.
-        executor: makes what executes the runs, from ``jobs`` and the directory's lock.
+        executor: makes the executor of the runs, from ``jobs`` and the directory's lock.
 
     Returns:
         An exit status: 0 if every run has results, 1 if some failed, 130 if interrupted.
 
     Raises:
         ConfigurationError: an argument is wrong, or the directory belongs to another preset, holds
-            results of another run where one of these would be, or is in use.
-        StoreError: the directory cannot be written, or holds a results file of another schema.
+            results of another run in the place of one of these, or is in use.
+        StoreError: the directory cannot be written, or has a results file of another schema.
     """
     console = console or Console()
     out = Path(out)
@@ -118,8 +118,8 @@ def run_grid(
 
 @contextmanager
 def _terminated_as_interrupted() -> Iterator[None]:
-    """Treat a termination, such as a scheduler's at its time limit, like a Ctrl-C."""
-    if threading.current_thread() is not threading.main_thread():  # which alone gets signals
+    """Treat SIGTERM, which schedulers send at their time limit, like a Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():  # no other gets signals
         yield
         return
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -130,17 +130,17 @@ def _terminated_as_interrupted() -> Iterator[None]:
 
 
 def _next(waiting: Sequence[RunSpec], running: Collection[RunSpec]) -> RunSpec | None:
-    """Find the first run that does not wait for another run's encoder."""
+    """Find the first run that does not have to wait for another run's encoder."""
     to_come = {*waiting, *running}
     return next((run for run in waiting if run.source not in to_come), None)
 
 
 @contextmanager
 def _claim(specs: Sequence[RunSpec], out: Path, preset: str) -> Iterator[IO[str]]:
-    """Hold the directory for this grid alone, and for its preset and methods.
+    """Lock the directory for this grid, and check and record its preset and methods.
 
-    The runs inherit the lock: as long as one of them lives on after its benchmark was killed, no
-    second process is started on the same run.
+    The runs inherit the lock. So as long as one of them lives on after its benchmark was killed, no
+    second process is started for the same run.
     """
     files = {run.key.method: run.method for run in specs if is_file(run.method)}
     record = GridRecord.of(preset, files)
@@ -181,10 +181,10 @@ def _check_settings(there: GridRecord, record: GridRecord, out: Path) -> None:
 
 
 def _check_key(run: RunSpec, out: Path) -> None:
-    """Refuse a directory that holds the results of another run, such as another agent's.
+    """Refuse a directory that has the results of another run, such as another agent's.
 
-    Old results hold no key. Nor is a run with its preset's settings alone checked: if those ask for
-    other frames than the protocol's, ``fit`` adds them to the key that it writes.
+    Old results without a key are not checked. Nor are runs that have the preset's settings: if
+    these ask for other frames than the protocol's, ``fit`` adds that to the key that it writes.
     """
     results, wanted = read_results(run.folder(out)), run.key
     if "key" not in results or not (wanted.options or wanted.source):
@@ -199,7 +199,7 @@ def _check_key(run: RunSpec, out: Path) -> None:
 
 
 def _full(key: RunKey) -> str:
-    """Write a key with the whole paths that its variant shortens."""
+    """Describe a key with the whole paths that its variant shortens."""
     options = ", ".join(f"{name} {value}" for name, value in key.options)
     words = f"{key.method} on {key.game} with {options or 'the settings of the preset'}"
     return f"{words}, and the encoder of {_full(key.source)}" if key.source else words
@@ -242,7 +242,7 @@ def _error(run: RunSpec, out: Path) -> Path:
 
 
 def _headline(results: Results) -> str:
-    """Write the mean F1 over categories, under the converged protocol if there is one."""
+    """Write the mean F1 over categories, under the converged protocol if that was evaluated."""
     protocols = results["scores"]["protocols"]
     name = "converged" if "converged" in protocols else next(iter(protocols))
     mean = protocols[name]["f1"]["mean_over_categories"]

@@ -1,4 +1,4 @@
-"""Short runs of a benchmark's cells: their own commands, with few frames and few steps."""
+"""Short runs: the commands of a benchmark's runs, with few frames and few steps."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from lightning_stdim.benchmark.cells import USUAL, RunSpec
 from lightning_stdim.benchmark.executors import PROGRAM, LocalExecutor
+from lightning_stdim.benchmark.run_spec import USUAL, RunSpec
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.presets import read_preset
@@ -25,27 +25,27 @@ from lightning_stdim.utils.log_tail import last_words
 from lightning_stdim.utils.progress_bar import progress_bar
 
 FRAMES = 3000
-"""Of a collection, unless its episodes are too few to split; then twice as many, and so on."""
+"""Number of frames of a collection. It is doubled as long as the episodes are too few to split."""
 SHORT = {
     "--trainer.max_epochs": 2,
     "--trainer.limit_train_batches": 6,
     "--trainer.limit_val_batches": 3,
     "--trainer.callbacks+": "lightning_stdim.callbacks.StepTimer",
 }
-"""How ``fit`` trains."""
+"""Options with which ``fit`` trains for a short time."""
 PAPER_EPOCHS = 10
 COLLECTED = ("policy", "epsilon", "greedy", "pixels", "mode", "difficulty")
-"""Settings of the data that make another collection, beside game, seed and steps."""
+"""Settings of the data, beside game, seed and steps, on which a collection depends."""
 POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
 class Play:
-    """What a step of a collection costs.
+    """The cost of a step of a collection.
 
     Attributes:
-        seconds: to play it.
-        bytes: on disk.
+        seconds: seconds to play it.
+        bytes: bytes that it takes on disk.
     """
 
     seconds: float
@@ -54,18 +54,19 @@ class Play:
 
 @dataclass(frozen=True)
 class ShortRun:
-    """What a short run took, and what the real one is like.
+    """The costs of a short run, and the settings of the real one.
 
     Attributes:
-        settings: the real run's ``data``, ``trainer`` (where it trains) and ``paper``.
-        frames: of the short run's collections, where the real ones have as many.
-        labelled: frames that its probes were trained on; episodes divide few frames unevenly.
-        parts: what it recorded (:mod:`lightning_stdim.utils.timings`).
-        variables: how many it probed.
-        budget: of its results.
-        wall: seconds from the start of its process to the end.
-        disk: bytes of its directory.
-        play: a step of its collections.
+        settings: the real run's ``data``, ``trainer`` (if it trains) and ``paper``.
+        frames: number of frames of the short run's collections, unless the real ones have fewer.
+        labelled: number of frames that the probes were trained on; this is not a fixed share, since
+            episodes divide few frames unevenly.
+        parts: the recorded timings (:mod:`lightning_stdim.utils.timings`).
+        variables: number of variables that were probed.
+        budget: the budget in the results.
+        wall: seconds from the start of the process to its end.
+        disk: bytes of the run's directory.
+        play: the cost of a step of the collections.
     """
 
     settings: Mapping[str, Any]
@@ -79,34 +80,34 @@ class ShortRun:
     play: Play
 
     def recorded(self, part: str) -> list[Mapping[str, Any]]:
-        """Give the records of a part.
+        """List the records of a part.
 
         Args:
-            part: its name.
+            part: name of the part.
 
         Returns:
-            As many as there are.
+            The records, in their order; there may be none.
         """
         return [found for found in self.parts if found["part"] == part]
 
     @property
     def fit(self) -> Mapping[str, Any]:
-        """What ``StepTimer`` recorded; empty if nothing was trained."""
+        """The record of ``StepTimer``; empty if nothing was trained."""
         return next(iter(self.recorded("fit")), {})
 
     @property
     def pretrains(self) -> bool:
-        """Whether it needs frames to pretrain on."""
+        """Whether the run needs frames to pretrain on."""
         return self.fit.get("stage") == "pretrain"
 
     @property
     def start_and_end(self) -> float:
-        """Seconds of importing everything, and of writing what stays."""
+        """Seconds for imports at the start, and for writing files at the end."""
         return max(0.0, self.wall - float(self.budget["seconds"]))
 
     @property
     def loading(self) -> float:
-        """Seconds of loading, labelling and hashing the frames to probe."""
+        """Seconds for loading, labelling and hashing the probe frames."""
         probed = ("encoding frames", "probing, paper", "probing, converged")
         known = sum(part["seconds"] for name in probed for part in self.recorded(name))
         trained = self.budget.get("training_seconds") or 0.0
@@ -114,68 +115,68 @@ class ShortRun:
 
     @property
     def memory(self) -> int:
-        """Bytes that its process had at most."""
+        """The process's peak memory in bytes."""
         return max(int(part["memory"]) for part in self.parts)
 
     @property
     def device_memory(self) -> int:
-        """Bytes that its training had at most on a GPU; 0 without one."""
+        """The training's peak memory on a GPU in bytes; 0 without a GPU."""
         return int(self.fit.get("device_memory", 0))
 
 
 def run_short(
-    cells: Sequence[RunSpec], *, preset: str, folder: Path, jobs: int, threads: int | None = None
+    specs: Sequence[RunSpec], *, preset: str, folder: Path, jobs: int, threads: int | None = None
 ) -> dict[RunSpec, ShortRun]:
-    """Run cells with few frames and steps, and first those whose encoders they probe.
+    """Make short runs, and before them those whose encoders they probe.
 
     Args:
-        cells: one of every kind.
-        preset: a shipped one's name or a YAML file.
-        folder: for their collections and directories.
-        jobs: how many at a time.
-        threads: of each; by default its share of this machine.
+        specs: the runs, one of every kind.
+        preset: name of a shipped preset, or a YAML file.
+        folder: folder for their collections and directories.
+        jobs: number of runs at a time.
+        threads: number of threads of each; by default its share of this machine.
 
     Returns:
-        What each of them took.
+        The costs of each run.
 
     Raises:
-        ConfigurationError: the command of one fails.
+        ConfigurationError: the command of a run fails.
     """
-    sources = [cell.source for cell in cells if cell.source]
-    every = sorted(dict.fromkeys([*sources, *cells]), key=lambda cell: cell.source is not None)
+    sources = [spec.source for spec in specs if spec.source]
+    every = sorted(dict.fromkeys([*sources, *specs]), key=lambda spec: spec.source is not None)
     words = {
-        cell: cell.arguments(preset=preset, root=folder / "data", out=folder) for cell in every
+        spec: spec.arguments(preset=preset, root=folder / "data", out=folder) for spec in every
     }
     settings: dict[RunSpec, dict[str, Any]] = {}
     with progress_bar("reading settings", len(every), enabled=True) as update:
-        for number, cell in enumerate(every):
-            update(number, str(cell))
-            fits = words[cell][0] == "fit"
-            source = settings[cell.source] if cell.source else None
-            settings[cell] = (
-                _printed(cell, words[cell]) if fits else _of_probe(cell, preset, source)
+        for number, spec in enumerate(every):
+            update(number, str(spec))
+            fits = words[spec][0] == "fit"
+            source = settings[spec.source] if spec.source else None
+            settings[spec] = (
+                _printed(spec, words[spec]) if fits else _of_probe(spec, preset, source)
             )
             update(number + 1, "")
     plays: dict[str, tuple[int, Play]] = {}
-    keys = {cell: str(played(cell, settings[cell]["data"])) for cell in every}
-    for cell in every:
-        data = settings[cell]["data"] | played(cell, settings[cell]["data"])
-        if keys[cell] not in plays:
-            plays[keys[cell]] = _collect(data, folder, workers=max(1, cores() // jobs))
-        steps, probe_steps = (min(plays[keys[cell]][0], data[n]) for n in ("steps", "probe_steps"))
+    keys = {spec: str(played(spec, settings[spec]["data"])) for spec in every}
+    for spec in every:
+        data = settings[spec]["data"] | played(spec, settings[spec]["data"])
+        if keys[spec] not in plays:
+            plays[keys[spec]] = _collect(data, folder, workers=max(1, cores() // jobs))
+        steps, probe_steps = (min(plays[keys[spec]][0], data[n]) for n in ("steps", "probe_steps"))
         changes: dict[str, Any] = {"--steps": probe_steps}
-        if words[cell][0] == "fit":
+        if words[spec][0] == "fit":
             changes = {"--data.steps": steps, "--data.probe_steps": probe_steps, **SHORT}
-            changes["--paper.max_epochs"] = min(PAPER_EPOCHS, settings[cell]["paper"]["max_epochs"])
-        words[cell] += [f"{name}={value}" for name, value in changes.items()]
+            changes["--paper.max_epochs"] = min(PAPER_EPOCHS, settings[spec]["paper"]["max_epochs"])
+        words[spec] += [f"{name}={value}" for name, value in changes.items()]
     costs = {}
-    for cell, wall in _run(words, folder, jobs, threads).items():
-        run = cell.folder(folder)
+    for spec, wall in _run(words, folder, jobs, threads).items():
+        run = spec.folder(folder)
         results = read_results(run)
         protocols = results["scores"]["protocols"].values()
-        frames, play = plays[keys[cell]]
-        costs[cell] = ShortRun(
-            settings=settings[cell],
+        frames, play = plays[keys[spec]]
+        costs[spec] = ShortRun(
+            settings=settings[spec],
             frames=frames,
             labelled=results["scores"]["provenance"]["frames"]["train"],
             parts=timings.read(_record(run)),
@@ -188,24 +189,24 @@ def run_short(
     return costs
 
 
-def _printed(cell: RunSpec, words: Sequence[str]) -> dict[str, Any]:
-    """Have ``fit`` say which settings it would run with."""
+def _printed(spec: RunSpec, words: Sequence[str]) -> dict[str, Any]:
+    """Ask ``fit`` for the settings that it would run with."""
     command = [*PROGRAM, *words, "--print_config"]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     if found.returncode:
         lines = [line for line in found.stderr.splitlines() if line.strip()]
-        raise _failure(cell, lines[-1].strip() if lines else f"exit status {found.returncode}")
+        raise _failure(spec, lines[-1].strip() if lines else f"exit status {found.returncode}")
     first = found.stdout.find("seed_everything:")  # below what imported modules print
     settings: dict[str, Any] = yaml.safe_load(found.stdout[first:])
     return settings
 
 
 def _of_probe(
-    cell: RunSpec, preset: str, source: Mapping[str, Any] | None
+    spec: RunSpec, preset: str, source: Mapping[str, Any] | None
 ) -> dict[str, dict[str, Any]]:
-    """Give the settings that ``probe`` takes from the preset."""
+    """Collect the settings that ``probe`` takes from the preset."""
     usual = read_preset(preset)
-    data = {**usual.get("data", {}), "game": cell.key.game}
+    data = {**usual.get("data", {}), "game": spec.key.game}
     if source:
         data["pixels"] = source["data"]["pixels"]  # the encoder's
     try:
@@ -219,18 +220,18 @@ def _of_probe(
     }
 
 
-def played(cell: RunSpec, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what a cell's collections depend on, their steps aside.
+def played(spec: RunSpec, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Collect the settings on which a run's collections depend, except for their steps.
 
     Args:
-        cell: of any game and seed.
-        data: the settings of the data of a cell of its kind.
+        spec: a run of any game and seed.
+        data: the settings of the data of a run of its kind.
 
     Returns:
         Arguments of ``AtariDataModule``.
     """
-    options = dict(cell.key.options)
-    changed: dict[str, Any] = {"game": cell.key.game, "seed": cell.key.seed}
+    options = dict(spec.key.options)
+    changed: dict[str, Any] = {"game": spec.key.game, "seed": spec.key.seed}
     if "policy" in options:
         changed["policy"] = options["policy"]
     if options.get("mode", USUAL) != USUAL:
@@ -239,7 +240,7 @@ def played(cell: RunSpec, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _collect(data: Mapping[str, Any], folder: Path, *, workers: int) -> tuple[int, Play]:
-    """Play until there are enough episodes to split; give the frames, and what one costs."""
+    """Play until there are enough episodes to split; return the frames, and the cost of one."""
     names = ("steps", "probe_steps")
     frames, record = FRAMES, folder / "collecting"
     record.unlink(missing_ok=True)
@@ -263,13 +264,13 @@ def _collect(data: Mapping[str, Any], folder: Path, *, workers: int) -> tuple[in
 def _run(
     commands: Mapping[RunSpec, Sequence[str]], folder: Path, jobs: int, threads: int | None
 ) -> dict[RunSpec, float]:
-    """Execute commands, always as many at a time as there are jobs; give the seconds of each.
+    """Execute commands, always as many at a time as there are jobs; return the seconds of each.
 
-    Where there are fewer left than jobs, some run once more beside the others: so all are timed
-    with the share of the machine that they will have.
+    If fewer commands than jobs are left, some run once more beside the others. So each is timed
+    with the share of the machine that it will have.
     """
     waiting, number = list(commands), count(1)
-    again = cycle(cell for cell in commands if not cell.source)
+    again = cycle(spec for spec in commands if not spec.source)
     started: dict[RunSpec, float] = {}
     seconds: dict[RunSpec, float] = {}
     with (
@@ -282,37 +283,39 @@ def _run(
         try:
             while len(seconds) < len(commands):
                 while len(executor.running) < jobs:
-                    ready = (c for c in waiting if not c.source or c.source in seconds)
-                    cell = next(ready, None)
-                    if cell:
-                        waiting.remove(cell)
-                        started[cell], words = time.monotonic(), commands[cell]
+                    ready = (one for one in waiting if not one.source or one.source in seconds)
+                    spec = next(ready, None)
+                    if spec:
+                        waiting.remove(spec)
+                        started[spec], words = time.monotonic(), commands[spec]
                     else:
                         usual = next(again)
                         # A directory of its own.
-                        cell = replace(usual, key=replace(usual.key, seed=-next(number)))
-                        words = [*commands[usual], f"--out={cell.folder(folder)}"]
-                    run = cell.folder(folder)
+                        spec = replace(usual, key=replace(usual.key, seed=-next(number)))
+                        words = [*commands[usual], f"--out={spec.folder(folder)}"]
+                    run = spec.folder(folder)
                     with timings.written_to(_record(run)):
-                        executor.start(cell, words, _log(run))
-                update(len(seconds), ", ".join(str(c) for c in executor.running if c in commands))
+                        executor.start(spec, words, _log(run))
+                update(
+                    len(seconds), ", ".join(str(one) for one in executor.running if one in commands)
+                )
                 time.sleep(POLL_SECONDS)
-                for cell, status in executor.finished():
-                    if cell not in commands:
+                for spec, status in executor.finished():
+                    if spec not in commands:
                         continue
                     if status:
-                        said = last_words(_log(cell.folder(folder))) or f"exit status {status}"
-                        raise _failure(cell, said)
-                    seconds[cell] = time.monotonic() - started[cell]
+                        said = last_words(_log(spec.folder(folder))) or f"exit status {status}"
+                        raise _failure(spec, said)
+                    seconds[spec] = time.monotonic() - started[spec]
             update(len(seconds), "")
         finally:
             executor.end()
     return seconds
 
 
-def _failure(cell: RunSpec, said: str) -> ConfigurationError:
+def _failure(spec: RunSpec, said: str) -> ConfigurationError:
     reason = said.removeprefix("error: ")
-    return ConfigurationError(f"a short run of {cell}, with few frames, fails: {reason}")
+    return ConfigurationError(f"a short run of {spec}, with few frames, fails: {reason}")
 
 
 def _log(run: Path) -> Path:

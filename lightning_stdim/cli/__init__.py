@@ -1,4 +1,4 @@
-"""The command line: which command, and how errors look.
+"""The command line: choosing the command, and printing errors.
 
 Only what the chosen command needs is imported: ``--help`` and ``collect`` never import PyTorch.
 """
@@ -24,12 +24,12 @@ MODEL_COMMANDS = {
 }
 PLAIN_COMMANDS = {
     "collect": "play a game and store frames, RAM and labels in one HDF5 file",
-    "describe": "say what files of collected frames hold: frames, returns, duplicates, labels",
+    "describe": "summarise files of collected frames: episodes, returns, duplicates, labels",
     "export": "convert a file of collected frames for Minari, NumPy or Parquet",
     "probe": "score an encoder: a checkpoint, 'random', 'majority' or module:callable",
-    "benchmark": "run games x methods x seeds, and write the report",
-    "report": "write tables, plots and a page of a benchmark, beside published results",
-    "train-policy": "train a PPO agent to play for collect (needs the extra 'agents')",
+    "benchmark": "run every game with every method and seed, then write the report",
+    "report": "compare finished runs with published results: a page, tables and plots",
+    "train-policy": "train a PPO agent that can play for collect (needs the extra 'agents')",
 }
 MODULES = {
     "collect": "collections",
@@ -40,7 +40,7 @@ MODULES = {
     "report": "benchmark",
     "train-policy": "train_policy",
 }
-"""The module of each plain command, which has a function of its name."""
+"""The module of each plain command; it has a function with the command's name."""
 
 _WORDING = (
     (r'^Parser key "(.+?)": ', r"--\1: "),
@@ -53,11 +53,11 @@ _WORDING = (
     (r"Expected a ", "expected "),
     (r": - ", ": "),
 )
-"""What jsonargparse says in Python's terms, and the same shorter."""
+"""Patterns in jsonargparse's messages, and what to put in their place: fewer of Python's terms."""
 
 
 def usage() -> str:
-    """Describe the arguments.
+    """Write the overview of the commands.
 
     Returns:
         The text of ``--help``.
@@ -74,11 +74,11 @@ def main(args: Sequence[str] | None = None) -> int:
         args: the command and its options; ``sys.argv[1:]`` by default.
 
     Returns:
-        The exit status: 0; 1 when a benchmark's cell failed; 2 after a message that says what is
-        wrong; 130 when interrupted.
+        The exit status: 0 for success; 1 if a run of a benchmark failed; 2 after a message that
+        says what is wrong; 130 if interrupted.
     """
     argv = list(sys.argv[1:] if args is None else args)
-    # A benchmark's cells inherit its environment, and may run on other machines than itself.
+    # A benchmark's runs inherit its environment, and may be executed on other machines.
     set_environment(threads=argv[:1] != ["benchmark"])
     if not argv or argv[0] in ("-h", "--help"):
         print(usage())
@@ -113,7 +113,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _reason(error: ArgumentError) -> str:
-    """Bring what is wrong with an option on one line."""
+    """Say in one line what is wrong with an option."""
     reason = " ".join(str(error).split())
     for theirs, ours in _WORDING:
         reason = re.sub(theirs, ours, reason)

@@ -1,4 +1,4 @@
-"""Commands as functions: their signatures and docstrings are their options and ``--help``."""
+"""Functions as commands: options and ``--help`` come from a function's signature and docstring."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from jsonargparse import ArgumentParser
 BOOLEANS = ("true", "false", "yes", "no")
 
 Command = Callable[..., int]
-"""Takes options by keyword and returns an exit status. One with a parameter ``command_line`` is
-given the words that it was called with, to record them."""
+"""A function that takes options by keyword and returns an exit status. If it has a parameter
+``command_line``, it is given the command line that it was called with, to record it."""
 
 
 def run(command: Command, argv: Sequence[str], *, program: str) -> int:
@@ -27,7 +27,7 @@ def run(command: Command, argv: Sequence[str], *, program: str) -> int:
             argument; one of type ``list[str]`` takes one value or more; and every field of a
             parameter whose type is a dataclass is an option.
         argv: the command's name and its options.
-        program: what stands before them on a command line.
+        program: what comes before them on a command line.
 
     Returns:
         The exit status.
@@ -78,7 +78,7 @@ def _dataclasses(command: Command) -> dict[str, Any]:
 
 
 def _with_values(options: Sequence[str], command: Command) -> list[str]:
-    """Write ``--estimate`` as ``--estimate true``, which is what jsonargparse wants."""
+    """Write a switch such as ``--estimate`` as ``--estimate true``, as jsonargparse expects it."""
     functions = [command, *_dataclasses(command).values()]
     parameters = [p for function in functions for p in signature(function).parameters.values()]
     switches = {f"--{p.name}" for p in parameters if isinstance(p.default, bool)}

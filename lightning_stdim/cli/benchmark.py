@@ -1,4 +1,4 @@
-"""``benchmark`` and ``report``."""
+"""The commands ``benchmark`` and ``report``."""
 
 from __future__ import annotations
 
@@ -33,50 +33,51 @@ def benchmark(
     mixed_label_sets: bool = False,
     paper_agent: Literal["random", "ppo"] | None = None,
 ) -> int:
-    """Run games x methods x seeds, then write the report.
+    """Run every game with every method and seed, then write the report.
 
-    Every run has a directory, OUT/<game>/<method>/seed<seed>. Finished runs are not repeated, one
-    that fails does not stop the others, and the same command goes on after an interruption.
+    Every run has a directory, OUT/<game>/<method>/seed<seed>. Finished runs are not repeated, a
+    run that fails does not stop the others, and the same command goes on after an interruption.
 
     Args:
-        games: names, separated by commas; all: the paper's 22.
-        methods: names, separated by commas, such as majority, random-cnn, st-dim or supervised;
-            all: every method that ships, except pretrained-agent, which needs a file. A method of
-            yours is named by its class, such as my_module.MyMethod, or by a YAML file with options
-            of fit, and is then called by the file's stem.
-        seeds: how many random seeds; they are 0, 1, ...
-        preset: smoke, laptop, laptop-bf16, paper or a YAML file.
-        out: the benchmark's directory; runs/<preset> by default.
+        games: names of the games, separated by commas; all stands for the paper's 22.
+        methods: names of the methods, separated by commas, such as majority, random-cnn, st-dim or
+            supervised; all stands for every method that ships, except pretrained-agent, which needs
+            a file. A method of your own is given by its class, such as my_module.MyMethod, or by a
+            YAML file with options of fit; it is then called by the file's stem.
+        seeds: number of random seeds; they are 0, 1, ...
+        preset: name of a preset (smoke, laptop, laptop-bf16 or paper) or a YAML file, with the
+            settings of the data, the training and the probes.
+        out: the benchmark's directory; by default runs/<preset>.
         root: folder of the collections, which the runs share.
-        jobs: how many runs at the same time, with cores and GPUs divided between them.
-        launcher: a command that every run's command is appended to and that takes it elsewhere,
-            such as Slurm's srun with its options (docs/benchmark.md); it is called for --jobs runs
-            at a time.
-        executor: local, or ray for a Ray cluster, which is handed --jobs runs at a time.
-        address: address of the Ray cluster; by default the one that this machine is part of, or a
-            new one of this machine alone.
-        cpus: CPUs, and threads, of a run on Ray.
-        gpus: GPUs of a run on Ray; with 0.25, four runs share one.
-        pretrain_steps: numbers of frames to pretrain on in place of the preset's, separated by
+        jobs: number of runs at the same time; cores and GPUs are divided between them.
+        launcher: a command that takes a run elsewhere, such as Slurm's srun with its options; it is
+            put in front of every run's command (docs/benchmark.md), for --jobs runs at a time.
+        executor: where runs are executed: local for this machine, or ray for a Ray cluster, which
+            is given --jobs runs at a time.
+        address: address of the Ray cluster, as HOST:PORT; by default the cluster that this machine
+            is part of, or a new one of this machine alone.
+        cpus: number of CPUs, and of threads, for each run on Ray.
+        gpus: number of GPUs for each run on Ray; with 0.25, four runs share one.
+        pretrain_steps: numbers of frames to pretrain on instead of the preset's, separated by
             commas; the optimiser takes at most as many steps as with the preset's.
-        policies: who plays, separated by commas, as for collect; {game} in a file's name stands
-            for the game. Every encoder is probed on the other policies' frames, too.
-        modes: numbers of the games' modes, separated by commas, and default for the preset's.
-            Every encoder is probed on the other modes' frames, too.
-        probes: linear, mlp (one hidden layer on standardised features, under the paper protocol),
-            or both, separated by a comma.
-        classes: which classes the paper protocol's probes can predict; all, observed (those that
+        policies: who plays, as for collect, separated by commas; {game} in a file's name stands
+            for the game. Every encoder is also probed on the other policies' frames.
+        modes: numbers of game modes, separated by commas; default stands for the preset's mode.
+            Every encoder is also probed on the other modes' frames.
+        probes: kinds of probes: linear, mlp (one hidden layer on standardised features, under the
+            paper protocol), or both, separated by a comma.
+        classes: classes that the paper protocol's probes can predict: all, observed (those that
             occur in training), or both, separated by a comma.
-        transfer: probe every encoder on the other games, too.
-        estimate: run nothing, but say how long it would take, and what disk and memory it would
-            need, after a short run of one run of every kind in a temporary folder.
-        mixed_label_sets: compare results of different label sets with each other, and published
-            numbers, which are for the label set paper, with those of other label sets; the tables
-            then say which number is of which label set. By default the first is refused, and
-            published numbers are left out.
-        paper_agent: which of the paper's tables ours are compared with; random or ppo, the agent
-            that collected the frames. By default ppo where an agent's file played, and random
-            elsewhere.
+        transfer: also probe every encoder on the other games.
+        estimate: only say how long the benchmark would take, and what disk and memory it would
+            need. For this, one run of every kind is made with few frames in a temporary folder.
+        mixed_label_sets: let tables mix label sets: results for different ones, and published
+            numbers, which are for the label set paper, beside results for another. The tables then
+            say which label set a number is for. By default mixed results are refused, and published
+            numbers are left out beside results for another label set.
+        paper_agent: agent whose frames the paper's numbers in the tables are for: random or ppo. By
+            default ppo beside results on frames that an agent's file collected, and random beside
+            others.
 
     Returns:
         The exit status: 1 if a run failed.
@@ -145,17 +146,17 @@ def report(
     mixed_label_sets: bool = False,
     paper_agent: Literal["random", "ppo"] | None = None,
 ) -> int:
-    """Print and write what a benchmark has found so far, beside the published tables.
+    """Compare the finished runs of a benchmark with each other and with published results.
 
-    Writes report.html, a page that needs no other file, report.md and report.csv, and for every
-    game comparison.md, .csv and .png.
+    Prints the comparison of every game. Writes report.html (a page that needs no other file),
+    report.md and report.csv, and in every game's folder comparison.md, .csv and .png.
 
     Args:
         out: the benchmark's directory.
-        methods: the methods to report on, separated by commas; all by default.
-        into: another directory for the files; the benchmark's by default.
-        mixed_label_sets: as for benchmark.
-        paper_agent: as for benchmark.
+        methods: names of the methods to report on, separated by commas; by default all.
+        into: directory for the files; by default the benchmark's.
+        mixed_label_sets: as for benchmark; see benchmark --help.
+        paper_agent: as for benchmark; see benchmark --help.
 
     Returns:
         The exit status.

@@ -1,4 +1,4 @@
-"""``collect``, ``describe`` and ``export``."""
+"""The commands ``collect``, ``describe`` and ``export``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lightning_stdim.datamodules.labels.games import LabelSet
 def collect(settings: CollectionSettings, *, workers: int | None = None, root: str = "data") -> int:
     """Play a game and store frames, RAM and labels in one HDF5 file.
 
-    If it is interrupted, the same command goes on where it stopped. A file that exists already is
+    After an interruption, the same command goes on where it stopped. A file that exists already is
     not made again.
 
     Args:
@@ -33,7 +33,7 @@ def collect(settings: CollectionSettings, *, workers: int | None = None, root: s
     started = time.time()
     path = run_collection(settings, workers=cores() if workers is None else workers, root=root)
     if path.stat().st_mtime < started:
-        print("this collection is there already:", file=sys.stderr)
+        print("this collection exists already:", file=sys.stderr)
     print(path)
     return 0
 
@@ -42,7 +42,7 @@ def describe(files: list[str], *, label_set: LabelSet | None = None, out: str | 
     """Print statistics of collections, side by side.
 
     Args:
-        files: files that collect wrote.
+        files: files written by collect.
         label_set: labels to describe, paper or upstream; by default those in the file.
         out: folder for the statistics (describe.json) and for pages of frames with their labels
             (contact-sheet.png; for several files contact-sheet-1.png, -2, ... in their order).
@@ -94,7 +94,7 @@ def export(file: str, *, format: Literal["minari", "npz", "parquet"], out: str) 
     """Write a collection in another format, with all values unchanged.
 
     Args:
-        file: file that collect wrote.
+        file: file written by collect.
         format: minari, a dataset with the frames, actions, rewards, RAM and labels of every
             episode; npz, every array of the file; or parquet, one row for every step with RAM and
             labels but no frames.

@@ -1,4 +1,4 @@
-"""Which configurations ``fit`` and its siblings read, and how."""
+"""The configuration that ``fit``, ``validate``, ``test`` and ``predict`` start from."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ YAML = "yaml, either package"
 
 
 def read_either_package() -> None:
-    """Teach jsonargparse the mode :data:`YAML`."""
+    """Register the parser mode :data:`YAML` with jsonargparse."""
     read = get_loader("yaml")
     set_loader(YAML, lambda text: translate(read(text)), exceptions=(yaml.YAMLError,))
 
 
 def given_options(argv: Sequence[str]) -> argparse.Namespace:
-    """Read the options that decide which configuration all others change.
+    """Read the options that decide which configuration the command starts from.
 
-    They have to be known before Lightning's parser reads its defaults, and it refuses what it does
-    not know, such as ``--model.beta`` of a model that the run's configuration names.
+    They have to be known before Lightning's parser reads its defaults. That parser cannot read
+    them first, because it refuses options that it does not know, such as ``--model.beta`` of a
+    model that only the run's configuration names.
 
     Args:
         argv: the command and its options.
 
     Returns:
-        ``config``, a list, ``ckpt_path`` and ``out``; None where they are not given.
+        ``config`` (a list), ``ckpt_path`` and ``out``; None for one that is not given.
 
     Raises:
         ArgumentError: one of them lacks its value.
@@ -45,14 +46,14 @@ def given_options(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def default_configuration(given: argparse.Namespace) -> list[str]:
-    """Choose the configuration that the options change.
+    """Choose the configuration whose values are the defaults of the other options.
 
     Args:
-        given: what :func:`given_options` gave.
+        given: the result of :func:`given_options`.
 
     Returns:
-        The path of that of the run that the command goes on with, or of the laptop preset. None
-        beside a ``--config``: it stands alone, and nothing of the preset leaks into it.
+        One path: the configuration of the run that the command goes on with, or else the laptop
+        preset. No path if ``--config`` is given, so that nothing of the preset leaks into it.
     """
     if given.config:
         return []
@@ -71,12 +72,15 @@ def run_options(
     """Options of the run as a whole.
 
     Args:
-        out: directory of the run; by default runs/<game>-<model>-seed<seed>.
-        preset: name of the preset, stored with the results.
+        out: directory of the run; by default runs/<game>-<model>-seed<seed>. If it is taken, a
+            number is appended.
+        preset: name of the preset, to be stored with the results. It changes no setting; for that,
+            give the preset's file as --config.
         method: name of the method in results and tables; by default the model's own name.
-        controls: also probe with shuffled labels, which takes two fifths of the converged
-            protocol's time.
+        controls: also train probes on shuffled labels, as a control; this takes two fifths of the
+            converged protocol's time.
         variant: your own words for what differs from the preset, stored with the results and shown
             in tables; by default, how the frames differ from the protocol's.
-        run_key: what differs from the preset, as JSON; the command benchmark gives it to its runs.
+        run_key: what differs from the preset, as JSON. The command benchmark sets it for its runs;
+            you need not set it.
     """

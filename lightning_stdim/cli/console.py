@@ -1,4 +1,4 @@
-"""Probe scores, and what collections hold, on the terminal."""
+"""Tables on the terminal: probe scores, and statistics of collections."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from lightning_stdim.datamodules.tools.describe import Description, Variable
 
 COLUMN = 25
-"""Characters that a collection's column takes in :func:`print_descriptions`."""
+"""Width in characters of a collection's column in :func:`print_descriptions`."""
 
 
 def print_scores(scores: Mapping[str, Any], console: Console | None = None) -> None:
     """Print F1 and accuracy of every protocol, and which variables are not scored.
 
     Args:
-        scores: an ``Evaluation``, or its plain data.
+        scores: an ``Evaluation``, or what its ``to_dict`` gives.
         console: where to print; standard output by default.
     """
     console = console or Console()
@@ -53,11 +53,11 @@ def print_scores(scores: Mapping[str, Any], console: Console | None = None) -> N
 def print_descriptions(
     names: Sequence[str], descriptions: Sequence[Description], console: Console | None = None
 ) -> None:
-    """Print what collections hold, side by side; in several tables where there is no room.
+    """Print statistics of collections side by side, in several tables if one is too wide.
 
     Args:
-        names: of the collections.
-        descriptions: as many.
+        names: names of the collections.
+        descriptions: the statistics of each.
         console: where to print; standard output by default.
     """
     console = console or Console()

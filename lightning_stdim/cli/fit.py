@@ -1,4 +1,4 @@
-"""``fit``, ``validate``, ``test`` and ``predict``: LightningCLI with our defaults and a probe."""
+"""The commands ``fit``, ``validate``, ``test`` and ``predict``, made of LightningCLI."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PROGRAM = "python -m lightning_stdim"
 
 
 class StdimCLI(LightningCLI):
-    """LightningCLI whose runs are directories and end with a probe.
+    """LightningCLI with our defaults. A run has a directory, and ``fit`` ends by probing.
 
     Args:
         argv: the command and its options.
@@ -78,7 +78,7 @@ class StdimCLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add what a run needs beside model, data and trainer."""
+        """Add the options of a run beside model, data and trainer."""
         parser.add_function_arguments(run_options)
         parser.add_class_arguments(PaperSettings, "paper")
         parser.add_class_arguments(ConvergedSettings, "converged")
@@ -110,10 +110,10 @@ class StdimCLI(LightningCLI):
         super()._parse_ckpt_path()
 
     def before_instantiate_classes(self) -> None:
-        """Tell the model the data's pixels, and have every callback once.
+        """Tell the model the data's pixels, and drop callbacks that are given twice.
 
-        ``--data.pixels`` alone then says which pixels. A command that goes on with its own run
-        names callbacks that the run's configuration already has.
+        So ``--data.pixels`` is enough to choose the pixels. Callbacks are given twice when a
+        command that goes on with a run repeats those of the run's configuration.
         """
         settings = self.config[self.subcommand]
         callbacks = settings["trainer"]["callbacks"]
@@ -122,12 +122,12 @@ class StdimCLI(LightningCLI):
                 callback for i, callback in enumerate(callbacks) if callback not in callbacks[:i]
             ]
         arguments = settings["model"].get("init_args", {})
-        # No link of jsonargparse's: it would overrule a --model.pixels without a word.
+        # Not by a link of jsonargparse's, which would silently overrule a --model.pixels.
         if "pixels" in arguments and settings["data"]["pixels"] == "rgb":
             arguments["pixels"] = "rgb"
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Give the trainer the run's directory, loggers and checkpoints."""
+        """Make the trainer, with the run's directory, loggers and checkpoints."""
         trainer = self._get(self.config_init, "trainer")
         if trainer["overfit_batches"]:
             raise ConfigurationError(
@@ -147,11 +147,11 @@ class StdimCLI(LightningCLI):
             kwargs["plugins"] = [*_as_list(trainer["plugins"]), AtomicCheckpointIO()]
         try:
             return super().instantiate_trainer(**kwargs)
-        except ValueError as error:  # of which Lightning's MisconfigurationException is none
+        except ValueError as error:  # Lightning's MisconfigurationException is no ValueError
             raise ConfigurationError(f"trainer: {error}") from error
 
     def before_fit(self) -> None:
-        """Name the run, say where it goes, and start the clock."""
+        """Make the run's key, print its directory, and start the clock."""
         self.key = make_key(
             game=self.datamodule.game,
             method=self._get(self.config, "method") or method_name(self.model),
@@ -164,10 +164,10 @@ class StdimCLI(LightningCLI):
         self.started = time.monotonic()
 
     def fit(self, **arguments: Any) -> None:
-        """Train, and say how to go on when interrupted.
+        """Train; when interrupted, say how to go on.
 
         Args:
-            **arguments: of ``Trainer.fit``.
+            **arguments: arguments of ``Trainer.fit``.
 
         Raises:
             KeyboardInterrupt: when interrupted; Lightning itself exits without a word.
@@ -180,7 +180,7 @@ class StdimCLI(LightningCLI):
             raise KeyboardInterrupt(f"interrupted; to go on: the same command {go_on}") from None
 
     def after_fit(self) -> None:
-        """Probe the encoder that was kept, and write the run's record."""
+        """Probe the encoder of the kept checkpoint, and write the run's record."""
         if self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         if not self._kept().is_file():  # nothing was trained
@@ -225,7 +225,7 @@ class StdimCLI(LightningCLI):
         """Encode the probe frames and write them with their labels to ``features.npz``.
 
         Args:
-            **arguments: of ``Trainer.predict``.
+            **arguments: arguments of ``Trainer.predict``.
         """
         vectors = torch.cat(cast(list[torch.Tensor], self.trainer.predict(**arguments)))
         if not self.trainer.is_global_zero:
@@ -249,7 +249,7 @@ class StdimCLI(LightningCLI):
         )
 
     def _kept(self) -> Path:
-        """Name the checkpoint whose encoder is the run's: the best one, if there is one."""
+        """Name the checkpoint that the run's encoder is taken from: the best, or else the last."""
         last, best = (self.folder / CHECKPOINTS / f"{name}.ckpt" for name in ("last", "best"))
         return best if best.is_file() else last
 

@@ -1,4 +1,4 @@
-"""What Lightning, jsonargparse and PyTorch say, as far as it helps a user."""
+"""Warnings and errors of Lightning, jsonargparse and PyTorch, turned into what helps a user."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from lightning_stdim.errors import (
 )
 
 UNHELPFUL = (
-    # Lightning 2.6 calls what PyTorch 2.13 and jsonargparse 4.49 deprecate; no user can act on it.
+    # Lightning 2.6 calls functions that PyTorch 2.13 and jsonargparse 4.49 deprecate.
     r".*isinstance\(treespec, LeafSpec\)",
     r".*functional\.all_gather is deprecated",
     # Some methods have nothing to train, on purpose.
     ".*configure_optimizers` returned `None`",
     # Index batches need no worker processes: the frames are in memory already.
     ".*does not have many workers",
-    # A resumed run's directory is meant to be there.
+    # A resumed run's directory is expected to exist.
     "Checkpoint directory .* exists and is not empty",
     # The command line is handed on to Lightning, which may also read it by itself.
     "LightningCLI's args parameter",
@@ -40,13 +40,13 @@ def ignore_unhelpful_warnings() -> None:
 
 @contextmanager
 def as_our_errors() -> Iterator[None]:
-    """Turn what the libraries raise into our errors, with one message for the user.
+    """Turn errors that the libraries raise into our errors, with one message for the user.
 
     Yields:
         Nothing.
 
     Raises:
-        LightningStdimError: in place of an error that the user can do something about.
+        LightningStdimError: instead of an error that the user can do something about.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""``probe``."""
+"""The command ``probe``."""
 
 from __future__ import annotations
 
@@ -45,42 +45,46 @@ def probe(
     """Score an encoder on a game with linear probes.
 
     Args:
-        encoder: a checkpoint; the folder encoder of a run; 'random' for the encoder at its
-            initialisation; 'majority' for the most frequent label; or module:callable that returns
-            a torch.nn.Module which takes uint8 [B, 1, 210, 160] (3 channels with --pixels rgb) and
-            returns [B, D]. Modules are looked up in the current folder first.
-        game: any spelling, such as pong, MsPacman or ALE/Pong-v5.
-        steps: number of frames to probe on; the preset's by default.
-        seed: random seed of the frames, the splits and the probes.
+        encoder: what to score: a checkpoint; the folder encoder/ of a run; random for an encoder at
+            its initialisation; majority for always predicting the most frequent label; or
+            module:callable for a class or function of your own that returns a torch.nn.Module. That
+            module maps uint8 frames [B, 1, 210, 160] ([B, 3, 210, 160] with --pixels rgb) to
+            vectors [B, D]. Your code is looked up in the current folder first.
+        game: name of the game in any spelling, such as pong, MsPacman or ALE/Pong-v5.
+        steps: number of frames to probe on; by default the preset's.
+        seed: random seed of the frames, the data splits and the probes.
         root: folder of the collections.
         workers: number of processes that collect; by default one for every core that may be used.
-        policy: who plays, as for collect; the preset's by default.
-        epsilon: probability that an action is replaced by a uniform one; the preset's by default.
-        greedy: take an agent's most probable action instead of drawing one; the preset's by
-            default.
+        policy: who plays, as for collect; by default the preset's.
+        epsilon: probability that an action is replaced by a uniformly random one; by default the
+            preset's.
+        greedy: let a trained agent take its most probable action instead of drawing one; by default
+            the preset's.
         pixels: kind of frames, luma or rgb; by default those that a checkpoint was trained on, else
             the preset's.
-        mode: number of the game's mode; the preset's by default.
-        difficulty: number of the game's difficulty; the preset's by default.
-        label_set: which labels to score; the preset's by default.
-        controls: also probe with shuffled labels, which takes two fifths of the converged
-            protocol's time.
-        preset: settings of the data and the probes: smoke, laptop, laptop-bf16, paper or a YAML
-            file.
-        hidden: number of units of a hidden layer in the paper protocol's probes; the preset's by
-            default, which is none.
-        standardize: shift and scale the features for the paper protocol's probes; the preset's by
-            default, which is false.
+        mode: number of the game mode; by default the preset's.
+        difficulty: number of the game's difficulty; by default the preset's.
+        label_set: labels to score, paper or upstream; by default the preset's.
+        controls: also train probes on shuffled labels, as a control; this takes two fifths of the
+            converged protocol's time.
+        preset: name of a preset (smoke, laptop, laptop-bf16 or paper) or a YAML file, with the
+            settings of the data and the probes.
+        hidden: number of units of a hidden layer in the paper protocol's probes, 0 for linear
+            probes; by default the preset's.
+        standardize: shift and scale the features for the paper protocol's probes; by default the
+            preset's.
         classes: classes that the paper protocol's probes can predict: all, or those observed in
-            training; the preset's by default, which is all.
+            training; by default the preset's.
         protocols: names of the probe protocols, separated by commas: paper, converged.
-        device: where to compute; a GPU if there is one by default.
+        device: where to compute, such as cpu or cuda:1; by default a GPU if there is one.
         method: name of the method in results and tables; by default the encoder's.
         variant: your own words for what differs from the preset, stored with the results and shown
             in tables; by default, how the frames differ from the protocol's.
-        run_key: what differs from the preset, as JSON; the command benchmark gives it to its runs.
-        out: directory for the results; by default runs/<game>-probe-<encoder>-seed<seed>.
-        command_line: what this was called with, for the record.
+        run_key: what differs from the preset, as JSON. The command benchmark sets it for its runs;
+            you need not set it.
+        out: directory for the results; by default runs/<game>-probe-<encoder>-seed<seed>, with a
+            number appended if that is taken.
+        command_line: the command line of this call, for the record.
 
     Returns:
         The exit status.
@@ -193,12 +197,12 @@ def probe(
 
 
 def _said(options: dict[str, Any]) -> dict[str, Any]:
-    """Leave out the options that were not given, in which the preset has its say."""
+    """Leave out the options that were not given: for these the preset's values hold."""
     return {name: value for name, value in options.items() if value is not None}
 
 
 def _name(encoder: str) -> str:
-    """Name an encoder by its run, which says more than best.ckpt; else by its file or callable."""
+    """Name a checkpoint's encoder by its run, and any other encoder by its file or callable."""
     import re
 
     from lightning_stdim.runs.directory import CHECKPOINTS

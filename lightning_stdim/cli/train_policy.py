@@ -1,4 +1,4 @@
-"""``train-policy``."""
+"""The command ``train-policy``."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ def train_policy(
     precision: Literal["32", "bf16-mixed"] = "32",
     command_line: str = "",
 ) -> int:
-    """Train a PPO agent with Stable-Baselines3, which can play for collect --policy.
+    """Train a PPO agent with Stable-Baselines3. It can then play for collect --policy.
 
     The same command continues an interrupted training from its last checkpoint; with a larger
     --steps it continues a finished one.
 
     Args:
-        game: any spelling, such as pong, MsPacman or ALE/Pong-v5.
+        game: name of the game in any spelling, such as pong, MsPacman or ALE/Pong-v5.
         steps: total number of the agent's steps, each of four emulator frames.
-        seed: random seed of the games and the initialisation.
-        out: directory of the run; by default runs/<game>-ppo-seed<seed>.
-        device: where to compute; a GPU if there is one by default.
+        seed: random seed of the games and the initial weights.
+        out: directory of the training; by default runs/<game>-ppo-seed<seed>.
+        device: where to compute, such as cpu or cuda:1; by default a GPU if there is one.
         precision: numerical precision of the convolutions; bf16-mixed is nearly twice as fast on
             CPUs that support it.
-        command_line: what this was called with, for the record.
+        command_line: the command line of this call, for the record.
 
     Returns:
         The exit status.

@@ -1,1 +1,1 @@
-"""The comparison of one game, and the report: tables, pictures and text from finished runs."""
+"""The report and the comparison of each game: tables, pictures and text from finished runs."""

@@ -1,4 +1,4 @@
-"""How methods, games, metrics and protocols are called and ordered in a report."""
+"""Names and order of methods, games, metrics and protocols in a report."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ METRICS: dict[Metric, str] = {"f1": "F1 (weighted by class support)", "accuracy"
 
 
 class Entry(NamedTuple):
-    """What a comparison compares: runs of one method that differ in game and seed alone.
+    """An entry of a comparison: runs of one method that differ in game and seed alone.
 
     Attributes:
-        method: its name in the runs' keys.
+        method: the method's name in the runs' keys.
         variant: how the runs differ from their preset; empty if they do not.
     """
 
@@ -45,7 +45,7 @@ TITLES = {
     "videopinball": "Video Pinball",
     "yarsrevenge": "Yars' Revenge",
 }
-"""Games that are not called by their canonical name with a capital."""
+"""Titles of the games that are not just the canonical name with a capital."""
 
 
 def game_title(game: str) -> str:
@@ -64,11 +64,11 @@ def in_order(entries: Iterable[Entry]) -> list[Entry]:
     """Sort entries as tables list them.
 
     Args:
-        entries: any.
+        entries: the entries, in any order.
 
     Returns:
-        The same, each once: methods as in the catalogue, the user's after them by name, and the
-        variants of a method after its runs with the preset.
+        The same, each once: methods in the order of the catalogue, then the user's own by name; the
+        variants of a method come after its runs with the preset.
     """
     rank = sort_key(METHODS)
     return sorted(set(entries), key=lambda entry: (rank(entry.method), entry.variant))
@@ -90,8 +90,8 @@ CATEGORY_LABELS = {
 }
 
 Group = Literal["ours", "report", "paper", "paper-ppo"]
-"""Who made numbers: this package; the reproducibility report; the paper, on the frames of a random
-agent or of its PPO agent."""
+"""The origin of a number: this package; the reproducibility report; the paper, for frames of a
+random agent or of its PPO agent."""
 
 GROUPS: dict[Group, str] = {
     "ours": "ours",
@@ -99,7 +99,7 @@ GROUPS: dict[Group, str] = {
     "paper": "paper",
     "paper-ppo": "paper, PPO agent",
 }
-"""How tables call them."""
+"""Names of the origins in tables."""
 
 GROUPS_IN_WORDS: dict[Group, str] = {
     "ours": "this package",
@@ -107,7 +107,7 @@ GROUPS_IN_WORDS: dict[Group, str] = {
     "paper": "the paper",
     "paper-ppo": "the paper, PPO agent",
 }
-"""How text calls them."""
+"""Names of the origins in text."""
 
 
 def sort_key(order: Iterable[str]) -> Callable[[str], tuple[int, str]]:

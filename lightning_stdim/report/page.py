@@ -43,14 +43,14 @@ def write_report(
 
     Args:
         record: finished and failed runs.
-        games: for each game its comparison of every metric.
-        folder: for the files; the benchmark's directory by default.
+        games: for each game a comparison of every metric.
+        folder: folder for the files; by default the benchmark's directory.
 
     Returns:
         The files written.
 
     Raises:
-        StoreError: a file cannot be written, or what a run has left cannot be read.
+        StoreError: a file cannot be written, or a file of a run cannot be read.
     """
     context = _context(record, games, folder or record.out)
     templates = _templates()

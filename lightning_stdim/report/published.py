@@ -1,7 +1,7 @@
 """The published tables, in the same form as our own scores.
 
-The numbers are those of ``published_results.json``, which names the source of every table. What a
-table does not print but can be worked out from what it prints is worked out here, and said so.
+The numbers are those of ``published_results.json``, which names the source of every table. Means
+that a table does not print are computed here from the numbers that it prints, and marked.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class Published:
     """One method's published scores on one game.
 
     Attributes:
-        scores: 0 to 1, in two decimals as printed; an entry that was not published is None or
-            absent.
-        derived: the parts of ``scores`` (keys of MetricScores) that no table prints: they are
+        scores: scores from 0 to 1, with two decimals as printed; an entry that was not published
+            is None or absent.
+        derived: the parts of ``scores`` (keys of MetricScores) that no table prints. They are
             means of printed numbers, so exact to half a unit of the second decimal.
         sources: the tables that the numbers come from.
     """

@@ -1,4 +1,4 @@
-"""A benchmark's directory as a report reads it: finished runs with their files, and failed ones."""
+"""A benchmark's directory as the report reads it: finished runs and failed runs."""
 
 from __future__ import annotations
 
@@ -43,28 +43,28 @@ class Run:
 
     @property
     def frames(self) -> str:
-        """How its probe frames differ from the protocol's, as :func:`frames_of`."""
+        """How the probe frames differ from the protocol's, as :func:`frames_of`."""
         return frames_of(self.results)
 
     def curves(self) -> Curves:
-        """Read what the run logged; nothing if it trained nothing."""
+        """Read the learning curves; there are none if the run trained nothing."""
         metrics = self.folder / "metrics.csv"
         return read_curves(metrics) if metrics.is_file() else {}
 
     def predictions(self) -> Predictions | None:
-        """Read what the run's probes predicted; None if that was not written."""
+        """Read the predictions of the run's probes; None if they were not written."""
         return Predictions.read(self.folder)
 
 
 def on_the_same_frames(runs: Sequence[Run]) -> list[Run]:
-    """Leave out runs whose probe frames are of another kind than most: they have other labels.
+    """Keep the runs that were probed on the most frequent kind of frames: others do not compare.
 
     Args:
-        runs: of one game.
+        runs: runs of one game.
 
     Returns:
-        Those of the most frequent kind; of several equally frequent ones the protocol's own, or the
-        first by name.
+        The runs of that kind. Of equally frequent kinds it is the protocol's own, or the first by
+        name.
     """
     kinds = Counter(run.frames for run in runs)
     kind = min(kinds, key=lambda kind: (-kinds[kind], kind), default="")
@@ -92,7 +92,7 @@ class Record:
         out: the directory.
         runs: the finished runs, ordered by path; at least one.
         failures: the failed ones, ordered by path.
-        chosen: the methods that it was narrowed to; empty if it is whole.
+        chosen: the methods that the record was narrowed to; empty if it has all of them.
     """
 
     out: Path
@@ -104,10 +104,10 @@ class Record:
         """Keep only some methods, with all their variants.
 
         Args:
-            methods: their names, at least one.
+            methods: names of the methods, at least one.
 
         Returns:
-            The same without the other methods' runs.
+            A record without the other methods' runs.
 
         Raises:
             ConfigurationError: a method has no finished run.
@@ -123,10 +123,10 @@ class Record:
         return replace(self, runs=runs, chosen=tuple(methods))
 
     def on_the_same_frames(self) -> Record:
-        """Keep only the runs whose scores compare; see the function of that name.
+        """Keep only the runs of each game whose scores compare, by the function of the same name.
 
         Returns:
-            The same without the other runs.
+            A record without the other runs.
         """
         runs = (run for game in self.games for run in on_the_same_frames(list(self.of(game))))
         return replace(self, runs=tuple(runs))
@@ -160,11 +160,11 @@ def read_record(out: str | Path) -> Record:
         out: the benchmark's directory.
 
     Returns:
-        What is there.
+        The finished and the failed runs.
 
     Raises:
         StoreError: there is no results file, or one cannot be read.
-        ConfigurationError: two of them are of one run, under the same labels: tables would take
+        ConfigurationError: two of them are of the same run, with the same labels: tables would take
             them for two seeds.
     """
     out = Path(out)
@@ -223,7 +223,7 @@ def label_set_of(run: Results) -> str:
 
 
 def collected_by(run: Results) -> Agent:
-    """Tell which of the paper's two agents is comparable to the one that collected a run's frames.
+    """Tell which of the paper's two agents compares with the one that collected a run's frames.
 
     Args:
         run: its results.
@@ -243,8 +243,8 @@ def frames_of(run: Results) -> str:
         run: its results.
 
     Returns:
-        Such as ``"mode 12"`` or ``"policy ppo.zip, in colour"``; empty if they do not. Runs of one
-        game and seed with the same words are of the same frames.
+        Words such as ``"mode 12"`` or ``"policy ppo.zip, in colour"``; empty if they do not. Runs
+        of one game and seed with the same words were probed on the same frames.
     """
     known = run["scores"].get("provenance", {}).get("collection", {})
     words = [f"{name} {known[name]}" for name in ("mode", "difficulty") if name in known]

@@ -1,4 +1,4 @@
-"""The comparison tables of every game, on the screen and on disk."""
+"""The comparison tables of every game, printed and written to files."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ def compare_games(
         record: finished runs.
         mixed_label_sets: compare results of different label sets, and published numbers with
             results for other label sets than the paper's.
-        paper_agent: whose frames the paper's numbers are of; by default of a PPO agent beside
-            frames that an agent's file collected, and of a random agent beside others.
+        paper_agent: the agent whose frames the paper's numbers are for; by default a PPO agent
+            beside results on frames that an agent's file collected, and a random agent beside
+            others.
 
     Returns:
         For each game a table for every metric.
 
     Raises:
-        ConfigurationError: a game's results are for different label sets, and that was not asked
-            for.
+        ConfigurationError: a game's results are for different label sets, and they are not to be
+            mixed.
     """
     return {
         game: [
@@ -57,7 +58,7 @@ def write_comparison(
 
     Args:
         out: the benchmark's directory; the files are ``<game>/comparison.{md,csv,png}`` in it.
-        games: for each game its tables.
+        games: the tables of each game.
         console: where to print; standard output by default.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What a run logged, as a picture."""
+"""Learning curves: reading what a run logged, and drawing it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pathlib import Path
 from lightning_stdim.utils.files import atomically
 
 Curves = dict[str, dict[str, list[tuple[int, float]]]]
-"""Points (epoch, value) by quantity, such as ``loss``, and then by stage, such as ``train``."""
+"""Points (epoch, value) by quantity, such as ``loss``, and in it by stage, such as ``train``."""
 
 COLUMNS = 3
 
 
 def read_curves(metrics: Path) -> Curves:
-    """Read what was logged once an epoch.
+    """Read the values that a run logged once an epoch.
 
     Args:
-        metrics: a run's ``metrics.csv``; columns are named ``stage/quantity``, others are left out.
+        metrics: a run's ``metrics.csv``. Columns named ``stage/quantity`` are read, others are not.
 
     Returns:
         The curves: the loss first, then the others by name.
@@ -36,7 +36,7 @@ def read_curves(metrics: Path) -> Curves:
 
 
 def draw_curves(metrics: Path, picture: Path) -> None:
-    """Draw every quantity over the epochs, a panel each; nothing if none was logged.
+    """Draw a panel for every quantity over the epochs; write nothing if none was logged.
 
     Args:
         metrics: a run's ``metrics.csv``.

@@ -1,4 +1,4 @@
-"""Where a run is on disk: its directory, its checkpoints, its configuration."""
+"""A run's directory on disk, its checkpoints and its configuration."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ CONFIGURATION = "config.yaml"
 
 
 def run_directory(wanted: Path, *, existing: bool = False) -> Path:
-    """Choose a directory that overwrites nothing.
+    """Choose a directory for a run, so that nothing is overwritten.
 
     Args:
-        wanted: the directory asked for; ``-2``, ``-3``, ... is appended if it is taken.
-        existing: choose the newest of those that exist instead of a new one.
+        wanted: the preferred directory; if it is taken, ``-2``, ``-3``, ... is appended.
+        existing: choose the newest directory that exists, not a new one.
 
     Returns:
-        The directory; ``wanted`` if an existing one was asked for and there is none.
+        The directory; ``wanted`` if none exists.
     """
     newest, following, k = wanted, wanted, 1
     while following.exists() and not (following.is_dir() and not any(following.iterdir())):
@@ -31,10 +31,10 @@ def run_of(checkpoint: str | Path) -> Path:
     """Name the directory of the run that a checkpoint belongs to.
 
     Args:
-        checkpoint: its path.
+        checkpoint: the checkpoint's path.
 
     Returns:
-        The directory above ``checkpoints``, or the checkpoint's own.
+        The directory that has the folder ``checkpoints``, or else the checkpoint's own folder.
     """
     parent = Path(checkpoint).parent
     return parent.parent if parent.name == CHECKPOINTS else parent
@@ -46,12 +46,13 @@ def place_run(
     """Choose a run's directory, and find the checkpoint that a command goes on with.
 
     Args:
-        wanted: the directory that is asked for, or the default.
+        wanted: the directory that the command asks for, or the default.
         checkpoint: a path; ``"last"`` or ``"best"`` for one in that directory; None for none.
-        named: whether the command itself names the directory. Otherwise a checkpoint's own run
-            comes first: it may have been moved since its configuration was written.
-        resume: whether the run goes on training. It stays in its directory if the checkpoint is in
-            a folder ``checkpoints``; from another it begins a new one.
+        named: whether the command itself names the directory. Otherwise the directory of the
+            checkpoint's run is preferred: the run may have been moved since its configuration was
+            written.
+        resume: whether training goes on. If the checkpoint is in a folder ``checkpoints``, the run
+            keeps its directory; otherwise it gets a new one.
 
     Returns:
         The directory, and the checkpoint's path, or None.

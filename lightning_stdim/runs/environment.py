@@ -1,4 +1,4 @@
-"""What a run ran on: versions and hardware, as plain data for its results file."""
+"""The software and hardware of a run, as plain data for its results file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PACKAGES = ("torch", "pytorch-lightning", "ale-py", "numpy", "torchmetrics", "st
 def environment() -> dict[str, Any]:
     """Describe the software and the machine, without names of hosts, users or paths.
 
-    PyTorch is not imported for it: the GPU is named only where PyTorch is already in use.
+    This does not import PyTorch: the GPU is named only where PyTorch is already imported.
 
     Returns:
         ``package`` (version), ``commit`` (of the checkout that the package is imported from, with

@@ -1,4 +1,4 @@
-"""``features.npz``: an encoder's vectors of the probe frames, with their labels."""
+"""``features.npz``: an encoder's vectors for the probe frames, with their labels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FILE = "features.npz"
 
 
 def write_features(folder: Path, vectors: Tensor, data: ProbeData) -> Path:
-    """Write the file, whole or not at all.
+    """Write ``features.npz`` atomically.
 
     Args:
         folder: the run's directory; it is made if it is missing.

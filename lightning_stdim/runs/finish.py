@@ -1,4 +1,4 @@
-"""The end of a run: its encoder is probed, and its record is written."""
+"""The end of a run: probing its encoder, and writing its record."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ def evaluate(
     model: nn.Module | None = None,
     **settings: Any,
 ) -> Evaluation:
-    """Score an encoder, and a supervised model by its own heads too.
+    """Score an encoder by probes, and a supervised model by its own heads, too.
 
     Args:
-        encoder: what to probe; None for the most frequent label.
+        encoder: the encoder to probe. None stands for always predicting the most frequent label;
+            beside a supervised model, for one that has an encoder for every variable.
         data: labelled and split frames.
-        model: the model that was trained, after ``trainer.test``.
-        **settings: of :func:`evaluate_encoder`.
+        model: the model that was trained; if it is supervised, after ``trainer.test``.
+        **settings: arguments of :func:`evaluate_encoder`.
 
     Returns:
         The scores of all protocols.
@@ -57,19 +58,19 @@ def write_record(
     command: str,
     checkpoint: Path | None = None,
 ) -> Path:
-    """Write what a finished run leaves behind.
+    """Write the files of a finished run.
 
-    ``predictions.npz``; ``curves.png`` if there is a ``metrics.csv``; the folder ``encoder``; and
-    ``results.json`` at the end, which says that the run is finished.
+    These are ``predictions.npz``; ``curves.png`` if there is a ``metrics.csv``; the folder
+    ``encoder``; and ``results.json`` at the end, which shows that the run has finished.
 
     Args:
         folder: the run's directory.
-        evaluation: its scores.
-        data: what was probed.
-        key: what the run is of.
-        preset: name of the preset, if there was one.
-        budget: what the run spent.
-        command: the command line that made it.
+        evaluation: the run's scores.
+        data: the frames that were probed.
+        key: the run's identity.
+        preset: name of the preset; None if there was none.
+        budget: what the run cost.
+        command: the command line that made the run.
         checkpoint: the checkpoint whose encoder is kept; None for a run without an encoder of its
             own.
 

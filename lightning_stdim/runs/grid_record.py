@@ -1,4 +1,4 @@
-"""``benchmark.json``: which settings the runs in a benchmark's directory share."""
+"""``benchmark.json``: the settings that the runs in a benchmark's directory share."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class GridRecord:
     """The settings of a benchmark's directory.
 
     Attributes:
-        preset: a shipped one's name or a YAML file.
-        digest: SHA-256 of the preset's settings; of its file in a record of schema 1.
-        schema: of the record.
-        files: for each method that a YAML file configures, by the name in its runs' keys, the file.
-        file_digests: for each of them SHA-256 of its settings.
+        preset: name of a shipped preset, or a YAML file.
+        digest: SHA-256 of the preset's settings; in a record of schema 1, of the preset's file.
+        schema: version of the record's format.
+        files: the YAML files that configure methods, by the methods' names in the runs' keys.
+        file_digests: SHA-256 of the settings in each of these files, by the same names.
     """
 
     preset: str
@@ -42,7 +42,7 @@ class GridRecord:
         """Describe a benchmark that is about to run.
 
         Args:
-            preset: a shipped one's name or a YAML file.
+            preset: name of a shipped preset, or a YAML file.
             files: YAML files of methods by name.
 
         Returns:
@@ -91,7 +91,7 @@ class GridRecord:
             ) from error
 
     def has_preset_of(self, other: GridRecord) -> bool:
-        """Tell whether two records are of one preset, with the same settings.
+        """Tell whether two records have the same preset, with the same settings.
 
         Args:
             other: made by :meth:`of`.
@@ -103,11 +103,11 @@ class GridRecord:
             return False
         if self.schema == SCHEMA:
             return self.digest == other.digest
-        # The first schema had the file's bytes hashed: a changed comment made another preset of it.
+        # Schema 1 has a hash of the file's bytes: a changed comment makes another preset of it.
         return self.digest == hashlib.sha256(preset_path(other.preset).read_bytes()).hexdigest()
 
     def changed_methods(self, other: GridRecord) -> list[str]:
-        """List the methods that the two records have different settings for.
+        """List the methods for which the two records have different settings.
 
         Args:
             other: a record of the same directory.

@@ -20,18 +20,19 @@ FRAMES = ("policy", "epsilon", "greedy", "pixels", "mode", "difficulty")
 
 @dataclass(frozen=True)
 class RunKey:
-    """The identity of a run: two runs of one key are the same run.
+    """The identity of a run: two runs with the same key are the same run.
 
-    A benchmark makes it, or ``fit`` and ``probe`` themselves. ``results.json`` stores it. Names of
-    directories and in tables are derived from it, and nothing reads it back out of a name.
+    A benchmark makes it, or else ``fit`` and ``probe`` themselves, and ``results.json`` stores it.
+    The names of directories and the names in tables are derived from it. Nothing reads it back out
+    of a name.
 
     Attributes:
         game: canonical name.
         method: a name of the catalogue, the dotted path of a class, or the stem of the file that
             configures the method.
-        seed: of the collections, the splits, the initialisation and the training.
-        options: what differs from the preset, without what follows from that; empty if nothing
-            does.
+        seed: random seed of the collections, the splits, the initial weights and the training.
+        options: what differs from the preset, without what follows from these options; empty if
+            nothing does.
         source: the run whose encoder this one probes; None for a run with an encoder of its own.
     """
 
@@ -48,8 +49,8 @@ class RunKey:
     def variant(self) -> str:
         """What differs from the preset, in words such as ``"steps=3000"``; empty if nothing does.
 
-        Of a run with a source: what differs in the source; ``from=`` the game that its encoder was
-        trained on, if it is another; and, after ``probe.``, what differs in the probe.
+        For a run with a source it has what differs in the source; ``from=`` the game that the
+        encoder was trained on, if it is another; and, after ``probe.``, what differs in the probe.
         """
         words = [self.source.variant] if self.source else []
         if self.source and self.source.game != self.game:
@@ -60,7 +61,7 @@ class RunKey:
 
     @property
     def trained_where_probed(self) -> bool:
-        """Whether at most the frames differ from the preset's, for training and probing alike."""
+        """Whether the frames alone differ from the preset's, and the probes have the same ones."""
         return self.source is None and all(name in FRAMES for name, _ in self.options)
 
     @property
@@ -83,7 +84,7 @@ class RunKey:
         """Convert the key to plain data.
 
         Returns:
-            What :meth:`from_dict` reads, and JSON can hold.
+            A dictionary that :meth:`from_dict` reads and JSON can hold.
         """
         return {
             "game": self.game,
@@ -98,7 +99,7 @@ class RunKey:
         """Read a key from plain data.
 
         Args:
-            data: what :meth:`to_dict` gave; ``"options"`` and ``"source"`` may be left out.
+            data: the result of :meth:`to_dict`; ``"options"`` and ``"source"`` may be left out.
 
         Returns:
             The key.
@@ -133,8 +134,8 @@ class RunKey:
             results: the file's content, validated.
 
         Returns:
-            The key that it stores. A file from before keys were stored has a variant in words;
-            each of them becomes an option.
+            The key that it stores. In a file from before keys were stored there is a variant in
+            words; each of these becomes an option.
         """
         if "key" in results:
             return cls.from_dict(results["key"])

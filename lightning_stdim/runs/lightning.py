@@ -20,10 +20,10 @@ from lightning_stdim.runs.directory import CHECKPOINTS
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Checkpoints that a kill leaves whole: written beside their place, then moved there.
+    """Writes checkpoints atomically: beside their final place, then renamed.
 
-    Lightning's own writes to the folder for temporary files, and moving from there is a copy where
-    that is another file system.
+    Lightning's own class writes to the system's folder for temporary files. If that is another file
+    system, moving the file from there is a copy, which a kill can interrupt.
     """
 
     def save_checkpoint(
@@ -36,7 +36,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class RunCheckpoint(ModelCheckpoint):
-    """The best checkpoint by the method's own criterion, and the last one.
+    """Keeps the best checkpoint by the method's own criterion, and the last one.
 
     Args:
         folder: the run's directory.
@@ -54,7 +54,7 @@ class RunCheckpoint(ModelCheckpoint):
         )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with the run's best checkpoint, also where its directory has been moved."""
+        """Restore which checkpoint is the best, also if the run's directory has been moved."""
         here = str(self.dirpath)
         if not (Path(here) / Path(state_dict["best_model_path"]).name).is_file():
             super().load_state_dict(state_dict)  # another run's checkpoint: only weights carry over
@@ -95,7 +95,7 @@ class ContinuedCSVLogger(CSVLogger):
     def experiment(self) -> Any:
         """The writer, which begins with the earlier rows."""
         if self._experiment is None:
-            with warnings.catch_warnings():  # that the earlier rows will be deleted: they stay
+            with warnings.catch_warnings():  # it says that the earlier rows are lost; they stay
                 warnings.filterwarnings("ignore", "Experiment logs directory")
                 writer = super().experiment
             writer.metrics.extend(self.earlier)
@@ -106,16 +106,17 @@ class ContinuedCSVLogger(CSVLogger):
 def run_callbacks(
     folder: Path, model: LightningModule, given: Sequence[Callback]
 ) -> list[Callback]:
-    """Make the callbacks that every run has, each where it fits the model.
+    """Make the callbacks that every run has, as far as they fit the model.
 
     Args:
         folder: the run's directory.
-        model: what is trained.
-        given: the user's callbacks, which take the place of ours of the same class.
+        model: the model that is trained.
+        given: the user's callbacks, which replace ours of the same class.
 
     Returns:
-        Checkpoints, a line for every epoch where there is no terminal, the representation's health
-        while a method pretrains, and pictures where a model can reconstruct frames.
+        Callbacks for checkpoints; for a line per epoch, if there is no terminal; for the
+        representation's health, if a method pretrains; and for pictures, if the model can
+        reconstruct frames.
     """
     monitor: str | None = getattr(model, "monitor", None)
     own: list[Callback] = [RunCheckpoint(folder, monitor)]
@@ -136,10 +137,10 @@ def run_loggers(folder: Path, *, resume_step: int = 0) -> list[Logger]:
 
     Args:
         folder: the run's directory.
-        resume_step: optimiser steps of the checkpoint that the run goes on from.
+        resume_step: number of optimiser steps of the checkpoint that the run goes on from.
 
     Returns:
-        ``metrics.csv``, and TensorBoard's if it is installed.
+        The logger of ``metrics.csv``, and TensorBoard's if that is installed.
     """
     loggers: list[Logger] = [ContinuedCSVLogger(folder, resume_step=resume_step)]
     if find_spec("tensorboard"):

@@ -1,4 +1,4 @@
-"""How ``fit`` and ``probe`` make the key of a run."""
+"""The key of a run that ``fit`` or ``probe`` makes."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def method_name(model: object) -> str:
         model: an object of the method's class.
 
     Returns:
-        The class's own ``name``. One that is inherited is another method's, so a class without its
-        own goes by its dotted path, such as ``"my_module.MyMethod"``.
+        The class's own ``name``. An inherited name is another method's, so a class without its own
+        is called by its dotted path, such as ``"my_module.MyMethod"``.
     """
     cls = type(model)
     own = vars(cls).get("name")
@@ -40,13 +40,14 @@ def make_key(
 
     Args:
         game: canonical name.
-        method: what the run's method is called.
+        method: name of the run's method.
         seed: the run's seed.
         run_key: JSON that says what differs from the preset: an object with ``"options"``, a list
             of [name, value], and ``"source"``, the key of the run whose encoder is probed, or null.
-            A benchmark gives it.
+            A benchmark sets it.
         variant: what differs, in a person's own words.
-        variation: what differs in the data; used if neither of the others is given.
+        variation: options in which the data differ from the protocol's; used if neither
+            ``run_key`` nor ``variant`` is given.
 
     Returns:
         The key.
@@ -81,7 +82,7 @@ def _parse(text: str) -> tuple[tuple[Option, ...], RunKey | None]:
 
 
 def _problem(data: Any, *, required: set[str], where: str = "it") -> str | None:
-    """Say what is wrong with the data of a key."""
+    """Say what is wrong with a key as plain data; None if nothing is."""
     if not isinstance(data, dict):
         return f"{where} is a {type(data).__name__}, not an object"
     if missing := sorted(required - data.keys()):

@@ -1,4 +1,4 @@
-"""``predictions.npz``: what a run's probes predict for the test split, for pictures of it."""
+"""``predictions.npz``: what a run's probes predict for the test split, to be drawn."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ if TYPE_CHECKING:
 
 FILE = "predictions.npz"
 SHOWN = 8
-"""Frames that are kept as pictures."""
+"""Number of frames that are kept as pictures."""
 VALUES = 300_000
-"""Labels and predictions that are kept, a byte each; of larger splits evenly spaced frames."""
+"""Number of labels and predictions that are kept, a byte each: for a larger split, those for evenly
+spaced frames."""
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Labels and predictions of frames of the test split.
+    """Labels and predictions for frames of the test split.
 
     Attributes:
         variables: names of the V variables, in column order.
         rows: int64 [n], the frames' positions in the collection, ascending.
-        labels: uint8 [n, V].
-        predicted: for each protocol uint8 [n, V].
+        labels: uint8 [n, V], the true values.
+        predicted: for each protocol uint8 [n, V], the predicted values.
         shown: int64 [k], positions in `rows` of the frames that are kept as pictures.
-        frames: uint8 [k, 210, 160], or [k, 3, 210, 160] in colour, these frames.
+        frames: uint8 [k, 210, 160], or [k, 3, 210, 160] in colour, the pictures.
     """
 
     variables: tuple[str, ...]
@@ -49,16 +50,16 @@ class Predictions:
 
     @classmethod
     def of(cls, data: ProbeData, predicted: Mapping[str, Tensor]) -> Self:
-        """Keep what fits in a small file.
+        """Select what fits in a small file.
 
         Args:
-            data: what was probed.
+            data: the frames that were probed.
             predicted: for each protocol the labels predicted for the test split, int64 [n, V], on
                 the CPU, such as an ``Evaluation`` holds.
 
         Returns:
-            All test frames, or evenly spaced ones where they are many; of these, pictures of some
-            with as many objects to be seen as there are nearby.
+            Labels and predictions for all test frames, or for evenly spaced ones if there are many;
+            and of these frames up to :data:`SHOWN` as pictures, with many objects in sight.
         """
         test = data.splits["test"]
         most = max(SHOWN, VALUES // (len(data.variables) * (1 + len(predicted))))
@@ -78,7 +79,7 @@ class Predictions:
         )
 
     def write(self, folder: Path) -> Path:
-        """Write the file, seen whole or not at all.
+        """Write the file atomically.
 
         Args:
             folder: the run's directory.

@@ -1,4 +1,4 @@
-"""``results.json``: what a finished run leaves behind, and how it is read again."""
+"""``results.json``: the results of a finished run, and how they are written, read and checked."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Metric = Literal["f1", "accuracy"]
 
 
 class MetricScores(TypedDict):
-    """One metric of one encoder under one protocol, 0 to 1; None where it is undefined.
+    """One metric of one encoder under one protocol, from 0 to 1; None where it is undefined.
 
-    Results from before there was a mean weighted by entropy lack it.
+    Old results lack the mean weighted by entropy.
     """
 
     variables: dict[str, float | None]
@@ -91,7 +91,7 @@ class Results(TypedDict):
 
 
 def write_results(path: str | Path, results: Mapping[str, Any]) -> Path:
-    """Write ``results.json`` so that a reader sees the whole of it or none of it.
+    """Check results and write ``results.json`` atomically.
 
     Args:
         path: the file, or the run's directory, which is made if it is missing.
@@ -143,13 +143,13 @@ def validate(data: object, *, origin: str | Path) -> Results:
 
     Args:
         data: what a results file holds.
-        origin: named in the message.
+        origin: where the data is from, for the error's message.
 
     Returns:
         The same object.
 
     Raises:
-        StoreError: what is wrong, where, and what to do.
+        StoreError: the data has another form; the message says what is wrong.
     """
     problem = next(_problems(data), None)
     if problem is not None:
@@ -167,7 +167,7 @@ def is_complete(directory: str | Path) -> bool:
         True if there is nothing left to do for this run.
 
     Raises:
-        StoreError: the file is there but is none of this schema. (It is written in one step, so
+        StoreError: the file is there but does not have this schema. (It is written atomically, so
             an interrupted run does not leave such a file.)
     """
     if not _file(directory).exists():
@@ -182,7 +182,7 @@ def _file(path: str | Path) -> Path:
 
 
 def _problems(data: object) -> Iterator[str]:
-    """Say what is wrong, the most fundamental first; later ones may not hold after an earlier."""
+    """Yield what is wrong, the most fundamental first; only the first can be relied on."""
     if not isinstance(data, dict):
         yield f"expected an object, got {type(data).__name__}"
         return
@@ -221,7 +221,7 @@ def _problems(data: object) -> Iterator[str]:
 
 
 def _problems_of_key(key: Any, data: Mapping[str, Any]) -> Iterator[str]:
-    """Say why a key is malformed, or is another run's."""
+    """Yield why a key is malformed, or belongs to another run."""
     try:
         found = RunKey.from_dict(key)
     except (ConfigurationError, TypeError) as error:

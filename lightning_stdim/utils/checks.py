@@ -1,4 +1,4 @@
-"""Checks of values that users give."""
+"""Checks of values given by users."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ LARGEST = 2**63 - 1
 
 
 def integer(name: str, value: SupportsIndex, *, at_least: int = 0, at_most: int = LARGEST) -> int:
-    """Take an integer of any kind, NumPy's too, and nothing that would have to be rounded.
+    """Check that a value is an integer, of any type, NumPy's included, and within its range.
 
     Args:
         name: what to call the value in an error.
-        value: the value.
+        value: the value; one that would have to be rounded is refused.
         at_least: the smallest integer that is accepted.
         at_most: the largest one.
 
     Returns:
-        The value as Python's own integer.
+        The value as a Python integer.
 
     Raises:
         ConfigurationError: the value is not an integer or out of range.

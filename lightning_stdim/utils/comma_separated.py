@@ -1,13 +1,13 @@
-"""Lists on a command line."""
+"""Comma-separated lists on a command line."""
 
 from __future__ import annotations
 
 
 def comma_separated(text: str) -> tuple[str, ...]:
-    """Split a list.
+    """Split a comma-separated list.
 
     Args:
-        text: values separated by commas; spaces around them do not count.
+        text: values separated by commas; spaces around them are removed.
 
     Returns:
         The values that are not empty.

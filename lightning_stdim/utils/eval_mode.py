@@ -1,4 +1,4 @@
-"""Putting a module into evaluation mode for a while."""
+"""Evaluation mode for a while."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put a module into evaluation mode, then every submodule back into its own.
+    """Put a module into evaluation mode, and at the end every submodule back into its own mode.
 
     Args:
         module: the module; its submodules may be in different modes.

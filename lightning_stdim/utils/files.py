@@ -1,4 +1,4 @@
-"""Writing files and folders: atomically, and tried before any work is done for them."""
+"""Atomic writing of files and folders, and directories that are tried before work is done."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def atomically(path: Path, *, durable: bool = True) -> Iterator[Path]:
     Args:
         path: the file or folder to make. The folder above it is made if it is missing. An existing
             file is replaced, an existing folder is not.
-        durable: wait until a file is on the disk, so that not even a power cut can take it.
+        durable: wait until a file is on the disk, so that it survives even a power cut.
 
     Yields:
         A temporary name in the same folder. After an error nothing is left of it.
@@ -33,9 +33,7 @@ def atomically(path: Path, *, durable: bool = True) -> Iterator[Path]:
         yield temporary
         if durable and temporary.is_file():
             with temporary.open("rb") as file:
-                os.fsync(
-                    file.fileno()
-                )  # otherwise a power cut could leave the name without the data
+                os.fsync(file.fileno())  # else a power cut could leave the name without the data
         temporary.replace(path)
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror or error}") from error
@@ -47,7 +45,7 @@ def atomically(path: Path, *, durable: bool = True) -> Iterator[Path]:
 
 
 def make_directory(folder: Path) -> None:
-    """Make a run's directory before any work is done for it.
+    """Make a run's directory, and try to write there, before any work is done for it.
 
     Args:
         folder: the directory.

@@ -11,13 +11,13 @@ from pathlib import Path
 from lightning_stdim.errors import ConfigurationError
 
 CORES_SHARE = "LIGHTNING_STDIM_CORES"
-"""The environment variable that tells a benchmark's cell its share of the cores."""
+"""The environment variable that tells a benchmark's run its share of the cores."""
 CORES_VARIABLES = (CORES_SHARE, "SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE")
 """Environment variables that limit the cores: ours and Slurm's."""
 
 
 def available_memory(root: Path = Path("/")) -> int:
-    """Tell how much memory this process can still take without swapping.
+    """Compute how much memory this process can still take without swapping.
 
     Args:
         root: where the system's ``proc`` and ``sys`` are.
@@ -36,7 +36,7 @@ def available_memory(root: Path = Path("/")) -> int:
 
 
 def _left_by_control_groups(root: Path) -> Iterator[int]:
-    """Give the bytes that are left under each memory limit of the control groups."""
+    """Yield the bytes that are left under each memory limit of the control groups."""
     for group in _control_groups(root):
         try:
             limit = (group / "memory.max").read_text().strip()
@@ -51,9 +51,9 @@ def _left_by_control_groups(root: Path) -> Iterator[int]:
 def cores(root: Path = Path("/")) -> int:
     """Count the cores that this process may use.
 
-    The least of: the cores that it may run on; the quotas of its control groups (version 2: a
-    container's limit); what Slurm has given its task, also where Slurm does not enforce it; and its
-    share of a benchmark with several jobs.
+    This is the least of: the cores that it may run on; the quotas of its control groups (version 2:
+    a container's limit); what Slurm has given its task, also where Slurm does not enforce it; and
+    its share of a benchmark with several jobs.
 
     Args:
         root: where the system's ``proc`` and ``sys`` are.
@@ -70,7 +70,7 @@ def affinity_cores() -> int:
     """Count the cores that the system may run this process on.
 
     Returns:
-        At least 1; what libraries such as OpenMP take for their number of threads.
+        At least 1. Libraries such as OpenMP take it for their number of threads.
     """
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -78,7 +78,7 @@ def affinity_cores() -> int:
 
 
 def _quotas(root: Path) -> Iterator[int]:
-    """Give the cores' worth of time that each control group may take, rounded up."""
+    """Yield how many cores' worth of time each control group may take, rounded up."""
     for group in _control_groups(root):
         try:
             quota, period = (group / "cpu.max").read_text().split()
@@ -89,7 +89,7 @@ def _quotas(root: Path) -> Iterator[int]:
 
 
 def _control_groups(root: Path) -> list[Path]:
-    """List the folders of the control group that the process is in and of those around it."""
+    """List the folders of the process's control group and of all groups that contain it."""
     top = root / "sys/fs/cgroup"
     try:
         group = re.search(r"^0::/(.*)$", (root / "proc/self/cgroup").read_text(), re.M)
@@ -103,10 +103,10 @@ def check_device(name: str) -> None:
     """Refuse a device that this machine does not have, before any work is done for it.
 
     Args:
-        name: as PyTorch names it, such as ``"cpu"`` or ``"cuda:1"``.
+        name: PyTorch's name of the device, such as ``"cpu"`` or ``"cuda:1"``.
 
     Raises:
-        ConfigurationError: nothing can be computed there.
+        ConfigurationError: the device cannot be used.
     """
     import torch
 

@@ -19,10 +19,10 @@ _SISTER_PATH = re.compile(r"(?<![\w./-])lightning\.(pytorch|fabric)\.(?=\w)")
 
 
 def translate(value: Any) -> Any:
-    """Write paths of the sister package's classes as those of ours.
+    """Replace paths of the sister package's classes by those of our package.
 
-    Configurations written before the change of package name callbacks and the like in this way, and
-    so do many examples.
+    Configurations from before this package changed to ``pytorch_lightning`` have such paths, for
+    callbacks and the like, and so do many examples.
 
     Args:
         value: a string, or plain data with strings in it.
@@ -41,14 +41,14 @@ def translate(value: Any) -> Any:
 
 
 class PackageAware:
-    """A mixin for modules and data modules, for users of the sister package.
+    """A mixin for modules and data modules that helps users of the sister package.
 
-    A ``Trainer`` of the sister package refuses our modules for not being its own; that is said as
-    soon as one is made. Checkpoints that were written with the sister package are loaded.
+    A ``Trainer`` of the sister package refuses our modules, since they are none of its own. A
+    warning says so as soon as a module is made. Checkpoints written with the sister package load.
 
     Args:
-        *args: of the next class.
-        **kwargs: of the next class.
+        *args: arguments of the next class.
+        **kwargs: arguments of the next class.
     """
 
     CHECKPOINT_HYPER_PARAMS_KEY: str
@@ -58,7 +58,7 @@ class PackageAware:
             _warn()
         super().__init__(*args, **kwargs)
 
-    @_restricted_classmethod  # as Lightning's own: it is an error to call it on an object
+    @_restricted_classmethod  # as in Lightning: calling it on an object is an error
     def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **kwargs: Any) -> Any:
         """Load a checkpoint; see Lightning's method of this name.
 

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def full_precision(compute: Callable[P, T]) -> Callable[P, T]:
-    """Have a function compute in float32 even under autocast.
+    """Make a function compute in float32 even under autocast.
 
     Objectives need it: features of successive frames differ by little, and in bfloat16 rounding
     their scores is as large an effect as these differences. ST-DIM on Pong then diverges within two

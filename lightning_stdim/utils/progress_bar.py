@@ -1,4 +1,4 @@
-"""The progress bar of everything that takes a while."""
+"""A progress bar for work that takes a while."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def progress_bar(
     Args:
         description: what is being done.
         total: steps until it is done.
-        enabled: False shows nothing.
+        enabled: whether to show the bar.
 
     Yields:
         A function to call with the number of steps done so far and a note to show beside the bar.

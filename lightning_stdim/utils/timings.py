@@ -1,4 +1,4 @@
-"""Where a run's time goes, one line of JSON a part: for ``benchmark --estimate``."""
+"""Timings of the parts of a run, a line of JSON for each, for ``benchmark --estimate``."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ VARIABLE = "LIGHTNING_STDIM_TIMINGS"
 
 
 def record(part: str, **numbers: float | str) -> None:
-    """Add a line on a part of the run that is over.
+    """Add a line about a part of the run that has ended.
 
     Args:
-        part: such as ``"encoding frames"``.
-        **numbers: what was measured; the process's peak memory so far, in bytes, goes with it.
+        part: name of the part, such as ``"encoding frames"``.
+        **numbers: what was measured. The process's peak memory so far, in bytes, is added.
     """
     if path := os.environ.get(VARIABLE):
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -31,25 +31,26 @@ def record(part: str, **numbers: float | str) -> None:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """Read what a run has recorded.
+    """Read the timings of a run.
 
     Args:
         path: the file.
 
     Returns:
-        A dictionary for each part, in their order; none if there is no file.
+        A dictionary for each part, in the order of recording; none if there is no file.
     """
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def rate(part: Mapping[str, Any]) -> float:
-    """Give the seconds of a step.
+    """Compute the seconds per step.
 
     Args:
         part: the record of a progress bar.
 
     Returns:
-        The mean without the first step, which allocates; with it if there is no other.
+        The mean over all steps but the first, which also allocates; the first if it is the only
+        one.
     """
     steps, seconds = part["steps"] - part["first_steps"], part["seconds"] - part["first_seconds"]
     return float(seconds / steps if steps else part["seconds"] / max(1, part["steps"]))
@@ -57,7 +58,7 @@ def rate(part: Mapping[str, Any]) -> float:
 
 @contextmanager
 def written_to(path: Path) -> Iterator[None]:
-    """Have this process, and those that it starts, record their parts while the block runs.
+    """Record timings of this process, and of those that it starts, while the block runs.
 
     Args:
         path: the file; the folder above it is made if it is missing.

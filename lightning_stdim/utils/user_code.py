@@ -1,4 +1,4 @@
-"""Importing users' code, first from the current folder, and saying where in it something failed."""
+"""Importing users' code, first from the current folder, and telling where in it an error is."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def import_from(path: str) -> Any:
 
 
 def source_file(module: str) -> Path:
-    """Find a module's file without importing it, though the packages above it are imported.
+    """Find a module's file without importing it; only the packages that contain it are imported.
 
     Args:
         module: its dotted name. The current folder is searched first.

@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from lightning_stdim.benchmark import short_runs
-from lightning_stdim.benchmark.cells import RunSpec
 from lightning_stdim.benchmark.estimate import CostEstimate, estimate
 from lightning_stdim.benchmark.grid import Sweep, grid
+from lightning_stdim.benchmark.run_spec import RunSpec
 from lightning_stdim.benchmark.short_runs import Play, run_short
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.methods import STDIM
@@ -116,14 +116,14 @@ def calls(fake: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def of(fake: Path, tmp_path: Path, preset: str) -> Callable[..., CostEstimate]:
-    def make(cells: list[RunSpec], **options: Any) -> CostEstimate:
+    def make(specs: list[RunSpec], **options: Any) -> CostEstimate:
         options = {"root": tmp_path / "data", "out": tmp_path / "out", **options}
-        return estimate(cells, preset=preset, **options)
+        return estimate(specs, preset=preset, **options)
 
     return make
 
 
-def test_what_a_cell_costs(of) -> None:
+def test_what_a_run_costs(of) -> None:
     found = of(grid(["pong"], ["majority", "random-cnn", "st-dim", "supervised"], [0]))
     seconds = {kind.name: kind.seconds for kind in found.kinds}
     assert seconds["majority"] == pytest.approx(4 * 10)
@@ -154,16 +154,16 @@ def test_sums(of) -> None:
     assert once.memory == 10**9 + 27000 * 210 * 160  # not both collections at a time
 
 
-def test_what_runs_is_the_cells_own_command(of, fake: Path, preset: str, tmp_path: Path) -> None:
+def test_a_short_run_has_the_runs_own_command(of, fake: Path, preset: str, tmp_path: Path) -> None:
     (tmp_path / "wide.yaml").write_text("model: lightning_stdim.methods.STDIM\n")
     wide = str(tmp_path / "wide.yaml")
-    cells = grid(["pong"], ["st-dim", wide, "my_module.Mine"], [0])
-    of(cells)
-    assert len(calls(fake)) == len(cells)
-    for cell, call in zip(cells, calls(fake), strict=True):
+    specs = grid(["pong"], ["st-dim", wide, "my_module.Mine"], [0])
+    of(specs)
+    assert len(calls(fake)) == len(specs)
+    for spec, call in zip(specs, calls(fake), strict=True):
         words = call["words"]
         out = Path(words[words.index("--out") + 1])
-        own = cell.arguments(preset=preset, root=out.parents[2] / "data", out=out.parents[2])
+        own = spec.arguments(preset=preset, root=out.parents[2] / "data", out=out.parents[2])
         assert words[: len(own)] == own
         assert {"--data.steps=3000", "--data.probe_steps=3000"} <= set(words[len(own) :])
         assert not out.parents[2].exists()  # nothing is left behind
@@ -180,8 +180,8 @@ def test_pixels_count(of, fake: Path) -> None:
 def test_jobs_share_the_machine(of, fake: Path, monkeypatch) -> None:
     monkeypatch.setattr("lightning_stdim.benchmark.executors.cores", lambda: 12)
     monkeypatch.setenv("FAKE_SECONDS", "0.5")
-    cells = grid(["pong"], ["st-dim"], [0, 1, 2, 3, 4, 5])
-    one, several = of(cells), of(cells, jobs=3)
+    specs = grid(["pong"], ["st-dim"], [0, 1, 2, 3, 4, 5])
+    one, several = of(specs), of(specs, jobs=3)
     assert one.seconds == pytest.approx(one.collecting + one.kinds[0].total)
     assert several.seconds == pytest.approx(one.seconds / 3)
     assert several.memory == 3 * one.memory
@@ -189,23 +189,23 @@ def test_jobs_share_the_machine(of, fake: Path, monkeypatch) -> None:
     assert [call["threads"] for call in calls(fake)][:4] == [None, "4", "4", "4"]
 
 
-def test_no_more_cells_than_there_are_run_at_a_time(of) -> None:
-    cells = grid(["pong"], ["st-dim"], [0, 1])
-    found = of(cells, jobs=4)
+def test_no_more_jobs_than_runs(of) -> None:
+    specs = grid(["pong"], ["st-dim"], [0, 1])
+    found = of(specs, jobs=4)
     assert found.jobs == 2
     assert found.seconds >= found.kinds[0].seconds
 
 
 def test_other_machines_are_named(of, fake: Path, capsys) -> None:
-    cells = grid(["pong"], ["st-dim"], [0, 1, 2, 3])
-    here, there = of(cells), of(cells, jobs=4, elsewhere="Ray", threads=3)
+    specs = grid(["pong"], ["st-dim"], [0, 1, 2, 3])
+    here, there = of(specs), of(specs, jobs=4, elsewhere="Ray", threads=3)
     assert there.seconds == pytest.approx(here.seconds / 4)
     assert [call["threads"] for call in calls(fake)] == [None, "3"]
     there.print()
-    assert "Ray will run the cells on other machines" in " ".join(capsys.readouterr().out.split())
+    assert "Ray will take the runs to other machines" in " ".join(capsys.readouterr().out.split())
 
 
-def test_a_cell_that_fails_is_named(of, fake: Path) -> None:
+def test_a_run_that_fails_is_named(of, fake: Path) -> None:
     (fake / "fails").touch()
     with pytest.raises(ConfigurationError, match=r"pong st-dim seed 0.* fails: its last line"):
         of(grid(["pong"], ["majority", "st-dim"], [0]))
@@ -221,29 +221,29 @@ def test_games_with_more_variables_take_longer_to_probe(of) -> None:
 def test_what_is_there_costs_nothing(of, tmp_path: Path, make_result) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "pong-random-seed0-30000.h5").touch()
-    cells = grid(["pong"], ["random-cnn", "st-dim"], [0, 1])
-    found = of(cells)
+    specs = grid(["pong"], ["random-cnn", "st-dim"], [0, 1])
+    found = of(specs)
     assert found.collections == 3
-    for cell in cells:
-        assert {kind.name: kind.cells for kind in of(cells).kinds}.get(cell.key.method, 0) > 0
-        done = cell.folder(tmp_path / "out")
+    for spec in specs:
+        assert {kind.name: kind.runs for kind in of(specs).kinds}.get(spec.key.name, 0) > 0
+        done = spec.folder(tmp_path / "out")
         done.mkdir(parents=True)
-        (done / "results.json").write_text(json.dumps(make_result(cell.key.method)))
-    assert of(cells) == CostEstimate()
+        (done / "results.json").write_text(json.dumps(make_result(spec.method)))
+    assert of(specs) == CostEstimate()
 
 
 def test_modes_have_collections_of_their_own(of, tmp_path: Path) -> None:
-    cells = grid(["breakout"], ["st-dim"], [0], sweep=Sweep(modes=("default", "12")))
-    assert of(cells).collections == 4
+    specs = grid(["breakout"], ["st-dim"], [0], sweep=Sweep(modes=("default", "12")))
+    assert of(specs).collections == 4
     (tmp_path / "data").mkdir()
     for file in ("seed0-30000", "seed0-30000-mode12", "seed1000000-12000-mode12"):
         (tmp_path / "data" / f"breakout-random-{file}.h5").touch()
-    assert of(cells).collections == 1
+    assert of(specs).collections == 1
 
 
-def test_probes_of_other_cells_train_nothing(of) -> None:
-    cells = grid(["pong"], ["st-dim"], [0], sweep=Sweep(probes=("linear", "mlp")))
-    trained, probed = of(cells).kinds
+def test_probes_of_other_runs_train_nothing(of) -> None:
+    specs = grid(["pong"], ["st-dim"], [0], sweep=Sweep(probes=("linear", "mlp")))
+    trained, probed = of(specs).kinds
     assert probed.name == "st-dim probe.hidden=256"
     assert probed.seconds == pytest.approx(4 * 40 + 4 * 100 * 1 * 2)
     assert probed.seconds < trained.seconds
@@ -263,8 +263,8 @@ def test_the_presets_network_and_pixels_are_timed(tmp_path: Path) -> None:
     }
     path = tmp_path / "narrow.yaml"
     path.write_text(yaml.safe_dump(settings))
-    (cell,) = grid(["pong"], ["st-dim"], [0], preset=str(path))
-    (run,) = run_short([cell], preset=str(path), folder=tmp_path / "short", jobs=1).values()
+    (spec,) = grid(["pong"], ["st-dim"], [0], preset=str(path))
+    (run,) = run_short([spec], preset=str(path), folder=tmp_path / "short", jobs=1).values()
     model = STDIM(encoder_args={"feature_dim": 24}, pixels="rgb")
     assert run.fit["parameters"] == sum(p.numel() for p in model.parameters())
     assert run.settings["data"]["pixels"] == "rgb"

@@ -33,8 +33,8 @@ def test_cores_are_divided(monkeypatch) -> None:
     assert {share["LIGHTNING_STDIM_CORES"] for share in shares(3)} == {"5"}
 
 
-def test_a_cell_collects_with_its_share(tmp_path) -> None:
-    """Told by a cell itself: with two at a time on two cores each has one."""
+def test_a_run_collects_with_its_share(tmp_path) -> None:
+    """A run itself says so: with two at a time on two cores each has one."""
     environment = {name: value for name, value in os.environ.items() if "CPUS" not in name}
     code = "from lightning_stdim.datamodules.atari import AtariDataModule as A; print(A().workers)"
     for jobs in (1, 2):

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lightning_stdim.benchmark.cells import RunSpec
 from lightning_stdim.benchmark.grid import Sweep, grid
+from lightning_stdim.benchmark.run_spec import RunSpec
 from lightning_stdim.catalogue import METHODS
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.runs.key import RunKey

@@ -33,4 +33,4 @@ def test_collect_says_that_it_is_there(small, capsys):
     assert main(options) == 0
     again = capsys.readouterr()
     assert path in again.out
-    assert "there already" in again.err
+    assert "exists already" in again.err

@@ -1,1 +1,1 @@
-"""What the report says: its summary, a section per game, the published tables."""
+"""The content of the report: its summary, a section per game, the published tables."""

@@ -25,14 +25,14 @@ class GridArguments(NamedTuple):
 
 
 def commands(record: Record, folder: Path) -> list[str]:
-    """Spell out the commands that make the runs with their preset's settings, and the report.
+    """Build the commands that make the runs with their preset's settings, and the report.
 
     Args:
         record: the runs.
-        folder: where the report is written.
+        folder: the folder that the report is written to.
 
     Returns:
-        Command lines.
+        The command lines.
     """
     seeds: dict[GridArguments, int] = {}
     games: dict[GridArguments, set[str]] = defaultdict(set)
@@ -54,13 +54,13 @@ def commands(record: Record, folder: Path) -> list[str]:
 
 
 def made_otherwise(record: Record) -> bool:
-    """Tell whether some runs are not made by these commands.
+    """Tell whether :func:`commands` does not make all runs.
 
     Args:
         record: the runs.
 
     Returns:
-        True if so: they differ from their preset, or a benchmark did not make them.
+        True if a run differs from its preset, or was not made by a benchmark.
     """
     return len(list(_of_the_grid(record))) < len(record.runs)
 

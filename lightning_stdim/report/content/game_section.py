@@ -1,4 +1,4 @@
-"""What the page says about each game: plots, pictures, tables, and what was left out."""
+"""A game's section of the page: plots, pictures, tables and notes."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class Plot:
 
 @dataclass(frozen=True)
 class Predicted:
-    """What one run's probes predict.
+    """The predictions of one run's probes.
 
     Attributes:
         title: the method's display name and the protocol.
-        agreement: true against predicted values, a plot for every variable.
+        agreement: for every variable a plot of true against predicted values.
         pictures: frames with the objects drawn on them.
     """
 
@@ -62,17 +62,17 @@ class Section:
     Attributes:
         game: canonical name.
         scores: F1 of each variable and of the mean over categories.
-        by_frames: F1 against the frames pretrained on, where there are several numbers of them.
+        by_frames: F1 against the number of frames to pretrain on, if there are several numbers.
         variants: runs with other settings beside their method's own; None if there are none.
-        numbers: the same in numbers, accuracy, and the controls.
+        numbers: F1 and accuracy in numbers, and the controls.
         published: the reproducibility report's tables, if it has the game.
         learning: learning curves by method.
-        seed: of the runs whose predictions are shown.
+        seed: seed of the runs whose predictions are shown.
         predicted: true against predicted values by method.
         frames: ``data:`` addresses of the frames that the pictures are drawn on.
-        objects: what is drawn on them.
+        objects: the objects that are drawn on them.
         budget: what the numbers cost.
-        notes: what a reader must know beside the numbers, with what was filtered and why.
+        notes: what a reader must know beside the numbers, such as which variables are not scored.
     """
 
     game: str
@@ -91,7 +91,7 @@ class Section:
 
     @property
     def title(self) -> str:
-        """The game's name with a capital."""
+        """The game's name for people."""
         return game_title(self.game)
 
 
@@ -101,7 +101,7 @@ def section(record: Record, game: str, tables: Sequence[Table]) -> Section:
     Args:
         record: all finished runs.
         game: canonical name.
-        tables: its comparison for every metric.
+        tables: a comparison for every metric.
 
     Returns:
         The section.

@@ -1,4 +1,4 @@
-"""A game's tables of numbers: everything there is, the controls, and what it cost."""
+"""A game's tables of numbers: all scores, the controls, and the budget."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from lightning_stdim.report.tables.printable import Block, Line, Sheet
 
 
 def numbers(table: Table) -> Sheet:
-    """Lay out all of a comparison.
+    """Lay out all numbers of a comparison.
 
     Args:
-        table: of one metric.
+        table: the comparison of one metric.
 
     Returns:
         The sheet.
@@ -42,11 +42,11 @@ def controls(table: Table, runs: Sequence[Run]) -> Sheet | None:
     """Lay out label entropies, and the scores of controls without a representation.
 
     Args:
-        table: for the rows.
-        runs: of the same game.
+        table: the comparison whose rows are used.
+        runs: runs of the same game.
 
     Returns:
-        The sheet; None for old runs, which were made without controls.
+        The sheet; None if no run has controls, as in old records.
     """
     others = {run.frames for run in runs}
     runs = on_the_same_frames(runs)
@@ -58,13 +58,14 @@ def controls(table: Table, runs: Sequence[Run]) -> Sheet | None:
         cells = (_entropy(runs, row), *scores)
         line = Line("", tuple(None if value is None else ScoreCell(value) for value in cells))
         blocks.append(Block(row.label, (line,)))
+    frames = f" Frames: {runs[0].frames or 'the protocol’s'}." if len(others) > 1 else ""
     return Sheet(
         f"{game_title(table.game)}: label entropy, and F1 without a representation",
         ("Entropy, nats", "Most frequent label", "Shuffled labels"),
         tuple(blocks),
         (
-            "Means over seeds; of shuffled labels, whose probes differ, within a seed over methods."
-            + f" Frames: {runs[0].frames or 'the protocol’s'}." * (len(others) > 1),
+            "Means over seeds. Shuffled labels are scored once for each method, and averaged over "
+            f"methods within a seed.{frames}",
         ),
     )
 
@@ -73,12 +74,12 @@ def control(runs: Iterable[Run], row: Row, name: str) -> float | None:
     """Average a control's F1.
 
     Args:
-        runs: of one game.
+        runs: runs of one game.
         row: a variable, category or mean.
         name: ``"majority"`` or ``"shuffled"``.
 
     Returns:
-        The mean over seeds of the mean over a seed's runs; None where none of them has it.
+        The mean over seeds of the mean over a seed's runs; None if no run has the control.
     """
     found = ((run, run.results["scores"].get("controls", {}).get(name)) for run in runs)
     return _over_seeds((run, row.pick(one["f1"])) for run, one in found if one)
@@ -103,7 +104,7 @@ def budget(table: Table) -> Sheet:
     """Lay out what every method cost, one per line, with what is known of published ones.
 
     Args:
-        table: of any metric.
+        table: the comparison of any metric.
 
     Returns:
         The sheet.

@@ -22,7 +22,7 @@ from lightning_stdim.report.tables.printable import (
 )
 
 Find = Callable[[Group, Entry, str], ScoreCell | None]
-"""From who made the numbers, the method and the protocol to a score."""
+"""A function from the origin of the numbers, the method and the protocol to a score."""
 
 PAPER: dict[Group, Agent] = {"paper": "random", "paper-ppo": "ppo"}
 """The paper's numbers, by the agent that collected the frames."""
@@ -35,11 +35,12 @@ def table_2(games: Mapping[str, Table], protocol: Protocol) -> Sheet:
 
     Args:
         games: for each game its comparison of one metric.
-        protocol: whose scores are ours. Published numbers stand beside the ``paper`` protocol's.
+        protocol: the protocol of our scores. Only those of ``paper`` have published numbers beside
+            them.
 
     Returns:
-        The sheet; with a mean over games if there are several. Many methods are rows, not columns,
-        where there are fewer games.
+        The sheet, with a mean over games if there are several. If there are many methods and fewer
+        games, methods are the rows and games the columns.
     """
     entries = entries_of(games.values())
     groups = _groups(games.values(), protocol)
@@ -58,8 +59,8 @@ def mean_over_games(games: Mapping[str, Table]) -> Find:
         games: for each game its comparison of one metric.
 
     Returns:
-        A function from who made the numbers, the method and the protocol to the mean; to None
-        where a game is missing. Ours has a Student interval if every game has several runs.
+        A function from the origin of the numbers, the method and the protocol to the mean, or to
+        None if a game is missing. Our means have a Student interval if every game has several runs.
     """
     return _mean_of([_mean_over_categories(table) for table in games.values()])
 
@@ -71,7 +72,7 @@ def _mean_over_categories(table: Table) -> Find:
 def _by_method(
     title: str, entries: Sequence[Entry], blocks: Sequence[Block], games: Collection[str]
 ) -> Sheet:
-    """Lay many methods out as rows if games or categories are fewer."""
+    """Make the sheet; if there are many methods and fewer games or categories, methods are rows."""
     notes = (COMPLETE,) if len(games) > 1 else ()
     sheet = Sheet(title, tuple(entry.title for entry in entries), tuple(blocks), notes)
     wide = len(sheet.columns) > max(MOST_METHODS, len(sheet.blocks))
@@ -152,7 +153,7 @@ def report_table(table: Table) -> Sheet | None:
 def _lines(
     find: Find, entries: Sequence[Entry], groups: Sequence[Group], protocol: Protocol
 ) -> tuple[Line, ...]:
-    """Write ours, then for every group its numbers and the difference."""
+    """Write our scores, then for every other origin its numbers and the differences."""
     ours = tuple(find("ours", entry, protocol_of(entry.method, protocol)) for entry in entries)
     lines = [Line("ours", ours)]
     for group in groups:
@@ -164,7 +165,7 @@ def _lines(
 
 
 def _groups(tables: Iterable[Table], protocol: Protocol) -> tuple[Group, ...]:
-    """List whose numbers are comparable with ours; with the converged protocol's nobody's are."""
+    """List the origins that compare with our scores; none do under the converged protocol."""
     there = {column.group for table in tables for column in table.columns}
     return tuple(group for group in PAPER if group in there) if protocol == "paper" else ()
 

@@ -26,8 +26,8 @@ def over_games(scores: Mapping[Entry, ScoreMatrix], protocol: Protocol) -> tuple
     """Lay out the aggregates that Agarwal et al. 2021 (arXiv 2108.13264) recommend.
 
     Args:
-        scores: of several games, from :func:`score_matrix`.
-        protocol: whose they are.
+        scores: scores on several games, from :func:`score_matrix`.
+        protocol: the protocol of the scores.
 
     Returns:
         Aggregates over games by method, and the probability of improvement by pair of methods.
@@ -54,8 +54,8 @@ def over_games(scores: Mapping[Entry, ScoreMatrix], protocol: Protocol) -> tuple
         ("Interquartile mean", "Mean", "Average rank"),
         tuple(blocks),
         (
-            f"{intervals} Ranks are over the seeds that all methods have; the majority competes "
-            "with nobody.",
+            f"{intervals} Ranks are over the seeds that all methods have, and leave out the "
+            "majority.",
         ),
     )
     pairs = {}
@@ -86,8 +86,8 @@ def by_protocol(
     Args:
         paper: scores under the ``paper`` protocol, from :func:`score_matrix`.
         converged: the same under ``converged``.
-        published: what the paper has of them.
-        group: which of the paper's numbers these are.
+        published: the paper's scores of the same methods.
+        group: the origin of the published scores.
 
     Returns:
         The sheet, and a sentence on whether the order of the methods depends on the protocol.
@@ -117,8 +117,8 @@ def by_protocol(
         columns,
         tuple(blocks),
         (
-            "Supervised under paper is the network end to end, under converged a probe of its "
-            "encoder.",
+            "Supervised is the network end to end under paper, and a probe of its encoder under "
+            "converged.",
         ),
     )
     return sheet, _turned("the two protocols", entries, (paper, converged))
@@ -128,7 +128,7 @@ def by_mean(record: Record) -> tuple[Sheet, str]:
     """Lay out every method averaged in every way, under the ``converged`` protocol.
 
     Args:
-        record: finished runs; old ones may lack the last way.
+        record: finished runs; old ones may lack the last way to average.
 
     Returns:
         The sheet, and a sentence on whether the order of the methods depends on the way.

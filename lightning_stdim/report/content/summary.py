@@ -1,4 +1,4 @@
-"""What the numbers say, in words."""
+"""The summary of a report: what the numbers say, in words."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lightning_stdim.report.tables.printable import Sheet, protocol_of
 from lightning_stdim.report.tables.score_matrix import cell, common, ranked, score_matrix
 
 COLLAPSED = 2.0
-"""An effective rank that ``RepresentationHealth`` warns of."""
+"""Effective rank below which ``RepresentationHealth`` warns of a collapse."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def summarise(record: Record, games: Mapping[str, Table]) -> Summary:
 def _published(
     games: Mapping[str, Table], entries: Iterable[Entry]
 ) -> tuple[Group, dict[Entry, ScoreCell]]:
-    """Find the paper's numbers for the frames that most runs are of."""
+    """Find the paper's numbers, for the agent that gives the most of them."""
     find, entries = mean_over_games(games), list(entries)
     found = {
         group: {entry: score for entry in entries if (score := find(group, entry, ""))}
@@ -108,7 +108,7 @@ def _published(
 
 
 def _leader(scores: Mapping[Entry, ScoreMatrix], protocol: str) -> str:
-    """Say which method leads, and against which ones the seeds that were run do not show it."""
+    """Say which method leads, and over which others the runs do not resolve its lead."""
     competing = ranked(scores)
     if len(competing) < 2:
         return ""
@@ -129,7 +129,7 @@ def _leader(scores: Mapping[Entry, ScoreMatrix], protocol: str) -> str:
 
 
 def _incomplete(scores: Mapping[Entry, ScoreMatrix]) -> str:
-    """Say that means are over different runs, where they are."""
+    """Say so if the means are over different seeds."""
     there = [np.isfinite(values) for values in scores.values()]
     if not there or all(np.array_equal(one, there[0]) for one in there):
         return ""
@@ -150,8 +150,8 @@ def _collapsed(record: Record) -> str:
     if not found:
         return ""
     return (
-        "Collapsed in training, to features of an effective rank under "
-        f"{COLLAPSED:.0f}, so that the scores are of a training that failed: {'; '.join(found)}."
+        "These encoders collapsed in training, to features with an effective rank under "
+        f"{COLLAPSED:.0f}; their scores are those of a training that failed: {'; '.join(found)}."
     )
 
 

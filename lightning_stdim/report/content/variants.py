@@ -1,4 +1,4 @@
-"""What a sweep changes: runs with other settings beside the same method's own runs."""
+"""Runs with other settings, beside the same method's own runs."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from lightning_stdim.report.tables.score_matrix import cell, change, score_matri
 
 
 def beside_their_own(game: str, record: Record) -> Sheet | None:
-    """Lay out every variant with its difference to the method's own runs on the same frames.
+    """Lay out every variant with its difference from the method's own runs on the same frames.
 
-    A method's own runs are those that trained on frames of the kind that they are probed on, with
-    the preset's number of them and its probes.
+    A method's own runs are trained and probed on frames of one kind, with the preset's number of
+    frames and its probes.
 
     Args:
         game: canonical name.
-        record: runs of that game alone.
+        record: the runs of that game alone.
 
     Returns:
         The sheet; None if there is nothing to compare.
@@ -54,8 +54,8 @@ def beside_their_own(game: str, record: Record) -> Sheet | None:
         ("Own runs", "Frames probed", *columns),
         tuple(blocks),
         (
-            "Differences are to the same method's own runs, within a seed: trained and probed on "
-            "frames of the same kind, with the preset's settings.",
+            "Differences are within a seed, from the same method's own runs: those trained and "
+            "probed on frames of the same kind, with the preset's settings.",
         ),
     )
 

@@ -1,1 +1,1 @@
-"""How the report looks: text, pictures and plots."""
+"""The appearance of the report: text, pictures and plots."""

@@ -22,10 +22,10 @@ class Mark:
     """An object in one frame.
 
     Attributes:
-        name: of the object.
+        name: name of the object.
         size: width and height in pixels.
-        true: pixels x and y of its middle; None if it is not on the screen.
-        predicted: the same, as the probe has it.
+        true: x and y of the object's middle in pixels; None if it is not on the screen.
+        predicted: the same, as the probe predicts it.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Picture:
 
     @property
     def description(self) -> str:
-        """Where everything is, in words."""
+        """The places of all objects, in words."""
 
         def place(where: tuple[float, float] | None) -> str:
             return "off the screen" if where is None else f"({where[0]:.0f}, {where[1]:.0f})"
@@ -64,10 +64,10 @@ def drawable(game: str, predictions: Predictions) -> list[Landmark]:
 
     Args:
         game: canonical name.
-        predictions: of a run.
+        predictions: predictions of a run.
 
     Returns:
-        Objects whose place is known and whose variables are all probed.
+        The objects whose place is known and whose variables are all probed.
     """
     known = set(predictions.variables)
     return [landmark for landmark in landmarks(game) if known.issuperset(landmark.variables)]
@@ -78,8 +78,8 @@ def draw_marks(game: str, predictions: Predictions, protocol: str) -> list[Pictu
 
     Args:
         game: canonical name.
-        predictions: of the run.
-        protocol: whose predictions.
+        predictions: predictions of the run.
+        protocol: the protocol of the predictions.
 
     Returns:
         A picture for every kept frame; none if no object's place is known.
@@ -103,7 +103,7 @@ def draw_marks(game: str, predictions: Predictions, protocol: str) -> list[Pictu
 
 
 def data_uri(frame: NDArray[np.uint8]) -> str:
-    """Write a frame so that a page can hold it.
+    """Encode a frame so that a page can contain it.
 
     Args:
         frame: uint8 [210, 160], or [3, 210, 160] in colour.

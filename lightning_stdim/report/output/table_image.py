@@ -1,4 +1,4 @@
-"""The comparison tables as a picture, set the way a paper sets its tables."""
+"""The comparison tables as a picture, typeset like the tables of a paper."""
 
 from __future__ import annotations
 

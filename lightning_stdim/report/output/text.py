@@ -42,11 +42,11 @@ def number(cell: ScoreCell | None) -> str:
 
 
 def terminal(tables: Sequence[Table], console: Console) -> RenderableType:
-    """Lay out tables for a terminal; a table too wide for it comes in several pieces.
+    """Lay out tables for a terminal; a table that is too wide is split.
 
     Args:
         tables: comparisons of one game.
-        console: where they will be printed; its width is what counts.
+        console: the console that they will be printed on, for its width.
 
     Returns:
         Something to print on that console.
@@ -73,7 +73,7 @@ def terminal(tables: Sequence[Table], console: Console) -> RenderableType:
 
 
 def markdown(tables: Sequence[Table]) -> str:
-    """Write tables in Markdown, one after the other, wide ones in parts; notes once, at the end.
+    """Write tables in Markdown, wide ones in parts, and the notes once at the end.
 
     Args:
         tables: comparisons of one game.
@@ -175,13 +175,13 @@ def shared_notes(tables: Sequence[Table]) -> list[str]:
         tables: comparisons of one game.
 
     Returns:
-        The notes in order.
+        The notes, in their order.
     """
     return list(dict.fromkeys(note for table in tables for note in table.notes))
 
 
 def budget_lines(columns: Sequence[Column]) -> Iterator[tuple[str, list[str]]]:
-    """Spell out what the numbers cost, and what they are scores of where that differs.
+    """Write what the numbers cost, and their label sets if these differ.
 
     Args:
         columns: a table's columns.

@@ -27,7 +27,7 @@ ScoreMatrix = NDArray[np.float64]
 """Float [..., runs, games]; the axes before the last two are those of resamples or methods."""
 
 Key = TypeVar("Key", bound=Hashable)
-"""How methods are named."""
+"""The type of the methods' names."""
 
 LEVEL = 0.95
 """Coverage of the intervals."""
@@ -56,7 +56,7 @@ class Interval:
         return not math.isnan(self.low)
 
     def __format__(self, spec: str) -> str:
-        """Write value and bounds, such as "0.52 [0.41, 0.63]"; the specification is the value's."""
+        """Write value and bounds, such as "0.52 [0.41, 0.63]"; ``spec`` is for the value."""
         low, high = (round(bound, 2) + 0.0 for bound in (self.low, self.high))  # no -0.00
         bounds = f" [{low:.2f}, {high:.2f}]" if self.known else ", no interval"
         return f"{self.value:{spec or '.2f'}}{bounds}"
@@ -96,10 +96,10 @@ def interquartile_mean(scores: ScoreMatrix) -> NDArray[np.float64]:
 def probability_of_improvement(a: ScoreMatrix, b: ScoreMatrix) -> NDArray[np.float64]:
     """Compute the probability that a run of one method beats a run of another, averaged over games.
 
-    For each game the share of pairs of runs, one of each method, in which ``a`` is ahead, ties
-    counting half (Mann and Whitney's U over the number of pairs; Agarwal et al. 2021, section
-    4.3). The pairs are of any two seeds. So what the methods have in common within a seed draws it
-    towards 1/2, and :func:`paired_difference` may resolve what this does not.
+    For each game this is the share of pairs of runs, one of each method, in which ``a`` is ahead;
+    ties count half (Mann and Whitney's U over the number of pairs; Agarwal et al. 2021, section
+    4.3). A pair can be of two different seeds. So what the methods have in common within a seed
+    draws the probability towards 1/2, and :func:`paired_difference` may resolve what this does not.
 
     Args:
         a: float [..., runs, games].
@@ -135,7 +135,7 @@ def bootstrap(
             :func:`mean`, :func:`interquartile_mean`, :func:`probability_of_improvement`.
         *samples: each float [runs, games], NaN where a run is missing.
         level: coverage, in (0, 1).
-        resamples: how many.
+        resamples: number of resamples.
         seed: random seed of the resampling; the same one gives the same interval.
 
     Returns:
@@ -162,7 +162,7 @@ def average_ranks(
     Args:
         scores: for each method float [runs, games], of the same shape.
         level: coverage of the intervals, in (0, 1).
-        resamples: of the bootstrap.
+        resamples: number of resamples of the bootstrap.
 
     Returns:
         For each method its average rank, 1 to the number of methods; no bounds if a game has a
@@ -187,7 +187,7 @@ class PairedDifference(Interval):
     Attributes:
         ahead: pairs with a over b.
         behind: pairs with a under b.
-        seeds: for each game how many seeds both methods have.
+        seeds: for each game the number of seeds that both methods have.
     """
 
     ahead: int

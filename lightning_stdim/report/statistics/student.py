@@ -16,7 +16,7 @@ class MeanWithCI:
         mean: the arithmetic mean.
         half_width: half the width of the interval ``mean +- half_width``; None where a single run
             leaves it unknown.
-        runs: how many runs the mean is over.
+        runs: number of runs that the mean is over.
     """
 
     mean: float

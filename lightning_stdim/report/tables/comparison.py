@@ -1,6 +1,6 @@
 """The comparison table of one game: our methods beside the report's and the paper's numbers.
 
-This module decides what stands where; :mod:`lightning_stdim.report.output` only draws it.
+This module chooses rows, columns and cells; :mod:`lightning_stdim.report.output` draws them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from lightning_stdim.runs.key import RunKey
 from lightning_stdim.runs.results import Metric, MetricScores, Results
 
 MOST_METHODS = 6
-"""How many of our methods, under two protocols and beside published numbers, fit on a page."""
+"""Number of our methods that fit on a page, under two protocols and beside published numbers."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class ScoreCell:
     Attributes:
         value: the score, a mean over runs.
         half_width: half the width of its 95 % interval; None for a single run.
-        runs: how many runs the mean is over; None for a published number.
-        derived: True if no published table prints it and it was worked out from one.
+        runs: number of runs that the mean is over; None for a published number.
+        derived: whether the number is computed from printed ones, and in no published table.
         values: every run's score; empty for a published number.
     """
 
@@ -76,7 +76,7 @@ class Row:
 
     @property
     def part(self) -> str:
-        """The key of MetricScores under which this row's score stands."""
+        """The key of MetricScores that this row's score is under."""
         parts = {"category": "categories", "variable": "variables"}
         return parts.get(self.kind, self.name)
 
@@ -99,13 +99,14 @@ class Column:
     """One method under one protocol, or one published method.
 
     Attributes:
-        group: who made the numbers.
+        group: the origin of the numbers.
         method: such as ``"st-dim"``.
         protocol: such as ``"converged"``; empty for published numbers.
         labels: the label set and its version, such as ``"paper 1"``.
-        budget: text by BUDGET_ROWS, what the numbers cost; an entry not known is absent.
-        variant: how our runs differ from their preset, or those that published numbers stand
-            beside; may be empty.
+        budget: what the numbers cost, as text by the names in BUDGET_ROWS; an entry that is not
+            known is absent.
+        variant: how our runs differ from their preset; for published numbers, how the runs beside
+            them do. May be empty.
     """
 
     group: Group
@@ -142,7 +143,8 @@ class Table:
         columns: by group, in the order of GROUPS.
         cells: a tuple of cells for every row, one for every column; None where there is no number.
         notes: what a reader must know beside the numbers, a sentence or two each.
-        part: which one of a table's parts, such as ``"part 1 of 2"``; empty for a whole one.
+        part: which part of a wide table this is, such as ``"part 1 of 2"``; empty for a whole
+            table.
     """
 
     game: str
@@ -162,9 +164,9 @@ class Table:
         """Split a table that is too wide for a page.
 
         Returns:
-            Parts with all rows, of about equal width, in each some methods' columns, and beside
-            every variant of a method its published ones; the table alone if it has at most
-            MOST_METHODS methods.
+            Parts of about equal width. Each has all rows, the columns of some methods, and beside
+            every variant of a method its published columns. A table of at most MOST_METHODS
+            methods is not split.
         """
         ours = [column for column in self.columns if column.group == "ours"]
         entries = list(dict.fromkeys(column.entry for column in [*ours, *self.columns]))
@@ -202,28 +204,28 @@ def compare(
 ) -> Table:
     """Lay out our results beside the published ones.
 
-    Another label set, or another version of one, is another task. So results of different ones
-    are refused, and the published numbers, which are for the paper's, are shown only beside results
-    for the paper's; unless a mixture is asked for. Then every label set has columns of its own,
-    and the table says which is whose.
+    Another label set, or another version of one, is another task. So results for different label
+    sets are refused, and the published numbers, which are for the paper's label set, are shown only
+    beside results for that one. If label sets may be mixed, each has columns of its own, and the
+    table says which column is for which.
 
-    The paper's numbers depend on who played while its frames were collected. Where that was an
-    agent for ours, the numbers are those of its PPO agent, beside the runs that trained on the
-    frames that they are probed on.
+    The paper's numbers depend on who played while its frames were collected. If a trained agent
+    collected our frames, they are the numbers for the paper's PPO agent, and stand beside the runs
+    that were trained on the same kind of frames that they are probed on.
 
     Args:
-        results: runs of any games, methods and seeds.
+        results: results of any games, methods and seeds.
         game: canonical name of the game to compare on.
         metric: ``"f1"`` or ``"accuracy"``.
-        mixed_label_sets: compare across label sets all the same.
-        paper_agent: whose frames the paper's numbers are of; by default as said above.
+        mixed_label_sets: whether label sets may be mixed.
+        paper_agent: the agent whose frames the paper's numbers are for; by default as said above.
 
     Returns:
         The table.
 
     Raises:
         ValueError: there are no results for the game.
-        ConfigurationError: they are for different label sets, and a mixture was not asked for.
+        ConfigurationError: the results are for different label sets, which may not be mixed.
     """
     runs = [result for result in results if result["game"] == game]
     if not runs:
@@ -286,7 +288,7 @@ def _ours(runs: Sequence[Results], metric: Metric) -> Iterator[_Source]:
 
 
 def _beside(runs: Sequence[Results], agent: Agent | None) -> dict[Group, list[Entry]]:
-    """Choose whose numbers to show beside ours, and of which methods, run or not."""
+    """Choose which published numbers to show beside ours, of methods that were run or not."""
     by_agent: dict[Agent, list[Results]] = defaultdict(list)
     for run in runs:
         by_agent[agent or collected_by(run)].append(run)

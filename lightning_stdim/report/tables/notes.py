@@ -1,4 +1,4 @@
-"""Notes and budgets beside the numbers of a comparison."""
+"""The notes and budgets of a comparison."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def notes_of(runs: Sequence[Results], groups: Collection[Group] | None) -> tuple
     """Write the notes below a comparison.
 
     Args:
-        runs: of one game, at least one.
-        groups: whose published numbers stand beside them; None if none could be compared.
+        runs: results of one game, at least one.
+        groups: the origins of the published numbers in it; None if no published numbers compare.
 
     Returns:
-        A sentence or two each.
+        The notes, a sentence or two each.
     """
     seeds = sorted({run["seed"] for run in runs})
     presets = sorted({run["preset"] or "none" for run in runs})
@@ -69,18 +69,19 @@ def notes_of(runs: Sequence[Results], groups: Collection[Group] | None) -> tuple
     groups = groups or ()
     if "paper" in groups:
         notes.append(
-            "Published: random agent, the game's default mode; neither gives a spread. In italics: "
-            "means of the paper's per-variable numbers, which it does not print itself."
+            "Published numbers are for a random agent and the game's default mode, without a "
+            "spread. Those in italics are means of the paper's per-variable numbers, which it does "
+            "not print."
         )
     if "paper-ppo" in groups:
         notes.append(
-            "Published, PPO agent: the paper's tables for frames that its PPO agent collected, a "
-            "fifth of its actions random (its Tables 6 and 7), beside ours of frames that an agent "
-            "collected; another agent plays another game."
+            "Published, PPO agent: the paper's numbers for frames that its PPO agent collected, "
+            "with a fifth of the actions random (Tables 6 and 7), beside ours for frames that an "
+            "agent collected. Different agents see different frames."
         )
     if groups and sets != [PUBLISHED_LABELS]:
         notes.append(
-            "Columns of different label sets are of different tasks; published numbers are of "
+            "Columns of different label sets are of different tasks; published numbers are for "
             f"{PUBLISHED_LABELS}."
         )
     notes.append(f"Made with {made_with(runs)}.")
@@ -91,7 +92,7 @@ def made_with(runs: Sequence[Results]) -> str:
     """Name the software and hardware of runs, every combination once.
 
     Args:
-        runs: of any games and methods.
+        runs: results of any games and methods.
 
     Returns:
         The combinations, separated by semicolons.
@@ -110,10 +111,10 @@ def budget_of(budgets: Sequence[Budget]) -> dict[str, str]:
     """Summarise what runs cost.
 
     Args:
-        budgets: of the runs that are averaged.
+        budgets: budgets of the runs that are averaged.
 
     Returns:
-        Text by BUDGET_ROWS; an entry that is not known is absent.
+        Text by the names in BUDGET_ROWS; an entry that is not known is absent.
     """
     pretrained = [budget.get("pretrain_frames") for budget in budgets if budget.get("epochs")]
     text = {
@@ -130,11 +131,11 @@ def published_budget(group: Group, method: str) -> dict[str, str]:
     """Summarise what published numbers cost.
 
     Args:
-        group: who published them.
+        group: the origin of the numbers.
         method: such as ``"st-dim"``.
 
     Returns:
-        Text by BUDGET_ROWS; an entry that is not known is absent.
+        Text by the names in BUDGET_ROWS; an entry that is not known is absent.
     """
     if group == "report":
         return {"time": "6-8 h", "runs": "2" if method == "supervised" else "1"}

@@ -1,4 +1,4 @@
-"""Tables to print on a page or in Markdown: headings, and blocks of lines of cells."""
+"""Tables for a page or for Markdown: column headings, and blocks of lines of cells."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Line:
     """One line of a sheet.
 
     Attributes:
-        label: whose numbers these are; may be empty.
-        cells: one for every column: a score, a difference, other text, or nothing.
+        label: the origin of the numbers; may be empty.
+        cells: one for every column: a score, a difference, other text, or None.
     """
 
     label: str
@@ -40,7 +40,7 @@ class Block:
     """Lines about the same thing.
 
     Attributes:
-        label: what they are about.
+        label: what the lines are about.
         lines: at least one.
     """
 
@@ -53,10 +53,10 @@ class Sheet:
     """A table to print.
 
     Attributes:
-        title: its caption.
-        columns: headings.
-        blocks: from top to bottom.
-        notes: sentences below it.
+        title: the caption.
+        columns: the headings.
+        blocks: the blocks from top to bottom.
+        notes: sentences below the table.
     """
 
     title: str
@@ -69,11 +69,11 @@ def transposed(sheet: Sheet) -> Sheet:
     """Exchange columns and blocks, for a table of many methods.
 
     Args:
-        sheet: its blocks have lines of the same names.
+        sheet: a table whose blocks have lines of the same names.
 
     Returns:
-        The same numbers with a block for every column, without its empty lines, and a column for
-        every block; if there is only one block, a row for every column, and a column for every
+        The same numbers, with a block for every column and a column for every block; empty lines
+        are left out. If there is only one block: a row for every column, and a column for every
         line.
     """
     there = {(b.label, line.label): line.cells for b in sheet.blocks for line in b.lines}
@@ -103,10 +103,10 @@ def entries_of(tables: Iterable[Table], group: Group | None = None) -> list[Entr
 
     Args:
         tables: comparisons.
-        group: only those with numbers of this one; by default of any.
+        group: list only entries with numbers of this origin; by default of any.
 
     Returns:
-        Methods with their variants, in the order of the display.
+        Methods with their variants, in the order in which tables list them.
     """
     columns = (column for table in tables for column in table.columns)
     return in_order(column.entry for column in columns if group in (None, column.group))
@@ -116,12 +116,12 @@ def protocol_of(method: str, protocol: Protocol) -> str:
     """Name the protocol under which our score of a method is taken.
 
     Args:
-        method: its name.
-        protocol: under which it is compared.
+        method: name of the method.
+        protocol: the protocol under which methods are compared.
 
     Returns:
-        The same; but the majority has a score of its own, and what was published of the supervised
-        network is the score of its own heads.
+        The same protocol, with two exceptions: majority has a score of its own, and under ``paper``
+        the supervised network has the score of its own heads, as in the publications.
     """
     known = describe(method)
     if known.has_model and protocol == "converged":
@@ -133,8 +133,8 @@ def metric_of(tables: Sequence[Table], metric: Metric) -> Table:
     """Pick a game's table of one metric.
 
     Args:
-        tables: one for every metric.
-        metric: which one.
+        tables: one table for every metric.
+        metric: the metric.
 
     Returns:
         The table.

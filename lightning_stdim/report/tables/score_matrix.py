@@ -23,13 +23,13 @@ def score_matrix(
     """Arrange F1 by method.
 
     Args:
-        record: finished runs. Of a game's label sets the first is taken.
-        protocol: whose scores.
-        mean: which of a game's means, such as ``"mean_over_variables"``.
+        record: finished runs. If a game has several label sets, the first is taken.
+        protocol: the protocol of the scores.
+        mean: the way to average a game's variables, such as ``"mean_over_variables"``.
 
     Returns:
-        For each method and variant that has a run of every game float [seeds, games], NaN where a
-        seed is missing; in the order of the display.
+        For each method and variant that has a run of every game: float [seeds, games], NaN where a
+        seed is missing. They are in the order in which tables list them.
     """
     seeds = sorted({run["seed"] for run in record.results})
     label_sets = {
@@ -54,7 +54,7 @@ def ranked(scores: Mapping[Entry, ScoreMatrix]) -> list[Entry]:
     """Order the methods from the best to the worst, without the majority, which has no model.
 
     Args:
-        scores: from :func:`score_matrix`.
+        scores: the result of :func:`score_matrix`.
 
     Returns:
         The methods, with their variants.

@@ -14,12 +14,12 @@ BINS = 48  # at most; narrower ones would be finer than the picture
 
 
 def draw_agreement(labels: NDArray[np.uint8], predicted: NDArray[np.uint8], *, what: str) -> Markup:
-    """Draw how often every value was taken for every other.
+    """Draw how often each true value was predicted as each value.
 
     Args:
         labels: uint8 [n], the true values.
-        predicted: uint8 [n].
-        what: whose they are, for the description.
+        predicted: uint8 [n], the predicted values.
+        what: what the values are of, for the description.
 
     Returns:
         Inline SVG: true values to the right, predicted ones upwards, darker where there are more

@@ -14,11 +14,11 @@ WIDTH, HEIGHT = 230, 160
 
 
 def draw_frames(scores: Mapping[str, Mapping[int, ScoreCell]], *, what: str) -> Markup:
-    """Draw how a method's score grows with its frames.
+    """Draw how a method's score depends on the number of frames.
 
     Args:
         scores: for each protocol, for each number of frames, the score.
-        what: whose scores, for the description.
+        what: what the scores are of, for the description.
 
     Returns:
         Inline SVG.

@@ -1,4 +1,4 @@
-"""Learning curves of one method: all its seeds, the loss above what else was logged."""
+"""Learning curves of one method with all its seeds: the loss, and below it what else was logged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ QUANTITIES = {
     "dead_units": ("dead units", ("health",)),
     "f1": ("F1, validation", ("probe", "val")),
 }
-"""What is drawn, if it was logged and varied: its label and the stages."""
+"""The quantities that are drawn, if they were logged and varied: label and stages of each."""
 
 LINES: dict[str, dict[str, Any]] = {
     "train": {"color": ORANGE, "linestyle": (0, (3, 1.5))},
@@ -33,7 +33,7 @@ def draw_learning(runs: Sequence[Curves], *, what: str) -> Markup | None:
 
     Args:
         runs: the curves of every seed.
-        what: whose they are, for the description.
+        what: what the curves are of, for the description.
 
     Returns:
         Inline SVG; None if none of the quantities varied.

@@ -19,7 +19,7 @@ MARKS: dict[str, dict[str, Any]] = {
     "paper": {"marker": "o", "color": ORANGE, "markerfacecolor": "none"},
     "supervised": {"marker": "D", "color": INK, "markersize": 4},
 }
-"""How a protocol's scores are drawn; shape and filling tell them apart without the colour."""
+"""How each protocol's scores are drawn; shape and filling tell them apart without colour."""
 
 MARK: dict[str, Any] = {"markersize": 5, "markeredgewidth": 1.1}
 MAJORITY: dict[str, Any] = {"color": GREY, "linewidth": 1, "linestyle": (0, (4, 2))}
@@ -48,7 +48,7 @@ def draw_scores(lines: Sequence[DotPlotRow], *, what: str) -> Markup:
 
     Args:
         lines: the methods from top to bottom, at least one.
-        what: whose scores, for the description.
+        what: what the scores are of, for the description.
 
     Returns:
         Inline SVG.

@@ -1,4 +1,4 @@
-"""Matplotlib figures as SVG that lives inside a page and takes its colours and fonts."""
+"""Matplotlib figures as inline SVG, with the colours and fonts of the page."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def panel(
     """Make a figure with axes one above the other.
 
     Args:
-        width: of the figure, in pixels of the page.
-        height: of the figure.
-        margins: around the axes, in pixels: left, right, top, bottom.
-        rows: how many axes.
+        width: width of the figure, in pixels of the page.
+        height: height of the figure, in the same pixels.
+        margins: margins around the axes, in pixels: left, right, top, bottom.
+        rows: number of axes.
 
     Yields:
         The figure and its axes, while the style holds.
@@ -78,7 +78,7 @@ def inline(figure: Figure, *, alt: str) -> Markup:
 
     Args:
         figure: made by :func:`panel`, and still within its style.
-        alt: what it shows, for those who do not see it.
+        alt: what the figure shows, for those who cannot see it.
 
     Returns:
         An ``<svg>`` element without names that could occur twice in a page.

@@ -1,4 +1,4 @@
-"""One run of the grid: its key, and the command that makes it."""
+"""A run of the grid: its key, and the command that makes it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lightning_stdim.runs.directory import CHECKPOINTS
 from lightning_stdim.runs.key import RunKey
 
 USUAL = "default"
-"""The value of an option that is as the preset says, and needs no argument."""
+"""The value of an option that stands for the preset's own, and needs no argument."""
 
 ENCODER = "encoder"
 """The folder of a run that holds its encoder."""
@@ -32,9 +32,9 @@ class RunSpec:
 
     Attributes:
         key: the run's identity.
-        method: how the command line names the method: a name of the catalogue, the class of a
-            method such as ``"my_module.MyMethod"``, or a YAML file with options of ``fit``. The
-            key has the file's stem.
+        method: the method as the command line names it: by a name of the catalogue, by a class such
+            as ``"my_module.MyMethod"``, or by a YAML file with options of ``fit``. (The key has the
+            file's stem.)
     """
 
     key: RunKey
@@ -50,38 +50,38 @@ class RunSpec:
             out: the benchmark's directory.
 
         Returns:
-            What :meth:`RunKey.folder` says.
+            The path that :meth:`RunKey.folder` gives.
         """
         return self.key.folder(out)
 
     @property
     def source(self) -> RunSpec | None:
-        """The run whose encoder this one probes; None if it has an encoder of its own, or none."""
+        """The run whose encoder this one probes; None if it probes its own or has no encoder."""
         return RunSpec(self.key.source, self.method) if self.key.source else None
 
     @property
     def only_probes(self) -> bool:
-        """Whether the run has nothing to train: it probes another run's encoder, or has no model.
+        """Whether the run only probes: another run's encoder, or a method without a model.
 
         Its command is ``probe`` rather than ``fit``.
         """
         return self.source is not None or not describe(self.method).has_model
 
     def arguments(self, *, preset: str, root: str | Path, out: Path) -> list[str]:
-        """Spell out the command that makes this run, after ``python -m lightning_stdim``.
+        """Build the arguments of ``python -m lightning_stdim`` that make this run.
 
-        Both commands get ``--method``, the key's name of the method. Where the key has options or
-        a source, they also get ``--run_key``, a JSON object with ``"options"``, a list of pairs
-        ``[name, value]``, and ``"source"``, null or the whole key of the run whose encoder is
-        probed, as :meth:`RunKey.to_dict` gives it.
+        Both ``fit`` and ``probe`` get ``--method``, the method's name in the key. If the key has
+        options or a source, they also get ``--run_key``, a JSON object with ``"options"``, a list
+        of pairs ``[name, value]``, and ``"source"``, null or the whole key of the run whose encoder
+        is probed, as :meth:`RunKey.to_dict` gives it.
 
         Args:
-            preset: a shipped one's name or a YAML file.
+            preset: name of a shipped preset, or a YAML file.
             root: folder of the collections.
             out: the benchmark's directory.
 
         Returns:
-            The arguments. A run that was interrupted after a checkpoint goes on from it.
+            The arguments. An interrupted run goes on from its last checkpoint, if it has one.
 
         Raises:
             ConfigurationError: there is no such preset.
@@ -116,7 +116,7 @@ class RunSpec:
 
 
 def _fit_settings(options: Mapping[str, str], preset: str) -> Iterator[tuple[str, str]]:
-    """Translate a key's options to arguments of ``fit``, with what follows from them."""
+    """Translate a key's options to arguments of ``fit``, and add those that follow from them."""
     for name, value in options.items():
         if value != USUAL:
             yield f"data.{name}", value
@@ -125,10 +125,10 @@ def _fit_settings(options: Mapping[str, str], preset: str) -> Iterator[tuple[str
 
 
 def probe_settings(options: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Translate a key's options to arguments of ``probe``, with what follows from them.
+    """Translate a key's options to arguments of ``probe``, and add those that follow from them.
 
     Args:
-        options: of a run that only probes.
+        options: options of a run that only probes.
 
     Yields:
         Arguments of ``probe`` by name, and their values.
@@ -136,19 +136,19 @@ def probe_settings(options: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for name, value in options.items():
         if value != USUAL:
             yield name, value
-    if "hidden" in options:  # raw features would have it measure their scale: probe-protocols.md
+    if "hidden" in options:  # on raw features it would measure their scale: probe-protocols.md
         yield "standardize", "true"
     if options.keys() & {"hidden", "classes"}:
-        # Both are choices of the paper protocol: the other would only be done again.
+        # Both are choices of the paper protocol; the other one would only repeat its scores.
         yield "protocols", "paper"
 
 
 def epochs_of(steps: int, settings: Mapping[str, Any]) -> int:
-    """Choose the epochs on another number of frames, for at most as many optimiser steps.
+    """Choose the epochs for another number of frames, with at most as many optimiser steps.
 
     Args:
-        steps: frames to pretrain on.
-        settings: the preset's.
+        steps: number of frames to pretrain on.
+        settings: the preset's settings.
 
     Returns:
         The number of epochs.
@@ -164,13 +164,13 @@ def is_file(method: str) -> bool:
         method: as the command line names it.
 
     Returns:
-        True for a file's name, whether or not there is such a file.
+        True for the name of a YAML file, whether or not the file exists.
     """
     return method.endswith((".yaml", ".yml"))
 
 
 def name_of(method: str) -> str:
-    """Name a method as its records and directories do.
+    """Give the name of a method in records and directories.
 
     Args:
         method: as the command line names it.
@@ -182,7 +182,7 @@ def name_of(method: str) -> str:
 
 
 def _shown(path: Path) -> str:
-    """Write a path for a recorded command: relative where possible, as records are shared."""
+    """Write a path for a recorded command: relative if possible, since records are shared."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
@@ -190,13 +190,14 @@ def check_method(name: str) -> str:
     """Check a method's name, before hours are spent on other methods.
 
     Args:
-        name: of the catalogue; a class: capitalised, or with dots; or a YAML file.
+        name: a name of the catalogue; a class, capitalised or with dots; or a YAML file.
 
     Returns:
         The same name.
 
     Raises:
-        ConfigurationError: it is none of them, or a file that is not there or takes another's name.
+        ConfigurationError: the name is none of these, or the file does not exist or would take
+            another method's name.
     """
     if is_file(name):
         if not Path(name).is_file():
@@ -222,14 +223,14 @@ def check_method(name: str) -> str:
 
 
 def class_of(method: str) -> str | None:
-    """Name the class that makes a method.
+    """Find the class of a method.
 
     Args:
         method: as the command line names it.
 
     Returns:
-        Its dotted path, or the name alone; None where there is no model, or where a file leaves
-        the class to the preset.
+        Its dotted path, or its name alone; None if there is no model, or if a file leaves the class
+        to the preset.
 
     Raises:
         ConfigurationError: a file cannot be read.
@@ -248,13 +249,13 @@ def class_of(method: str) -> str | None:
 
 
 def of_catalogue(method: str) -> Method | None:
-    """Find a method's entry in the catalogue, also if it is named by a class or a file.
+    """Find a method's entry in the catalogue, even if it is named by a class or a file.
 
     Args:
         method: as the command line names it.
 
     Returns:
-        The entry, or that of the first method of the same class; None for a class of the user's.
+        The entry, or the first one with the same class; None for a user's own class.
 
     Raises:
         ConfigurationError: a file cannot be read.
@@ -263,7 +264,7 @@ def of_catalogue(method: str) -> Method | None:
 
 
 def has_checkpoint(folder: Path) -> bool:
-    """Tell whether an interrupted run can go on.
+    """Tell whether an interrupted run can be resumed.
 
     Args:
         folder: the run's directory.
@@ -275,12 +276,12 @@ def has_checkpoint(folder: Path) -> bool:
 
 
 def clear_unfinished(folder: Path) -> None:
-    """Remove what an interrupted run left if it cannot go on: no result, no checkpoint.
+    """Remove the directory of an interrupted run that left no checkpoint to go on from.
 
-    ``fit`` takes another directory rather than one with something in it.
+    Otherwise ``fit`` would take another directory: it uses none that has something in it.
 
     Args:
-        folder: the directory of a run without results; one that can go on is left alone.
+        folder: the directory of a run without results. A run that can be resumed is left alone.
     """
     if folder.is_dir() and not has_checkpoint(folder):
         shutil.rmtree(folder)
