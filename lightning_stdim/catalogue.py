@@ -88,7 +88,7 @@ WITH_MODEL = tuple(name for name, one in METHODS.items() if one.has_model)
 """Names of the methods that a file of ``configs/methods`` configures."""
 
 
-def describe(name: str) -> Method:
+def method_named(name: str) -> Method:
     """Describe a method by its name in a record or a table.
 
     Args:

@@ -34,7 +34,7 @@ from lightning_stdim.probes.encode import encode
 from lightning_stdim.probes.features import ProbeFeatures
 from lightning_stdim.probes.paper import train_paper
 from lightning_stdim.probes.scores import score_predictions
-from lightning_stdim.report.statistics.student import estimate
+from lightning_stdim.report.statistics.student import mean_with_ci
 
 PYTORCH_INIT = "random-cnn, PyTorch's initialisation"
 METHODS = ("random-cnn", "st-dim", "supervised")
@@ -194,7 +194,7 @@ def table(records: dict[str, list[dict[str, Any]]]) -> str:
     ]
 
     def written(values: list[float], sign: str = "") -> str:
-        found = estimate(values)
+        found = mean_with_ci(values)
         width = "" if found.half_width is None else f" ± {found.half_width:.2f}"
         return f"{found.mean:{sign}.2f}{width}"
 

@@ -24,7 +24,7 @@ from record import markdown_table, script_parser, write_record
 from torch import Tensor
 
 from lightning_stdim import load_encoder
-from lightning_stdim.catalogue import describe
+from lightning_stdim.catalogue import method_named
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.probes import PaperSettings
 from lightning_stdim.probes.encode import encode
@@ -34,7 +34,7 @@ from lightning_stdim.probes.scores import score_predictions
 from lightning_stdim.report.names import Entry, in_order
 from lightning_stdim.report.published import paper
 from lightning_stdim.report.runs_on_disk import Run, read_record
-from lightning_stdim.report.statistics.student import estimate
+from lightning_stdim.report.statistics.student import mean_with_ci
 
 Change = Callable[[Tensor, Tensor, Tensor], Tensor]
 """From features [n, D], their means [D] and their deviations [D] to features [n, D]."""
@@ -100,7 +100,7 @@ def table(found: dict[Entry, list[tuple[Run, dict[str, Any]]]]) -> str:
 
 def over_seeds(scores: Iterable[dict[str, Any]]) -> str:
     """Write the mean over seeds with its interval."""
-    mean = estimate([found["f1"]["mean_over_categories"] for found in scores])
+    mean = mean_with_ci([found["f1"]["mean_over_categories"] for found in scores])
     return f"{mean.mean:.2f}" + ("" if mean.half_width is None else f" ± {mean.half_width:.2f}")
 
 
@@ -115,7 +115,9 @@ def main() -> None:
     data_settings = {"probe_steps": arguments.probe_steps, "root": arguments.root}
     seeds = [int(word) for word in arguments.seeds.split(",")]
     found: dict[Entry, list[tuple[Run, dict[str, Any]]]] = {}
-    runs = [run for run in read_record(arguments.runs).runs if describe(run.key.method).has_model]
+    runs = [
+        run for run in read_record(arguments.runs).runs if method_named(run.key.method).has_model
+    ]
     for run in sorted(runs, key=lambda run: (run.results["seed"], run.entry)):
         seed = run.results["seed"]
         path = arguments.out / f"{run.key.name}-seed{seed}.json"

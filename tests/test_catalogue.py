@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from lightning_stdim import AtariDataModule, methods, probes
-from lightning_stdim.catalogue import METHODS, WITH_MODEL, describe, of_class
+from lightning_stdim.catalogue import METHODS, WITH_MODEL, method_named, of_class
 from lightning_stdim.cli import main
 from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.errors import ConfigurationError
@@ -80,7 +80,7 @@ def test_what_needs_no_model_or_a_file():
 
 
 def test_a_method_of_the_users_is_called_by_its_name():
-    mine = describe("my_module.MyMethod")
+    mine = method_named("my_module.MyMethod")
     assert (mine.title, mine.has_model, mine.pretrains) == ("my_module.MyMethod", True, True)
     assert of_class("my_module.STDIM") is None
     assert of_class("MyMethod") is None

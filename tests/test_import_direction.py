@@ -31,6 +31,10 @@ ROOM = {
 """The floor of every room; a room imports from lower floors only. docs/design.md draws them."""
 
 
+EARLIER_PATHS = {("callbacks", "lightning_stdim.probes.online")}
+"""Names that a module still gives although they have moved up, imported when they are asked for."""
+
+
 def modules() -> dict[str, Path]:
     """Every module by its name below the package; a package by its folder's."""
     found = {}
@@ -52,6 +56,10 @@ def imports(name: str, known: dict[str, Path], *, late: bool) -> Iterator[tuple[
             targets = [f"{module}.{alias.name}" for alias in statement.names]
         elif isinstance(statement, ast.Import):
             targets = [alias.name for alias in statement.names]
+        elif isinstance(statement, ast.Call) and "import_module" in ast.unparse(statement.func):
+            named = statement.args[0]
+            if isinstance(named, ast.Constant) and (name, named.value) not in EARLIER_PATHS:
+                targets = [str(named.value)]
         for target in targets:
             if not target.startswith("lightning_stdim"):
                 continue
@@ -61,7 +69,7 @@ def imports(name: str, known: dict[str, Path], *, late: bool) -> Iterator[tuple[
             yield (inside if inside in known else "__init__"), statement.lineno
 
 
-def top_level(tree: ast.Module) -> Iterator[ast.stmt]:
+def top_level(tree: ast.Module) -> Iterator[ast.AST]:
     """What runs when the module is imported, without what is for type checkers alone."""
     for statement in tree.body:
         if isinstance(statement, ast.If) and "TYPE_CHECKING" in ast.unparse(statement.test):

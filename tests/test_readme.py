@@ -13,7 +13,7 @@ from lightning_stdim.datamodules.labels.games import games
 from lightning_stdim.report.names import Entry
 from lightning_stdim.report.runs_on_disk import read_record
 from lightning_stdim.report.statistics.aggregates import paired_difference
-from lightning_stdim.report.statistics.student import estimate
+from lightning_stdim.report.statistics.student import mean_with_ci
 from lightning_stdim.report.tables.score_matrix import score_matrix
 from lightning_stdim.runs.results import read_results
 
@@ -70,7 +70,7 @@ def test_scores_by_seed_are_those_of_the_recorded_run():
         return f"| {name} | " + " | ".join(cell(p) for p in ("paper", "converged")) + " |"
 
     def difference(a, b):
-        found = estimate([x - y for x, y in zip(a, b, strict=True)])
+        found = mean_with_ci([x - y for x, y in zip(a, b, strict=True)])
         return f"{found.mean:+.2f} ± {found.half_width:.2f}"
 
     text = (ROOT / "docs/probe-protocols.md").read_text()
@@ -100,7 +100,7 @@ def test_scores_in_bfloat16_are_those_of_the_recorded_runs():
                 f1_by_seed(grid, method, protocol, seeds=3)
                 for grid in ("pong-methods", "pong-bf16")
             )
-            found = estimate([b - a for a, b in zip(wide, narrow, strict=True)])
+            found = mean_with_ci([b - a for a, b in zip(wide, narrow, strict=True)])
             cells = [
                 f"{name}, `{protocol}`",
                 *(", ".join(f"{x:.2f}" for x in scores) for scores in (wide, narrow)),

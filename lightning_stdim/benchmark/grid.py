@@ -41,7 +41,7 @@ LONGEST_NAME = 255
 
 @dataclass(frozen=True)
 class Sweep:
-    """What is varied beside games, methods and seeds; by default nothing.
+    """Settings that are varied beside games, methods and seeds; by default none.
 
     Args:
         pretrain_steps: numbers of frames to pretrain on, instead of the preset's. The number of

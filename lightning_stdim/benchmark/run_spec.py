@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from lightning_stdim.catalogue import METHODS, Method, describe, of_class
+from lightning_stdim.catalogue import METHODS, Method, method_named, of_class
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.presets import method_path, preset_path, read_preset
 from lightning_stdim.runs.directory import CHECKPOINTS
@@ -65,7 +65,7 @@ class RunSpec:
 
         Its command is ``probe`` rather than ``fit``.
         """
-        return self.source is not None or not describe(self.method).has_model
+        return self.source is not None or not method_named(self.method).has_model
 
     def arguments(self, *, preset: str, root: str | Path, out: Path) -> list[str]:
         """Build the arguments of ``python -m lightning_stdim`` that make this run.

@@ -144,18 +144,14 @@ def run_short(
     """
     sources = [spec.source for spec in specs if spec.source]
     every = sorted(dict.fromkeys([*sources, *specs]), key=lambda spec: spec.source is not None)
-    words = {
-        spec: spec.arguments(preset=preset, root=folder / "data", out=folder) for spec in every
-    }
+    argv = {spec: spec.arguments(preset=preset, root=folder / "data", out=folder) for spec in every}
     settings: dict[RunSpec, dict[str, Any]] = {}
     with progress_bar("reading settings", len(every), enabled=True) as update:
         for number, spec in enumerate(every):
             update(number, str(spec))
-            fits = words[spec][0] == "fit"
+            fits = argv[spec][0] == "fit"
             source = settings[spec.source] if spec.source else None
-            settings[spec] = (
-                _printed(spec, words[spec]) if fits else _of_probe(spec, preset, source)
-            )
+            settings[spec] = _printed(spec, argv[spec]) if fits else _of_probe(spec, preset, source)
             update(number + 1, "")
     plays: dict[str, tuple[int, Play]] = {}
     keys = {spec: str(played(spec, settings[spec]["data"])) for spec in every}
@@ -165,12 +161,12 @@ def run_short(
             plays[keys[spec]] = _collect(data, folder, workers=max(1, cores() // jobs))
         steps, probe_steps = (min(plays[keys[spec]][0], data[n]) for n in ("steps", "probe_steps"))
         changes: dict[str, Any] = {"--steps": probe_steps}
-        if words[spec][0] == "fit":
+        if argv[spec][0] == "fit":
             changes = {"--data.steps": steps, "--data.probe_steps": probe_steps, **SHORT}
             changes["--paper.max_epochs"] = min(PAPER_EPOCHS, settings[spec]["paper"]["max_epochs"])
-        words[spec] += [f"{name}={value}" for name, value in changes.items()]
+        argv[spec] += [f"{name}={value}" for name, value in changes.items()]
     costs = {}
-    for spec, wall in _run(words, folder, jobs, threads).items():
+    for spec, wall in _run(argv, folder, jobs, threads).items():
         run = spec.folder(folder)
         results = read_results(run)
         protocols = results["scores"]["protocols"].values()
@@ -189,9 +185,9 @@ def run_short(
     return costs
 
 
-def _printed(spec: RunSpec, words: Sequence[str]) -> dict[str, Any]:
+def _printed(spec: RunSpec, argv: Sequence[str]) -> dict[str, Any]:
     """Ask ``fit`` for the settings that it would run with."""
-    command = [*PROGRAM, *words, "--print_config"]
+    command = [*PROGRAM, *argv, "--print_config"]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     if found.returncode:
         lines = [line for line in found.stderr.splitlines() if line.strip()]
@@ -287,15 +283,15 @@ def _run(
                     spec = next(ready, None)
                     if spec:
                         waiting.remove(spec)
-                        started[spec], words = time.monotonic(), commands[spec]
+                        started[spec], argv = time.monotonic(), commands[spec]
                     else:
                         usual = next(again)
                         # A directory of its own.
                         spec = replace(usual, key=replace(usual.key, seed=-next(number)))
-                        words = [*commands[usual], f"--out={spec.folder(folder)}"]
+                        argv = [*commands[usual], f"--out={spec.folder(folder)}"]
                     run = spec.folder(folder)
                     with timings.written_to(_record(run)):
-                        executor.start(spec, words, _log(run))
+                        executor.start(spec, argv, _log(run))
                 update(
                     len(seconds), ", ".join(str(one) for one in executor.running if one in commands)
                 )

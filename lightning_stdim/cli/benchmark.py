@@ -115,7 +115,7 @@ def benchmark(
             out=folder,
             jobs=jobs,
             elsewhere="Ray" if executor == "ray" else launcher.split(" ")[0],
-            threads=max(1, round(cpus)) if executor == "ray" else None,
+            threads=max(1, int(cpus)) if executor == "ray" else None,
         ).print()
         return 0
     status = run_grid(

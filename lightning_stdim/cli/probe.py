@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from lightning_stdim.datamodules.collection.settings import CollectionSettings
 from lightning_stdim.datamodules.labels.games import LabelSet
 from lightning_stdim.datamodules.pixels import Pixels
+from lightning_stdim.utils.shared_docs import arguments_as_in
 
 if TYPE_CHECKING:
     from lightning_stdim.runs.results import Budget
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 UNTRAINED = ("random", "majority")
 
 
+@arguments_as_in(CollectionSettings)
 def probe(
     *,
     encoder: str,
@@ -50,7 +53,7 @@ def probe(
             module:callable for a class or function of your own that returns a torch.nn.Module. That
             module maps uint8 frames [B, 1, 210, 160] ([B, 3, 210, 160] with --pixels rgb) to
             vectors [B, D]. Your code is looked up in the current folder first.
-        game: name of the game in any spelling, such as pong, MsPacman or ALE/Pong-v5.
+        game: as in CollectionSettings.
         steps: number of frames to probe on; by default the preset's.
         seed: random seed of the frames, the data splits and the probes.
         root: folder of the collections.

@@ -38,6 +38,7 @@ from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.utils.checks import integer
 from lightning_stdim.utils.hardware import cores
 from lightning_stdim.utils.lightning_package import PackageAware
+from lightning_stdim.utils.shared_docs import arguments_as_in
 
 PROBE_SEED_OFFSET = 1_000_000
 """Added to the seed for the probe collection, so that the two collections share no game."""
@@ -45,6 +46,7 @@ PROBE_SEED_OFFSET = 1_000_000
 Stage = Literal["pretrain", "probe"]
 
 
+@arguments_as_in(CollectionSettings)
 class AtariDataModule(PackageAware, LightningDataModule):
     """Frames of one game: collected once, loaded once, and gathered into batches on the device.
 
@@ -66,7 +68,7 @@ class AtariDataModule(PackageAware, LightningDataModule):
     Everything depends on ``seed`` alone: the games, the splits and the order of the batches.
 
     Args:
-        game: name of the game in any spelling, such as pong, MsPacman or ALE/Pong-v5.
+        game: as in CollectionSettings.
         steps: number of frames to pretrain on.
         probe_steps: number of frames for the probes, which are collected separately.
         seed: random seed of the collections, the data splits and the order of the batches, from 0
@@ -76,17 +78,12 @@ class AtariDataModule(PackageAware, LightningDataModule):
         root: folder of the collections.
         workers: number of processes that collect. By default one for every core that this process
             may use. The data do not depend on it.
-        policy: who plays while frames are collected: random (uniformly random actions, as in the
-            paper), sticky-random (keeps an action for a while), the file of a trained agent, or
-            module:callable for a policy of your own.
-        epsilon: probability, from 0 to 1, that an action is replaced by a uniformly random one. The
-            paper's PPO agent has 0.2.
-        greedy: let a trained agent take its most probable action instead of drawing one.
-        pixels: luma for grey frames, as in the paper, or rgb for colour.
-        mode: number of the game mode. By default the one that the game starts with, as in the
-            paper.
-        difficulty: number of the game's difficulty. By default the one that the game starts with,
-            as in the paper.
+        policy: as in CollectionSettings.
+        epsilon: as in CollectionSettings.
+        greedy: as in CollectionSettings.
+        pixels: as in CollectionSettings.
+        mode: as in CollectionSettings.
+        difficulty: as in CollectionSettings.
         label_set: labels to score: paper (the 308 variables that the paper scored) or upstream (all
             that its authors have annotated since). By default paper where it has the game.
         entropy_threshold: variables are scored only if their labels have at least this entropy, in

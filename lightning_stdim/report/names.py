@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
 
-from lightning_stdim.catalogue import METHODS, describe
+from lightning_stdim.catalogue import METHODS, method_named
 from lightning_stdim.runs.results import Metric
 
 METRICS: dict[Metric, str] = {"f1": "F1 (weighted by class support)", "accuracy": "Accuracy"}
@@ -25,7 +25,7 @@ class Entry(NamedTuple):
     @property
     def title(self) -> str:
         """The name for people, such as ``"ST-DIM"`` or ``"ST-DIM (steps=3000)"``."""
-        title = describe(self.method).title
+        title = method_named(self.method).title
         return f"{title} ({self.variant})" if self.variant else title
 
     def __str__(self) -> str:

@@ -17,7 +17,6 @@ from lightning_stdim.datamodules.labels.annotations import annotation
 from lightning_stdim.runs.results import Metric, MetricScores
 
 Agent = Literal["random", "ppo"]
-Source = Literal["report", "paper"]
 
 
 @dataclass(frozen=True)

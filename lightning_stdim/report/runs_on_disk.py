@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from lightning_stdim.datamodules.policies.settings import CHECKPOINTS as AGENT_FILES
+from lightning_stdim.datamodules.policies.settings import AGENT_SUFFIXES
 from lightning_stdim.errors import ConfigurationError, StoreError
 from lightning_stdim.report.names import Entry, in_order
 from lightning_stdim.report.published import Agent
@@ -43,8 +43,8 @@ class Run:
 
     @property
     def frames(self) -> str:
-        """How the probe frames differ from the protocol's, as :func:`frames_of`."""
-        return frames_of(self.results)
+        """How the probe frames differ from the protocol's, as :func:`describe_frames`."""
+        return describe_frames(self.results)
 
     def curves(self) -> Curves:
         """Read the learning curves; there are none if the run trained nothing."""
@@ -233,10 +233,10 @@ def collected_by(run: Results) -> Agent:
         ``"random"``.
     """
     known = run["scores"].get("provenance", {}).get("collection", {})
-    return "ppo" if str(known.get("policy", "")).endswith(AGENT_FILES) else "random"
+    return "ppo" if str(known.get("policy", "")).endswith(AGENT_SUFFIXES) else "random"
 
 
-def frames_of(run: Results) -> str:
+def describe_frames(run: Results) -> str:
     """Say how a run's probe frames differ from the protocol's.
 
     Args:

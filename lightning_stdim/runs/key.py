@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from lightning_stdim.datamodules.policies.settings import CHECKPOINTS as AGENT_FILES
+from lightning_stdim.datamodules.policies.settings import AGENT_SUFFIXES
 from lightning_stdim.errors import ConfigurationError
 
 Option = tuple[str, str]
@@ -153,7 +153,7 @@ def _in_words(name: str, value: str, prefix: str) -> str:
 def _short(policy: str) -> str:
     """Name an agent by its file, or by its folder if the file is called ``policy``."""
     path = Path(policy)
-    if path.suffix not in AGENT_FILES:  # "sticky-random", "module:callable"
+    if path.suffix not in AGENT_SUFFIXES:  # "sticky-random", "module:callable"
         return policy
     return path.parent.name if path.stem == "policy" and path.parent.name else path.stem
 

@@ -54,7 +54,7 @@ class PackageAware:
     CHECKPOINT_HYPER_PARAMS_KEY: str
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        if SISTER in sys.modules:
+        if sys.modules.get(SISTER):
             _warn()
         super().__init__(*args, **kwargs)
 

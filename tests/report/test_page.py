@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from lightning_stdim.catalogue import METHODS, describe
+from lightning_stdim.catalogue import METHODS, method_named
 from lightning_stdim.cli import main
 from lightning_stdim.report import published
 from lightning_stdim.report.page import write_report
 from lightning_stdim.report.runs_on_disk import Failure, Record, read_record
-from lightning_stdim.report.statistics.student import estimate, stratified_estimate
+from lightning_stdim.report.statistics.student import mean_with_ci, stratified_mean_with_ci
 from lightning_stdim.report.write import compare_games
 from lightning_stdim.runs.grid_record import GridRecord
 from lightning_stdim.runs.key import RunKey
@@ -60,8 +60,8 @@ def test_numbers_are_those_of_the_results(record, page) -> None:
     for game in GAMES:
         for method in ("random-cnn", "st-dim", HOSTILE):
             values = mean_of(record, game, method, "paper")
-            found = estimate(values)
-            cell = shown[describe(method).title][lines[game, "ours"]]
+            found = mean_with_ci(values)
+            cell = shown[method_named(method).title][lines[game, "ours"]]
             assert cell == f"{found.mean:.2f}±{f'{found.half_width:.2f}'.removeprefix('0')}"
 
 
@@ -97,7 +97,9 @@ def test_means_over_games(record, page) -> None:
     columns, rows = page.tables[TABLE_2.format("converged")]
     k = columns.index("ST-DIM") - 1
     means = [sum(mean_of(record, game, "st-dim", "converged")) / 2 for game in GAMES]
-    found = stratified_estimate([mean_of(record, game, "st-dim", "converged") for game in GAMES])
+    found = stratified_mean_with_ci(
+        [mean_of(record, game, "st-dim", "converged") for game in GAMES]
+    )
     interval = f"{found.half_width:.2f}".removeprefix("0")
     assert rows["", "Mean over games"][k] == f"{sum(means) / 2:.2f}±{interval}"
     columns, rows = page.tables[TABLE_3.format("paper")]

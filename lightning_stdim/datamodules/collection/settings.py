@@ -1,4 +1,4 @@
-"""What a collection is made from."""
+"""The settings of a collection."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def has_segments(folder: Path) -> bool:
 
 
 class UnfinishedCollection:
-    """What has been played so far of one collection.
+    """The part of a collection that has been played so far.
 
     Args:
         folder: folder of the segments. It is made if it is missing, and emptied if what it holds

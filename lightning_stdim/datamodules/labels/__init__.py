@@ -1,4 +1,4 @@
-"""What the bytes of an Atari game's RAM mean: the AtariARI annotations, and where objects are.
+"""Labels: the meaning of the bytes of a game's RAM (AtariARI), and the places of objects.
 
 A label set is a list of annotated variables of every game; see
 :mod:`~lightning_stdim.datamodules.labels.annotations`.

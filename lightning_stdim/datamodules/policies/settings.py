@@ -24,7 +24,7 @@ from lightning_stdim.datamodules.policies.types import MakePolicy, Observe, Poli
 from lightning_stdim.errors import ConfigurationError, StoreError
 from lightning_stdim.utils.user_code import import_from, source_file, what_failed
 
-CHECKPOINTS = (".zip", ".safetensors", ".pth", ".pt")
+AGENT_SUFFIXES = (".zip", ".safetensors", ".pth", ".pt")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class PolicySettings:
     @property
     def is_agent(self) -> bool:
         """Whether the policy is the file of an agent."""
-        return self.policy.endswith(CHECKPOINTS)
+        return self.policy.endswith(AGENT_SUFFIXES)
 
     def _file(self) -> Path | None:
         """Find the file of the agent or the module; None for the policies that ship."""
@@ -80,7 +80,7 @@ class PolicySettings:
         if not colon:
             raise ConfigurationError(
                 f"policy {self.policy!r} is unknown: choose one of {', '.join(POLICIES)}, an "
-                f"agent's file ({', '.join(CHECKPOINTS)}) or module:callable"
+                f"agent's file ({', '.join(AGENT_SUFFIXES)}) or module:callable"
             )
         return source_file(module)
 

@@ -43,5 +43,5 @@ class Collection(States):
 
     @property
     def pixels(self) -> Pixels:
-        """What the frames' pixels are."""
+        """The pixel format of the frames, ``"luma"`` or ``"rgb"``."""
         return "luma" if self.frames.shape[1:] == frame_shape("luma") else "rgb"

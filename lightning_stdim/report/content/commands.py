@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from lightning_stdim.catalogue import describe
+from lightning_stdim.catalogue import method_named
 from lightning_stdim.presets import FOLDER
 from lightning_stdim.report.runs_on_disk import Record, Run
 from lightning_stdim.runs.grid_record import GridRecord
@@ -82,21 +82,21 @@ def _arguments_of(run: Run, grid: GridRecord | None, out: Path) -> GridArguments
     if grid is None or run.folder != key.folder(out):
         return None
     method = grid.files.get(key.method, key.method)
-    return None if describe(method).needs == "file" else GridArguments(grid.preset, method)
+    return None if method_named(method).needs == "file" else GridArguments(grid.preset, method)
 
 
 def _arguments_in_old_record(run: Run) -> GridArguments | None:
     """Read preset and method from the command of a run that was made before keys were stored."""
-    words = shlex.split(run.results["command"])
+    argv = shlex.split(run.results["command"])
 
     def values(option: str) -> list[str]:
-        return [value for word, value in pairwise(words) if word == option]
+        return [value for word, value in pairwise(argv) if word == option]
 
     configs = [Path(value) for value in values("--config")]
     # The package's own files, wherever it was installed, are known by the method's name.
     files = [str(path) for path in configs[1:] if path.parts[-3:-1] != ("configs", "methods")]
     method = next(iter(files + values("--model")), run.results["method"])
-    if describe(method).needs == "file" or set(values("--encoder")) - {"random", "majority"}:
+    if method_named(method).needs == "file" or set(values("--encoder")) - {"random", "majority"}:
         return None
     presets = [*configs, *map(Path, values("--preset")), Path(run.results["preset"] or "laptop")]
     named_or_ours = not presets[0].suffix or presets[0].parent.name == "configs"

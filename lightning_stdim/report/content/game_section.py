@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
-from lightning_stdim.catalogue import DEFAULT_COMPARISON, describe
+from lightning_stdim.catalogue import DEFAULT_COMPARISON, method_named
 from lightning_stdim.datamodules.labels.screen_positions import Landmark
 from lightning_stdim.report.content.game_tables import budget, control, controls, numbers
 from lightning_stdim.report.content.paper_tables import report_table
@@ -22,7 +22,7 @@ from lightning_stdim.report.tables.comparison import Table
 from lightning_stdim.report.tables.printable import Sheet, entries_of, metric_of, protocol_of
 from lightning_stdim.runs.predictions import Predictions
 
-PICTURED = tuple(Entry(name) for name in DEFAULT_COMPARISON if describe(name).has_model)
+PICTURED = tuple(Entry(name) for name in DEFAULT_COMPARISON if method_named(name).has_model)
 """Methods whose predictions are drawn beside those of the best ones."""
 MOST_PICTURED = 4
 
@@ -134,7 +134,7 @@ def section(record: Record, game: str, tables: Sequence[Table]) -> Section:
 
 def _scores(table: Table, runs: Sequence[Run]) -> list[Plot]:
     """Draw a dot plot for the mean over categories and for every variable."""
-    ours = [one for one in entries_of([table], "ours") if describe(one.method).has_model]
+    ours = [one for one in entries_of([table], "ours") if method_named(one.method).has_model]
     plots = []
     for row, cells in zip(table.rows, table.cells, strict=True):
         if row.kind != "variable" and row.name != "mean_over_categories":

@@ -8,7 +8,7 @@ from statistics import fmean
 from lightning_stdim.report import published
 from lightning_stdim.report.names import CATEGORY_LABELS, GROUPS, Entry, Group, game_title
 from lightning_stdim.report.published import Agent
-from lightning_stdim.report.statistics.student import stratified_estimate
+from lightning_stdim.report.statistics.student import stratified_mean_with_ci
 from lightning_stdim.report.tables.comparison import MOST_METHODS, Column, ScoreCell, Table
 from lightning_stdim.report.tables.printable import (
     Block,
@@ -202,7 +202,7 @@ def _mean_of(finders: Sequence[Find]) -> Find:
             return known[0]
         if group != "ours":
             return ScoreCell(fmean(cell.value for cell in known), derived=True)
-        mean = stratified_estimate([cell.values for cell in known])
+        mean = stratified_mean_with_ci([cell.values for cell in known])
         return ScoreCell(mean.mean, mean.half_width, mean.runs)
 
     return find

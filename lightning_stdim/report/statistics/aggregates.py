@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_stdim.errors import ConfigurationError
-from lightning_stdim.report.statistics.student import estimate, stratified_estimate
+from lightning_stdim.report.statistics.student import mean_with_ci, stratified_mean_with_ci
 
 ScoreMatrix = NDArray[np.float64]
 """Float [..., runs, games]; the axes before the last two are those of resamples or methods."""
@@ -128,7 +128,7 @@ def bootstrap(
 
     The spread of n resampled runs is on average (n - 1) / n of the variance between seeds. So with
     few runs a game the interval is too narrow, however many games there are: see
-    docs/statistics.md. For the mean of one game take :func:`student.estimate`.
+    docs/statistics.md. For the mean of one game take :func:`student.mean_with_ci`.
 
     Args:
         statistic: takes as many arrays [..., runs, games] as there are samples and returns [...]:
@@ -210,7 +210,7 @@ def paired_difference(a: ScoreMatrix, b: ScoreMatrix, *, level: float = LEVEL) -
 
     Methods of one seed share collection and split, so that their scores go up and down together;
     the differences do not. Their mean over each game's seeds, averaged over games, has a Student
-    interval (:func:`student.stratified_estimate`): unlike the bootstrap's it is wide enough for
+    interval (:func:`student.stratified_mean_with_ci`): unlike the bootstrap's it is wide enough for
     a few seeds. Where one of several games has a single seed, it is Student's over the games'
     means, in which what differs between games counts as noise, too: wider than need be.
 
@@ -229,9 +229,9 @@ def paired_difference(a: ScoreMatrix, b: ScoreMatrix, *, level: float = LEVEL) -
     first, second = _paired({"a": a, "b": b})
     differences = first - second
     strata = [game[~np.isnan(game)].tolist() for game in differences.T]
-    found = stratified_estimate(strata, level=level)
+    found = stratified_mean_with_ci(strata, level=level)
     if found.half_width is None:
-        found = estimate([fmean(game) for game in strata], level=level)
+        found = mean_with_ci([fmean(game) for game in strata], level=level)
     half_width = np.nan if found.half_width is None else found.half_width
     return PairedDifference(
         value=found.mean,

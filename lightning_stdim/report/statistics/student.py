@@ -24,7 +24,7 @@ class MeanWithCI:
     runs: int
 
 
-def estimate(values: Sequence[float], *, level: float = 0.95) -> MeanWithCI:
+def mean_with_ci(values: Sequence[float], *, level: float = 0.95) -> MeanWithCI:
     """Estimate a mean from a few runs.
 
     The interval is Student's: it covers the mean of all possible seeds with the stated
@@ -41,16 +41,18 @@ def estimate(values: Sequence[float], *, level: float = 0.95) -> MeanWithCI:
     Raises:
         ValueError: there are no values.
     """
-    return stratified_estimate([values], level=level)
+    return stratified_mean_with_ci([values], level=level)
 
 
-def stratified_estimate(strata: Sequence[Sequence[float]], *, level: float = 0.95) -> MeanWithCI:
+def stratified_mean_with_ci(
+    strata: Sequence[Sequence[float]], *, level: float = 0.95
+) -> MeanWithCI:
     """Estimate the mean over games of the means over seeds, from a few runs of each game.
 
     With n_g runs of variance s_g^2 in game g, the mean's variance is the sum over the G games of
     v_g = s_g^2 / (n_g G^2), and the interval is Student's with (sum v_g)^2 / sum(v_g^2 / (n_g - 1))
     degrees of freedom (Satterthwaite, Biometrics Bulletin 2, 1946). For one game it is
-    :func:`estimate`'s.
+    :func:`mean_with_ci`'s.
 
     Args:
         strata: for each game one score per seed, at least one; games may differ in their number.

@@ -27,7 +27,7 @@ from lightning_stdim.report.names import (
 )
 from lightning_stdim.report.published import Agent
 from lightning_stdim.report.runs_on_disk import collected_by, entry_of, label_set_of
-from lightning_stdim.report.statistics.student import estimate
+from lightning_stdim.report.statistics.student import mean_with_ci
 from lightning_stdim.report.tables.notes import (
     PUBLISHED_LABELS,
     budget_of,
@@ -268,7 +268,7 @@ class _Source:
             return None
         if self.column.group != "ours":
             return ScoreCell(known[0], derived=row.part in self.derived)
-        mean = estimate(known)
+        mean = mean_with_ci(known)
         return ScoreCell(mean.mean, mean.half_width, mean.runs, values=tuple(known))
 
 

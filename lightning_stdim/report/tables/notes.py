@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from statistics import fmean
 
 from lightning_stdim.report.names import Group
-from lightning_stdim.report.runs_on_disk import frames_of, label_set_of
+from lightning_stdim.report.runs_on_disk import describe_frames, label_set_of
 from lightning_stdim.runs.results import Budget, Results
 
 BUDGET_ROWS = ("pretraining frames", "probe frames", "epochs", "time", "runs")
@@ -59,9 +59,11 @@ def notes_of(runs: Sequence[Results], groups: Collection[Group] | None) -> tuple
         "supervised network's own heads."
     )
     sets = sorted({label_set_of(run) for run in runs})
-    kinds = sorted({(label_set_of(run), frames_of(run)) for run in runs})
+    kinds = sorted({(label_set_of(run), describe_frames(run)) for run in runs})
     for labels, frames in kinds:
-        of_kind = [run for run in runs if (label_set_of(run), frames_of(run)) == (labels, frames)]
+        of_kind = [
+            run for run in runs if (label_set_of(run), describe_frames(run)) == (labels, frames)
+        ]
         where = [f"label set {labels}"] * (len(sets) > 1) + [frames] * bool(frames)
         notes += _dropped(of_kind, f" ({', '.join(where)})" if where else "")
     if groups is None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from lightning_stdim.catalogue import describe
+from lightning_stdim.catalogue import method_named
 from lightning_stdim.report.names import Entry, Group, in_order
 from lightning_stdim.report.statistics.aggregates import Interval
 from lightning_stdim.report.tables.comparison import ScoreCell, Table
@@ -123,7 +123,7 @@ def protocol_of(method: str, protocol: Protocol) -> str:
         The same protocol, with two exceptions: majority has a score of its own, and under ``paper``
         the supervised network has the score of its own heads, as in the publications.
     """
-    known = describe(method)
+    known = method_named(method)
     if known.has_model and protocol == "converged":
         return protocol
     return known.own_protocol or protocol

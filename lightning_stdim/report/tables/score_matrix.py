@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from lightning_stdim.catalogue import describe
+from lightning_stdim.catalogue import method_named
 from lightning_stdim.report.names import Entry, in_order
 from lightning_stdim.report.runs_on_disk import Record
 from lightning_stdim.report.statistics import aggregates
 from lightning_stdim.report.statistics.aggregates import ScoreMatrix
-from lightning_stdim.report.statistics.student import stratified_estimate
+from lightning_stdim.report.statistics.student import stratified_mean_with_ci
 from lightning_stdim.report.tables.comparison import ScoreCell
 from lightning_stdim.report.tables.printable import Protocol, SignedCell, protocol_of
 
@@ -59,7 +59,7 @@ def ranked(scores: Mapping[Entry, ScoreMatrix]) -> list[Entry]:
     Returns:
         The methods, with their variants.
     """
-    competing = [entry for entry in scores if describe(entry.method).has_model]
+    competing = [entry for entry in scores if method_named(entry.method).has_model]
     return sorted(competing, key=lambda entry: -float(aggregates.mean(scores[entry])))
 
 
@@ -85,7 +85,7 @@ def cell(scores: ScoreMatrix) -> ScoreCell:
     Returns:
         The mean, with a Student interval.
     """
-    found = stratified_estimate([game[np.isfinite(game)].tolist() for game in scores.T])
+    found = stratified_mean_with_ci([game[np.isfinite(game)].tolist() for game in scores.T])
     return ScoreCell(found.mean, found.half_width, found.runs)
 
 

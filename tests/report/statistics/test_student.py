@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from lightning_stdim.report.statistics.student import estimate, stratified_estimate
+from lightning_stdim.report.statistics.student import mean_with_ci, stratified_mean_with_ci
 
 LEVELS = st.sampled_from([0.5, 0.9, 0.95, 0.99])
 # Whole hundredths: differences are never so small that rounding decides.
@@ -14,7 +14,7 @@ SEEDS = st.lists(st.integers(0, 100).map(lambda k: k / 100), min_size=2, max_siz
 
 @given(SEEDS, LEVELS)
 def test_one_game_is_scipys_t(values: list[float], level: float) -> None:
-    got = estimate(values, level=level)
+    got = mean_with_ci(values, level=level)
     expected = stats.t.ppf(0.5 + level / 2, len(values) - 1) * stats.sem(values)
     assert got.mean == pytest.approx(sum(values) / len(values), abs=1e-12)
     assert got.half_width == pytest.approx(expected, rel=1e-6, abs=1e-9)
@@ -24,7 +24,7 @@ def test_one_game_is_scipys_t(values: list[float], level: float) -> None:
 @pytest.mark.filterwarnings("ignore:Precision loss")  # SciPy's, for equal values
 @given(SEEDS, SEEDS, LEVELS)
 def test_two_games_are_scipys_welch(first: list[float], second: list[float], level: float) -> None:
-    got = stratified_estimate([first, second], level=level)
+    got = stratified_mean_with_ci([first, second], level=level)
     assert got.runs == len(first) + len(second)
     if len({*first}) == len({*second}) == 1:
         assert got.half_width == 0
@@ -37,16 +37,16 @@ def test_two_games_are_scipys_welch(first: list[float], second: list[float], lev
 
 
 def test_a_single_run_has_no_interval() -> None:
-    got = estimate([0.7])
+    got = mean_with_ci([0.7])
     assert (got.mean, got.half_width, got.runs) == (0.7, None, 1)
-    got = stratified_estimate([[0.7], [0.1, 0.2]])
+    got = stratified_mean_with_ci([[0.7], [0.1, 0.2]])
     assert (got.mean, got.half_width, got.runs) == (pytest.approx(0.425), None, 3)
 
 
 def test_nothing_to_average() -> None:
     with pytest.raises(ValueError, match="no values"):
-        estimate([])
+        mean_with_ci([])
     with pytest.raises(ValueError, match="no values"):
-        stratified_estimate([])
+        stratified_mean_with_ci([])
     with pytest.raises(ValueError, match="no values"):
-        stratified_estimate([[0.5], []])
+        stratified_mean_with_ci([[0.5], []])
