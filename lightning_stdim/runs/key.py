@@ -14,8 +14,8 @@ Option = tuple[str, str]
 """A setting that differs from the preset's: its name, and its value as a command line writes it.
 With an empty name: the user's own words for what differs."""
 
-FRAMES = ("policy", "epsilon", "greedy", "pixels", "mode", "difficulty")
-"""Options that say which frames are collected."""
+FRAMES = ("policy", "pixels", "mode", "difficulty")
+"""Options that say which frames are collected; epsilon and greedy are part of a policy's name."""
 
 
 @dataclass(frozen=True)

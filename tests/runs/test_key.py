@@ -65,4 +65,4 @@ def test_whether_it_was_trained_on_the_frames_that_are_probed(
 ) -> None:
     assert RunKey.of_record(make_result(variant=variant)).trained_where_probed == own
     assert not KEYS["policy=pong-ppo,steps=3000,probe.policy=random"].trained_where_probed
-    assert RunKey("pong", "vae", 0, (PPO, ("epsilon", "0.2"))).trained_where_probed
+    assert RunKey("pong", "vae", 0, (PPO, ("pixels", "rgb"))).trained_where_probed
