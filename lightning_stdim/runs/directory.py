@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from lightning_stdim.errors import ConfigurationError
 
 CHECKPOINTS = "checkpoints"
 CONFIGURATION = "config.yaml"
+ENCODER = "encoder"
+"""The folder of a run that holds its encoder."""
 
 
 def run_directory(wanted: Path, *, existing: bool = False) -> Path:
@@ -38,6 +41,22 @@ def run_of(checkpoint: str | Path) -> Path:
     """
     parent = Path(checkpoint).parent
     return parent.parent if parent.name == CHECKPOINTS else parent
+
+
+def run_of_encoder(encoder: str | Path) -> Path | None:
+    """Find the directory of the run that an encoder belongs to.
+
+    Args:
+        encoder: the path of a folder or a file.
+
+    Returns:
+        The absolute path of the directory; None unless the encoder is a folder ``encoder`` or a
+        file in a folder ``checkpoints``.
+    """
+    path = Path(os.path.abspath(encoder))  # "encoder" alone has a parent, too
+    if path.is_dir():
+        return path.parent if path.name == ENCODER else None
+    return path.parent.parent if path.parent.name == CHECKPOINTS else None
 
 
 def place_run(

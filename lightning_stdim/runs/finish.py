@@ -11,13 +11,11 @@ from lightning_stdim.datamodules.batches import ProbeData
 from lightning_stdim.encoders.pretrained import load_encoder, read_checkpoint, save_pretrained
 from lightning_stdim.probes import Evaluation, Supervised, evaluate_encoder, majority
 from lightning_stdim.runs.curves import draw_curves
+from lightning_stdim.runs.directory import ENCODER
 from lightning_stdim.runs.environment import environment
 from lightning_stdim.runs.key import RunKey
 from lightning_stdim.runs.predictions import Predictions
 from lightning_stdim.runs.results import Budget, write_results
-
-ENCODER = "encoder"
-"""The folder of a run that holds its encoder."""
 
 
 def evaluate(
