@@ -42,9 +42,9 @@ class Method:
         return self.needs == "frames"
 
     @property
-    def follows_from_seed(self) -> bool:
-        """Whether the seed alone makes the encoder, whatever frames there are."""
-        return self.has_model and self.needs == "nothing"
+    def trains_nothing(self) -> bool:
+        """Whether the encoder is random or read from a file, the same whatever frames there are."""
+        return self.has_model and self.needs in ("nothing", "file")
 
 
 _METHODS = f"{_PACKAGE}.methods."

@@ -13,6 +13,7 @@ from lightning_stdim.catalogue import METHODS, WITH_MODEL, method_named, of_clas
 from lightning_stdim.cli import main
 from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.errors import ConfigurationError
+from lightning_stdim.methods.frozen import FrozenMethod
 from lightning_stdim.presets import FOLDER, method_path
 from tests.trainers import quiet
 
@@ -64,7 +65,8 @@ def test_the_catalogue_says_what_the_classes_are(name):
     assert (entry.needs == "labels") == (cls is probes.Supervised)
     assert of_class(entry.class_path).class_path == entry.class_path
     assert of_class(cls.__name__) == of_class(entry.class_path)
-    if entry.follows_from_seed:
+    assert entry.trains_nothing == issubclass(cls, FrozenMethod)
+    if entry.needs == "nothing":
         torch.manual_seed(0)
         first = cls().encoder.state_dict()
         torch.manual_seed(0)
@@ -74,7 +76,8 @@ def test_the_catalogue_says_what_the_classes_are(name):
 def test_what_needs_no_model_or_a_file():
     assert [name for name, one in METHODS.items() if not one.has_model] == ["majority"]
     assert [name for name, one in METHODS.items() if one.needs == "file"] == ["pretrained-agent"]
-    assert [name for name, one in METHODS.items() if one.follows_from_seed] == ["random-cnn"]
+    frozen = [name for name, one in METHODS.items() if one.trains_nothing]
+    assert frozen == ["random-cnn", "pretrained-agent"]
     with pytest.raises(ConfigurationError, match=r"--model\.agent"):
         methods.PretrainedAgent()
 

@@ -189,14 +189,28 @@ def _lengths(method: str, sweep: Sweep, settings: Mapping[str, Any]) -> list[tup
 
 def _pretrains(method: str) -> bool:
     """Tell whether a method is trained on the frames that ``pretrain_steps`` counts."""
-    known, class_path = of_catalogue(method), class_of(method)
-    if known or class_path is None:
-        return known is None or known.pretrains
+    if known := of_catalogue(method):
+        return known.pretrains
+    return bool(getattr(_users_class(method), "data_stage", "pretrain") == "pretrain")
+
+
+def _trains_nothing(method: str) -> bool:
+    """Tell whether a method's encoder is the same whatever frames there are."""
+    if known := of_catalogue(method):
+        return known.trains_nothing
+    from lightning_stdim.methods.frozen import FrozenMethod  # late: it imports torch
+
+    cls = _users_class(method)
+    return isinstance(cls, type) and issubclass(cls, FrozenMethod)
+
+
+def _users_class(method: str) -> object:
+    """Import the class of a method that is not in the catalogue; None if that is not possible."""
+    class_path = class_of(method)
     try:
-        stage = getattr(import_from(class_path), "data_stage", "pretrain")
+        return class_path and import_from(class_path)
     except ConfigurationError:  # the run itself will say what is wrong
-        return True
-    return bool(stage == "pretrain")
+        return None
 
 
 def _probes(
@@ -217,7 +231,7 @@ def _probes(
         options += [("classes", classes)] if classes != "all" else []
         if options:
             yield _probe_of(source, source.game, (*here, *options))
-    if known and known.follows_from_seed:  # the method's own runs there have the same encoder
+    if _trains_nothing(spec.method):  # the method's own runs there have the same encoder
         return
     for other in conditions[source.game]:
         if other != own:

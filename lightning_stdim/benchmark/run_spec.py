@@ -16,14 +16,11 @@ import yaml
 from lightning_stdim.catalogue import METHODS, Method, method_named, of_class
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.presets import method_path, preset_path, read_preset
-from lightning_stdim.runs.directory import CHECKPOINTS
+from lightning_stdim.runs.directory import CHECKPOINTS, ENCODER
 from lightning_stdim.runs.key import RunKey
 
 USUAL = "default"
 """The value of an option that stands for the preset's own, and needs no argument."""
-
-ENCODER = "encoder"
-"""The folder of a run that holds its encoder."""
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,6 @@ from lightning_stdim.utils.shared_docs import arguments_as_in
 if TYPE_CHECKING:
     from lightning_stdim.runs.results import Budget
 
-UNTRAINED = ("random", "majority")
-
 
 @arguments_as_in(CollectionSettings)
 def probe(
@@ -93,12 +91,18 @@ def probe(
         The exit status.
     """
     import time
+    from dataclasses import replace
 
     from lightning_stdim.cli.console import print_scores
     from lightning_stdim.errors import ConfigurationError
     from lightning_stdim.presets import read_preset
     from lightning_stdim.runs.directory import run_directory
-    from lightning_stdim.runs.naming import make_key
+    from lightning_stdim.runs.naming import (
+        UNTRAINED,
+        make_probe_key,
+        probe_folder,
+        probe_options,
+    )
     from lightning_stdim.runs.results import FILE
     from lightning_stdim.utils.files import make_directory
 
@@ -140,7 +144,8 @@ def probe(
     }
     probes = {"hidden": hidden, "standardize": standardize, "classes": classes}
     try:
-        paper = PaperSettings(**settings.get("paper", {}) | _said(probes))
+        usual = PaperSettings(**settings.get("paper", {}))
+        paper = replace(usual, **_said(probes))
         chosen = settings.get("converged", {})
         strengths = tuple(chosen.get("strengths", ConvergedSettings.strengths))
         converged = ConvergedSettings(**chosen | {"strengths": strengths})
@@ -151,16 +156,17 @@ def probe(
     check_device(there)
     if module is None and encoder != "majority":
         module = resolve_encoder(encoder, seed=seed, pixels=data.pixels)
-    name = _name(encoder)
-    key = make_key(
+    key = make_probe_key(
+        encoder,
         game=data.game,
-        method=method or {"random": "random-cnn"}.get(encoder, name),
         seed=seed,
+        method=method,
         run_key=run_key,
         variant=variant,
         variation=data.variation,
+        probes=probe_options(paper, usual),
     )
-    folder = Path(out) if out else run_directory(Path(f"runs/{data.game}-probe-{name}-seed{seed}"))
+    folder = Path(out) if out else run_directory(Path("runs") / probe_folder(key))
     make_directory(folder)
     if (folder / FILE).exists():
         raise ConfigurationError(f"{folder} holds results already; choose another --out")
@@ -202,14 +208,3 @@ def probe(
 def _said(options: dict[str, Any]) -> dict[str, Any]:
     """Leave out the options that were not given: for these the preset's values hold."""
     return {name: value for name, value in options.items() if value is not None}
-
-
-def _name(encoder: str) -> str:
-    """Name a checkpoint's encoder by its run, and any other encoder by its file or callable."""
-    import re
-
-    from lightning_stdim.runs.directory import CHECKPOINTS
-
-    path = Path(encoder)
-    named = path.parent.parent.name if path.parent.name == CHECKPOINTS else path.stem
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", named)

@@ -204,6 +204,8 @@ class AtariDataModule(PackageAware, LightningDataModule):
         found: dict[str, Any] = {"mode": self.mode, "difficulty": self.difficulty}
         if self.policy != PolicySettings():
             found |= {"policy": self.policy.label()}
+        if self.pixels != "luma":
+            found |= {"pixels": self.pixels}
         return tuple((name, str(value)) for name, value in found.items() if value is not None)
 
     @property

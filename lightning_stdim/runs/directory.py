@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from lightning_stdim.errors import ConfigurationError
@@ -10,6 +11,8 @@ CHECKPOINTS = "checkpoints"
 ENCODER = "encoder"
 """The folder with the encoder, as :func:`save_pretrained` writes it."""
 CONFIGURATION = "config.yaml"
+ENCODER = "encoder"
+"""The folder of a run that holds its encoder."""
 
 
 def run_directory(wanted: Path, *, existing: bool = False) -> Path:
@@ -40,6 +43,22 @@ def run_of(checkpoint: str | Path) -> Path:
     """
     parent = Path(checkpoint).parent
     return parent.parent if parent.name == CHECKPOINTS else parent
+
+
+def run_of_encoder(encoder: str | Path) -> Path | None:
+    """Find the directory of the run that an encoder belongs to.
+
+    Args:
+        encoder: the path of a folder or a file.
+
+    Returns:
+        The absolute path of the directory; None unless the encoder is a folder ``encoder`` or a
+        file in a folder ``checkpoints``.
+    """
+    path = Path(os.path.abspath(encoder))  # "encoder" alone has a parent, too
+    if path.is_dir():
+        return path.parent if path.name == ENCODER else None
+    return path.parent.parent if path.parent.name == CHECKPOINTS else None
 
 
 def place_run(

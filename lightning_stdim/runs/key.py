@@ -14,8 +14,9 @@ Option = tuple[str, str]
 """A setting that differs from the preset's: its name, and its value as a command line writes it.
 With an empty name: the user's own words for what differs."""
 
-FRAMES = ("policy", "epsilon", "greedy", "pixels", "mode", "difficulty")
-"""Options that say which frames are collected."""
+FRAMES = {"policy": "random", "pixels": "luma", "mode": "default", "difficulty": "default"}
+"""Options that say which frames are collected, with the protocol's values. Epsilon and greedy are
+part of a policy's name."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,14 @@ class RunKey:
         """What differs from the preset, in words such as ``"steps=3000"``; empty if nothing does.
 
         For a run with a source it has what differs in the source; ``from=`` the game that the
-        encoder was trained on, if it is another; and, after ``probe.``, what differs in the probe.
+        encoder was trained on and ``encoder.seed=`` its seed, if they are others; and, after
+        ``probe.``, what differs in the probe.
         """
         words = [self.source.variant] if self.source else []
         if self.source and self.source.game != self.game:
             words.append(f"from={self.source.game}")
+        if self.source and self.source.seed != self.seed:
+            words.append(f"encoder.seed={self.source.seed}")
         prefix = "probe." if self.source else ""
         words += [_in_words(name, value, prefix) for name, value in self.options]
         return ",".join(filter(None, words))
@@ -62,7 +66,10 @@ class RunKey:
     @property
     def trained_where_probed(self) -> bool:
         """Whether the frames alone differ from the preset's, and the probes have the same ones."""
-        return self.source is None and all(name in FRAMES for name, _ in self.options)
+        if self.source:  # a repetition of that run's own probes, or else another variant
+            same = (self.game, self.variant) == (self.source.game, self.source.variant)
+            return same and self.source.trained_where_probed
+        return all(name in FRAMES for name, _ in self.options)
 
     @property
     def name(self) -> str:

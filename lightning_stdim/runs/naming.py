@@ -1,15 +1,30 @@
-"""The key of a run that ``fit`` or ``probe`` makes."""
+"""The key of a run that ``fit`` or ``probe`` makes, and the names that follow from it."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lightning_stdim.errors import ConfigurationError
-from lightning_stdim.runs.key import Option, RunKey
+from lightning_stdim.runs.directory import run_of_encoder
+from lightning_stdim.runs.key import FRAMES, Option, RunKey
+from lightning_stdim.runs.results import FILE, read_results
+
+if TYPE_CHECKING:
+    from lightning_stdim.probes import PaperSettings
 
 RUN_KEY = 'an object such as {"options": [["steps", "3000"]], "source": null}'
+
+
+UNTRAINED = {"random": "random-cnn", "majority": "majority"}
+"""Names of the methods of what ``probe`` takes without an encoder's file or class."""
+
+LONGEST = 150
+"""Number of characters of a key's name in the name of a directory."""
 
 
 def method_name(model: object) -> str:
@@ -64,6 +79,123 @@ def make_key(
     if variant:
         options += (("", variant),)
     return RunKey(game=game, method=method, seed=seed, options=options, source=source)
+
+
+def make_probe_key(
+    encoder: str,
+    *,
+    game: str,
+    seed: int,
+    method: str | None = None,
+    run_key: str | None = None,
+    variant: str = "",
+    variation: Sequence[Option] = (),
+    probes: Sequence[Option] = (),
+) -> RunKey:
+    """Make the key of a run that only probes an encoder.
+
+    Args:
+        encoder: ``"random"``, ``"majority"``, the path of a folder or a checkpoint, or
+            ``"module:callable"``.
+        game: canonical name of the game that is probed.
+        seed: the probe's seed.
+        method: name of the method; None for the encoder's.
+        run_key: as for :func:`make_key`.
+        variant: as for :func:`make_key`.
+        variation: options in which the frames differ from the protocol's.
+        probes: options in which the probes differ from the preset's, as :func:`probe_options`.
+
+    Returns:
+        The key. For an encoder of a finished run, that run's key is the source, and its method the
+        method. If the run's own probes are repeated, there are no options.
+
+    Raises:
+        ConfigurationError: ``run_key`` is not of the form that :func:`make_key` takes.
+        StoreError: the results of the encoder's run cannot be read.
+    """
+    own, source = _identify(encoder)
+    extra = (*probes, *_checkpoint(encoder))
+    options = (*variation, *extra)
+    if source:
+        frames = {name: value for name, value in source.options if name in FRAMES}
+        if not extra and source.game == game and frames == dict(variation):
+            options = ()
+        else:  # what the source's frames had, and these have not, needs words
+            back = [(name, FRAMES[name]) for name in frames.keys() - dict(variation).keys()]
+            options = (*variation, *sorted(back), *extra)
+    key = make_key(
+        game=game,
+        method=method or own,
+        seed=seed,
+        run_key=run_key,
+        variant=variant,
+        variation=options,
+    )
+    return key if run_key is not None else replace(key, source=source)
+
+
+def probe_options(paper: PaperSettings, preset: PaperSettings) -> tuple[Option, ...]:
+    """List the options in which probes differ from the preset's, as a benchmark writes them.
+
+    Args:
+        paper: settings of the probes.
+        preset: the preset's settings.
+
+    Returns:
+        Names and values. That the features of a hidden layer are standardised follows from the
+        layer, and is not listed.
+    """
+    usual = asdict(preset)
+    if paper.hidden != preset.hidden:
+        usual["standardize"] = True
+    return tuple(
+        (name, str(value).lower())
+        for name, value in asdict(paper).items()
+        if name in ("hidden", "standardize", "classes") and value != usual[name]
+    )
+
+
+def probe_folder(key: RunKey) -> str:
+    """Name the default directory of a run that only probes.
+
+    Args:
+        key: the run's key.
+
+    Returns:
+        Such as ``"pong-probe-st-dim-steps-3000-seed0"``: a name of letters, digits and ``_.-`` that
+        file systems take.
+    """
+    return f"{key.game}-probe-{_safe(key.name)[:LONGEST]}-seed{key.seed}"
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", name)
+
+
+def _identify(encoder: str) -> tuple[str, RunKey | None]:
+    """Name an encoder's method, and find the key of its run, if it has one that has finished."""
+    if encoder in UNTRAINED:
+        return UNTRAINED[encoder], None
+    path = Path(encoder)
+    if not path.exists():  # "module:callable", called as a method of that class would be
+        return encoder.replace(":", "."), None
+    if run := run_of_encoder(path):
+        if (run / FILE).is_file():
+            key = RunKey.of_record(read_results(run))
+            return key.method, key
+        # In a benchmark's directory many runs are called "seed0".
+        parts = run.parts[-3:] if re.fullmatch(r"seed\d+", run.name) else run.parts[-1:]
+        return _safe("-".join(parts)), None
+    return _safe(path.resolve().name if path.is_dir() else path.stem), None
+
+
+def _checkpoint(encoder: str) -> tuple[Option, ...]:
+    """Tell a run's checkpoint from the one that the run's own encoder is taken from."""
+    path = Path(encoder)
+    if path.is_dir() or not run_of_encoder(path):
+        return ()
+    kept = "best" if path.with_name("best.ckpt").is_file() else "last"
+    return () if path.stem == kept else (("checkpoint", path.stem),)
 
 
 def _parse(text: str) -> tuple[tuple[Option, ...], RunKey | None]:

@@ -95,8 +95,9 @@ def write_results(path: str | Path, results: Mapping[str, Any]) -> Path:
 
     Args:
         path: the file, or the run's directory, which is made if it is missing.
-        results: plain data in the form of :class:`Results`; ``schema`` may be left out. A number
-            that is not finite is written as null.
+        results: data in the form of :class:`Results`; ``schema`` may be left out. Any mapping may
+            stand for a dictionary, such as an ``Evaluation`` for the scores. A number that is not
+            finite is written as null.
 
     Returns:
         The file's path.
@@ -106,9 +107,9 @@ def write_results(path: str | Path, results: Mapping[str, Any]) -> Path:
             before is untouched.
     """
     path = _file(path)
-    complete = validate({"schema": SCHEMA, **results}, origin=path)
+    complete = validate(_plain({"schema": SCHEMA, **results}), origin=path)
     try:
-        text = json.dumps(_finite(complete), indent=1, allow_nan=False) + "\n"
+        text = json.dumps(complete, indent=1, allow_nan=False) + "\n"
     except TypeError as error:
         raise StoreError(f"cannot write {path}: {error}") from error
     with atomically(path) as temporary:
@@ -232,12 +233,12 @@ def _problems_of_key(key: Any, data: Mapping[str, Any]) -> Iterator[str]:
             yield f"its key is of {name} {getattr(found, name)!r}, its {name} is {data[name]!r}"
 
 
-def _finite(value: Any) -> Any:
-    """Replace numbers that JSON cannot represent by None, recursively."""
+def _plain(value: Any) -> Any:
+    """Make dictionaries of mappings, lists of tuples, and None of numbers that JSON has not."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [_plain(item) for item in value]
     return value

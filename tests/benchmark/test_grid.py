@@ -316,9 +316,45 @@ def test_numbers_of_frames_are_for_methods_that_pretrain(
     assert len(runs) == count
 
 
-def test_a_random_encoder_by_any_name_is_taken_to_no_other_frames(tmp_path: Path) -> None:
-    file = tmp_path / "untrained.yaml"
-    file.write_text("model: RandomCNN")
-    for method in ("random-cnn", "RandomCNN", str(file)):
-        runs = grid(["pong"], [method], [0], sweep=Sweep(modes=("0", "1"), transfer=True))
-        assert [run.key.source for run in runs] == [None, None]
+@pytest.mark.parametrize(
+    "sweep",
+    [
+        Sweep(modes=("default", "0")),
+        Sweep(policies=("random", "sticky-random")),
+        Sweep(transfer=True),
+        Sweep(modes=("default", "0"), policies=("random", "sticky-random"), transfer=True),
+    ],
+)
+@pytest.mark.parametrize(
+    "method",
+    [
+        "random-cnn",
+        "RandomCNN",
+        "lightning_stdim.methods.RandomCNN",
+        "untrained.yaml",
+        "PretrainedAgent",
+        "lightning_stdim.methods.PretrainedAgent",
+        "agent.yaml",
+        "short.yaml",
+        "frozen_method.MyAgent",
+        "mine.yaml",
+    ],
+)
+def test_what_trains_nothing_runs_once_in_every_place(
+    tmp_path: Path, monkeypatch, method: str, sweep: Sweep
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    Path("frozen_method.py").write_text(FROZEN)
+    agent = {"class_path": "lightning_stdim.methods.PretrainedAgent", "init_args": {"agent": "x"}}
+    models = {"agent": agent, "short": "PretrainedAgent", "untrained": "RandomCNN"}
+    for name, model in (models | {"mine": {"class_path": "frozen_method.MyAgent"}}).items():
+        Path(f"{name}.yaml").write_text(yaml.safe_dump({"model": model}))
+    runs = grid(["pong", "boxing"], [method], [0], sweep=sweep)
+    places = 2 * len(sweep.modes or "1") * len(sweep.policies or "1")
+    assert [run.key.source for run in runs] == [None] * places
+    trained = grid(["pong", "boxing"], ["frozen_method.Better"], [0], sweep=sweep)
+    assert len(trained) > places
+    # Its encoder can still be probed in another way, on the same frames.
+    both = grid(["pong"], [method], [0], sweep=Sweep(probes=("linear", "mlp")))
+    assert [run.key.variant for run in both] == ["", "probe.hidden=256"]

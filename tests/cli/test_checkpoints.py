@@ -23,8 +23,9 @@ def test_validate_test_predict_and_probe_on_a_checkpoint(shrunk, small, tmp_path
         "converged: {strengths: [0.1], search_tolerance: 0.1, tolerance: 0.01}"
     )
     assert main([*probe(small, checkpoint), "--seed=0", "--preset=same.yaml"]) == 0
-    found = results(tmp_path / "runs" / "breakout-probe-run-seed0")
+    found = results(tmp_path / "runs" / "breakout-probe-st-dim-seed0")
     again = results(tmp_path / "run")
+    assert found["key"] == {**again["key"], "source": again["key"]}  # the same run's, once more
     assert found["scores"]["protocols"]["converged"] == again["scores"]["protocols"]["converged"]
 
 

@@ -10,6 +10,7 @@ from matplotlib.image import imread
 
 import lightning_stdim.cli.fit  # noqa: F401  Lightning's logger keeps the stderr it finds
 from lightning_stdim.cli import main
+from lightning_stdim.report.runs_on_disk import read_record
 from lightning_stdim.runs.key import RunKey
 from tests.cli.helpers import probe, results
 
@@ -48,6 +49,7 @@ def test_probe_a_module_of_the_user(small, tmp_path, monkeypatch, capsys):
     )
     monkeypatch.delitem(sys.modules, "mine", raising=False)
     assert main([*probe(small, "mine:Mine"), "--out=scores", "--controls=false"]) == 0
+    assert results(tmp_path / "scores")["method"] == "mine.Mine"
     found = results(tmp_path / "scores")["scores"]
     assert found["protocols"]["paper"]
     assert "controls" not in found
@@ -75,6 +77,8 @@ def test_colour_from_frames_to_scores(shrunk, small, tmp_path, capsys):
     assert np.ptp(picture[:84, :, :3], axis=2).max() > 0.5  # Breakout's bricks
     assert main(["validate", "--ckpt_path=run/checkpoints/best.ckpt"]) == 0
     assert main([*probe(small, "run/encoder"), "--out=probed"]) == 0  # it says what it takes
+    assert results(tmp_path / "probed")["key"]["source"] == found["key"]
+    assert results(tmp_path / "probed")["variant"] == found["variant"] == "pixels=rgb"
     again = results(tmp_path / "probed")["scores"]["protocols"]["converged"]
     assert again.keys() == found["scores"]["protocols"]["converged"].keys()
     capsys.readouterr()
@@ -95,6 +99,18 @@ def test_probe_random_and_majority(small, tmp_path):
     assert random["controls"]["majority"] == majority
     floor = max(scores["f1"]["mean_over_variables"] for scores in random["controls"].values())
     assert random["protocols"]["converged"]["f1"]["mean_over_variables"] > floor
+
+
+def test_what_differs_between_two_probes_is_in_their_keys(small, tmp_path):
+    for options in ([], ["--pixels=rgb"], ["--hidden=4", "--standardize=true"]):
+        assert main([*probe(small, "random"), "--protocols=paper", *options]) == 0
+    record = read_record(tmp_path / "runs")  # refuses two of one identity
+    folders = {run.folder.name: run.key.variant for run in record.runs}
+    assert folders == {
+        "breakout-probe-random-cnn-seed0": "",
+        "breakout-probe-random-cnn-pixels-rgb-seed0": "pixels=rgb",
+        "breakout-probe-random-cnn-hidden-4-seed0": "hidden=4",
+    }
 
 
 def test_probe_refuses_an_unknown_protocol_before_it_plays():

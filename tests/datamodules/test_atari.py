@@ -135,6 +135,7 @@ def test_a_run_does_not_go_on_in_another_mode():
             {"mode": 12, "difficulty": 1, "epsilon": 0.1},
             (("mode", "12"), ("difficulty", "1"), ("policy", "random-eps0.1")),
         ),
+        ({"pixels": "rgb"}, (("pixels", "rgb"),)),
     ],
 )
 def test_the_variation_is_what_the_protocol_does_not_say(arguments, variation):

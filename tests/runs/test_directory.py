@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from lightning_stdim.errors import ConfigurationError
-from lightning_stdim.runs.directory import configuration_of, place_run
+from lightning_stdim.runs.directory import configuration_of, place_run, run_of_encoder
 
 
 def made(path: Path) -> Path:
@@ -53,3 +53,14 @@ def test_the_configuration_is_that_of_the_run_named(tmp_path):
     assert configuration_of("elsewhere", checkpoint) == config
     for out, given in ((None, "last"), (run, None), (None, None), (str(tmp_path), "last")):
         assert configuration_of(out, given) is None
+
+
+def test_the_run_of_an_encoder(tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    for name in ("encoder/config.json", "checkpoints/best.ckpt", "best.ckpt", "other/config.json"):
+        made(run / name)
+    assert run_of_encoder(run / "encoder") == run_of_encoder(run / "checkpoints/best.ckpt") == run
+    for name in ("best.ckpt", "other", "other/config.json", "checkpoints", "encoder/config.json"):
+        assert run_of_encoder(run / name) is None
+    monkeypatch.chdir(run)
+    assert run_of_encoder("encoder") == run

@@ -20,6 +20,7 @@ KEYS = {
     "policy=pong-ppo,steps=3000,from=pong,probe.mode=1": RunKey(
         "boxing", "st-dim", 3, (("mode", "1"),), TRAINED
     ),
+    "encoder.seed=0": RunKey("pong", "st-dim", 3, (), RunKey("pong", "st-dim", 0)),
     "lr twice": RunKey("pong", "st-dim", 3, (("", "lr twice"),)),
     "policy=a.b:play": RunKey("pong", "st-dim", 3, (("policy", "a.b:play"),)),
     "policy=policy": RunKey("pong", "st-dim", 3, (("policy", "policy.zip"),)),
@@ -65,4 +66,8 @@ def test_whether_it_was_trained_on_the_frames_that_are_probed(
 ) -> None:
     assert RunKey.of_record(make_result(variant=variant)).trained_where_probed == own
     assert not KEYS["policy=pong-ppo,steps=3000,probe.policy=random"].trained_where_probed
-    assert RunKey("pong", "vae", 0, (PPO, ("epsilon", "0.2"))).trained_where_probed
+    own = RunKey("pong", "vae", 0, (PPO,))
+    assert RunKey("pong", "vae", 0, (), own).trained_where_probed  # its own probes once more
+    assert not RunKey("pong", "vae", 1, (), own).trained_where_probed
+    assert not RunKey("boxing", "vae", 0, (), own).trained_where_probed
+    assert RunKey("pong", "vae", 0, (PPO, ("pixels", "rgb"))).trained_where_probed

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from lightning_stdim.errors import StoreError
+from lightning_stdim.probes import Evaluation
 from lightning_stdim.runs.key import RunKey
 from lightning_stdim.runs.results import is_complete, read_results, write_results
 from tests.results import scores_of
@@ -32,6 +33,25 @@ def test_a_key_is_kept(tmp_path: Path, make_result) -> None:
     key = RunKey("pong", "st-dim", 0, (("hidden", "256"),), source)
     write_results(tmp_path, make_result(key=key.to_dict()))
     assert RunKey.of_record(read_results(tmp_path)) == key
+
+
+def test_an_evaluation_is_written_as_plain_data(tmp_path: Path, make_result) -> None:
+    plain = make_result()
+    evaluation = Evaluation(
+        game="pong",
+        label_set="paper",
+        label_set_version=2,
+        protocols=plain["scores"]["protocols"],
+        entropies={"ball_x": 1.0},
+        dropped={},
+        provenance={},
+        settings={"strengths": (0.1, 1.0)},
+    )
+    write_results(tmp_path, {**plain, "scores": evaluation})
+    found = read_results(tmp_path)["scores"]
+    assert found["protocols"] == plain["scores"]["protocols"]
+    assert found["entropies"] == {"ball_x": 1.0}
+    assert found["settings"] == {"strengths": [0.1, 1.0]}
 
 
 def test_schema_number_is_added(tmp_path: Path, make_result) -> None:
