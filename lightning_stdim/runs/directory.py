@@ -8,8 +8,6 @@ from pathlib import Path
 from lightning_stdim.errors import ConfigurationError
 
 CHECKPOINTS = "checkpoints"
-ENCODER = "encoder"
-"""The folder with the encoder, as :func:`save_pretrained` writes it."""
 CONFIGURATION = "config.yaml"
 ENCODER = "encoder"
 """The folder of a run that holds its encoder."""
