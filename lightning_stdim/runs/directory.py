@@ -66,7 +66,8 @@ def place_run(
 
     Args:
         wanted: the directory that the command asks for, or the default.
-        checkpoint: a path; ``"last"`` or ``"best"`` for one in that directory; None for none.
+        checkpoint: a path; ``"last"`` or ``"best"`` for one in that directory, or in the newest of
+            those that were numbered after it, if the command does not name it; None for none.
         named: whether the command itself names the directory. Otherwise the directory of the
             checkpoint's run is preferred: the run may have been moved since its configuration was
             written.
@@ -80,7 +81,7 @@ def place_run(
         ConfigurationError: there is no such checkpoint in the directory.
     """
     if checkpoint in ("last", "best"):
-        folder = run_directory(wanted, existing=True)
+        folder = wanted if named else run_directory(wanted, existing=True)
         path = folder / CHECKPOINTS / f"{checkpoint}.ckpt"
         if not path.is_file():
             raise ConfigurationError(

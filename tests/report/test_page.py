@@ -483,7 +483,7 @@ def test_f1_by_number_of_frames(tmp_path, make_result) -> None:
 
 def test_differences_to_the_papers_agent(tmp_path, make_result, capsys) -> None:
     for name in ("majority", "random-cnn", "st-dim"):
-        key = RunKey("pong", name, 0, (("policy", "agents/ppo.zip"), ("epsilon", "0.2")))
+        key = RunKey("pong", name, 0, (("policy", "agents/ppo.zip"),))
         protocols = ("majority",) if name == "majority" else ("paper", "converged")
         run = make_result(name, key=key.to_dict(), variant=key.variant, protocols=protocols)
         run["scores"]["provenance"] = {"collection": {"policy": "ppo.zip", "epsilon": 0.2}}
@@ -492,7 +492,7 @@ def test_differences_to_the_papers_agent(tmp_path, make_result, capsys) -> None:
     page = Page((tmp_path / "report.html").read_text())
     rows = columns_of(page, TABLE_2.format("paper"))
     mine = rows["Pong", "ours"], rows["Pong", "paper, PPO agent"]
-    name = "ST-DIM (policy=ppo,epsilon=0.2)"
+    name = "ST-DIM (policy=ppo)"
     assert [cells[name] for cells in mine] == ["0.60", "0.79"]
     assert rows["Pong", "ours − paper, PPO agent"][name] == "−0.19"
     assert not any(line == "paper" for _, line in rows)

@@ -32,6 +32,18 @@ def test_the_newest_run_is_gone_on_with(which, tmp_path):
         place_run(tmp_path / "run", which, named=False, resume=True)
 
 
+def test_a_directory_that_is_named_is_gone_on_with_itself(tmp_path):
+    """Its configuration is read, so that another run's checkpoint would be mixed with it."""
+    run = tmp_path / "run"
+    config = made(run / "config.yaml")
+    made(tmp_path / "run-2" / "checkpoints" / "last.ckpt")
+    with pytest.raises(ConfigurationError, match=r"no .*/run/checkpoints/last\.ckpt"):
+        place_run(run, "last", named=True, resume=True)
+    own = made(run / "checkpoints" / "last.ckpt")
+    assert place_run(run, "last", named=True, resume=True) == (run, str(own))
+    assert configuration_of(str(run), "last") == config
+
+
 def test_a_checkpoint_s_run_comes_first_unless_another_is_named(tmp_path):
     path = str(made(tmp_path / "moved" / "checkpoints" / "last.ckpt"))
     old = tmp_path / "old"
