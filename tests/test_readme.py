@@ -278,6 +278,29 @@ def quoted_sentences():
         "large matrix product in the same rounds ({:.0f} GFLOP/s)",
         peak / 1e9,
     )
+    floors, starts = (
+        [record(f"benchmarks/redesign/{when}-{what}.json") for when in ("before", "after")]
+        for what in ("floors", "startup")
+    )
+    ratios = [{stage["stage"]: stage["ratio"] for stage in found["stages"]} for found in floors]
+    for stage, sentence in {
+        "what a worker does": "a worker takes {:.2f} and {:.2f} times as long as the bare emulator",
+        "ST-DIM's step": "a step of ST-DIM {:.2f} and {:.2f} times as long as the encoder's passes",
+        "encode frames": "encoding {:.2f} and {:.2f},",
+        "converged: one evaluation": "evaluation of the `converged` probe {:.2f} and {:.2f},",
+        "paper: one step of six probes": "a step of the `paper` probes {:.2f} and {:.2f}.",
+    }.items():
+        yield "docs/performance.md", sentence, *(found[stage] for found in ratios)
+    before, after = (found["median_seconds"] for found in starts)
+    first = "fit, to the end of its first step"
+    step = "has taken its first step after {:.1f} s and {:.1f} s"
+    yield "docs/performance.md", step, before[first], after[first]
+    for command, verb in (("collect --help", "takes "), ("probe --help", "")):
+        sentence = f"`{command}` {verb}{{:.2f}} s instead of {{:.2f}} s"
+        yield "docs/performance.md", sentence, after[command], before[command]
+    for name in ("pytorch_lightning", "lightning.pytorch"):
+        spent = after[f"python -c 'import {name}'"]
+        yield "docs/performance.md", "Importing either takes {:.1f} s", spent
     memory = record("benchmarks/memory.json")
     beside = memory["peak_bytes"] - memory["frames_bytes"]
     yield (
