@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from lightning_stdim.benchmark.run_spec import RunSpec
+from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.utils.hardware import CORES_SHARE, cores
 from lightning_stdim.utils.log_tail import last_words
 
@@ -65,6 +67,9 @@ class LocalExecutor:
             even after the benchmark was killed.
         launcher: a command with its options, put in front of every run's command.
         program: what comes between the launcher and a run's arguments.
+
+    Raises:
+        ConfigurationError: there is no such launcher.
     """
 
     def __init__(
@@ -77,6 +82,10 @@ class LocalExecutor:
     ) -> None:
         self.jobs = jobs
         self.lock = lock
+        if launcher and shutil.which(launcher[0]) is None:
+            raise ConfigurationError(
+                f"launcher {launcher[0]!r} is not a command here: check its name and your PATH"
+            )
         self.program = [*launcher, *program]
         # A launcher's machines have other cores and devices than this one.
         self.shares = [{}] * jobs if launcher else shares(jobs)

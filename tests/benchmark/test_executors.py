@@ -10,6 +10,7 @@ import pytest
 
 from lightning_stdim.benchmark import executors
 from lightning_stdim.benchmark.executors import shares
+from lightning_stdim.cli import main
 from lightning_stdim.utils.hardware import cores
 
 
@@ -42,6 +43,14 @@ def test_a_run_collects_with_its_share(tmp_path) -> None:
         command = [sys.executable, "-c", code]
         out = subprocess.check_output(command, env=environment | share, text=True)
         assert int(out) == max(1, cores() // jobs)
+
+
+def test_a_launcher_that_is_not_there_is_refused_before_a_run_starts(tmp_path, capsys) -> None:
+    out = tmp_path / "out"
+    options = ["--methods=majority", "--preset=smoke", "--launcher=no-such-launcher -n1"]
+    assert main(["benchmark", *options, f"--out={out}", f"--root={tmp_path}"]) == 2
+    assert "launcher 'no-such-launcher' is not a command here" in capsys.readouterr().err
+    assert not list(out.rglob("seed*"))
 
 
 def test_devices_are_taken_in_turn(monkeypatch) -> None:
