@@ -45,6 +45,8 @@ def probe(
 ) -> int:
     """Score an encoder on a game with linear probes.
 
+    Whatever is not given here is taken from the preset.
+
     Args:
         encoder: what to score: a checkpoint; the folder encoder/ of a run; random for an encoder at
             its initialisation; majority for always predicting the most frequent label; or
@@ -56,15 +58,13 @@ def probe(
         seed: random seed of the frames, the data splits and the probes.
         root: folder of the collections.
         workers: number of processes that collect; by default one for every core that may be used.
-        policy: who plays, as for collect; by default the preset's.
-        epsilon: probability that an action is replaced by a uniformly random one; by default the
-            preset's.
-        greedy: let a trained agent take its most probable action instead of drawing one; by default
-            the preset's.
+        policy: as in CollectionSettings.
+        epsilon: as in CollectionSettings.
+        greedy: as in CollectionSettings.
         pixels: kind of frames, luma or rgb; by default those that a checkpoint was trained on, else
             the preset's.
-        mode: number of the game mode; by default the preset's.
-        difficulty: number of the game's difficulty; by default the preset's.
+        mode: as in CollectionSettings.
+        difficulty: as in CollectionSettings.
         label_set: labels to score, paper or upstream; by default the preset's.
         controls: also train probes on shuffled labels, as a control; this takes two fifths of the
             converged protocol's time.
