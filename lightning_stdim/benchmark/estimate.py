@@ -26,14 +26,13 @@ from lightning_stdim.datamodules.collection.settings import CollectionSettings
 from lightning_stdim.datamodules.labels.annotations import annotation, probed_in_paper
 from lightning_stdim.datamodules.labels.games import default_label_set
 from lightning_stdim.datamodules.pixels import frame_shape
-from lightning_stdim.datamodules.splits import PROBE_FRACTIONS
+from lightning_stdim.datamodules.splits import PRETRAIN_FRACTIONS, PROBE_FRACTIONS
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.presets import read_preset
 from lightning_stdim.runs.results import is_complete
 from lightning_stdim.utils import timings
 from lightning_stdim.utils.log_tail import duration
 
-PRETRAIN_FRACTIONS = {"train": 0.8, "val": 0.2}
 CONVERGED_FRAMES = 3500
 """Number of training frames whose work equals the part of the ``converged`` protocol's work that
 does not grow with the frames. (Measured on Pong with an untrained encoder: 13, 17, 25 and 35 s of

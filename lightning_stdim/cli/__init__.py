@@ -88,7 +88,7 @@ def main(args: Sequence[str] | None = None) -> int:
         if command in MODEL_COMMANDS:
             from lightning_stdim.cli.fit import run as run_model_command
 
-            return run_model_command(argv)
+            return run_model_command(argv, program=PROGRAM)
         if command in MODULES:
             from lightning_stdim.cli.arguments import run
 

@@ -36,18 +36,17 @@ from lightning_stdim.runs.results import Budget
 from lightning_stdim.utils.files import make_directory
 from lightning_stdim.utils.lightning_package import translate
 
-PROGRAM = "python -m lightning_stdim"
-
 
 class StdimCLI(LightningCLI):
     """LightningCLI with our defaults. A run has a directory, and ``fit`` ends by probing.
 
     Args:
         argv: the command and its options.
+        program: what comes before them on a command line.
     """
 
-    def __init__(self, argv: Sequence[str]) -> None:
-        self.argv = list(argv)
+    def __init__(self, argv: Sequence[str], *, program: str) -> None:
+        self.argv, self.program = list(argv), program
         self.given = given_options(argv)
         defaults = default_configuration(self.given)
         super().__init__(
@@ -66,7 +65,7 @@ class StdimCLI(LightningCLI):
             },
             save_config_kwargs={"overwrite": True},
             parser_kwargs={
-                "prog": PROGRAM,
+                "prog": program,
                 "exit_on_error": False,
                 "parser_mode": YAML,
                 **{
@@ -209,7 +208,7 @@ class StdimCLI(LightningCLI):
             key=self.key,
             preset=self._get(self.config, "preset"),
             budget=budget,
-            command=f"{PROGRAM} {shlex.join(self.argv)}",
+            command=f"{self.program} {shlex.join(self.argv)}",
             checkpoint=self._kept() if hasattr(self.model, "encoder") else None,
         )
         print_scores(evaluation)
@@ -260,11 +259,12 @@ def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def run(args: Sequence[str]) -> int:
+def run(argv: Sequence[str], *, program: str) -> int:
     """Run one of LightningCLI's commands.
 
     Args:
-        args: the command and its options.
+        argv: the command and its options.
+        program: what comes before them on a command line.
 
     Returns:
         The exit status.
@@ -275,5 +275,5 @@ def run(args: Sequence[str]) -> int:
     ignore_unhelpful_warnings()
     read_either_package()
     with as_our_errors():
-        StdimCLI(args)
+        StdimCLI(argv, program=program)
     return 0

@@ -29,7 +29,7 @@ from lightning_stdim.datamodules.batches import ProbeData, Split
 from lightning_stdim.datamodules.emulator import gymnasium_wrapper
 from lightning_stdim.datamodules.labels.annotations import CATEGORIES, annotation
 from lightning_stdim.datamodules.labels.games import LabelSet, games
-from lightning_stdim.datamodules.splits import split_episodes
+from lightning_stdim.datamodules.splits import PRETRAIN_FRACTIONS, split_episodes
 from lightning_stdim.encoders import NatureEncoder
 from lightning_stdim.errors import ConfigurationError, EncoderError
 from lightning_stdim.probes.evaluate import encode_splits
@@ -211,7 +211,7 @@ def get_episodes(
     collection = store.read(module.collect("pretrain"))
     split = split_episodes(
         collection.episode_length,
-        fractions={"train": 0.8, "val": 0.2},
+        fractions=PRETRAIN_FRACTIONS,
         seed=seed,
         min_length=module.min_episode_length,
     )

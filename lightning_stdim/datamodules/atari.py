@@ -33,7 +33,13 @@ from lightning_stdim.datamodules.samplers import (
     Sampling,
     SequenceSampler,
 )
-from lightning_stdim.datamodules.splits import Int64, SplitOrder, frames_of, split_episodes
+from lightning_stdim.datamodules.splits import (
+    PRETRAIN_FRACTIONS,
+    Int64,
+    SplitOrder,
+    frames_of,
+    split_episodes,
+)
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.utils.checks import integer
 from lightning_stdim.utils.hardware import cores
@@ -303,7 +309,7 @@ class AtariDataModule(PackageAware, LightningDataModule):
             elif stage == "test":  # a method's own loss on episodes that it has never seen
                 self._load("probe", {"test": 1.0})
             else:
-                self._load("pretrain", {"train": 0.8, "val": 0.2})
+                self._load("pretrain", PRETRAIN_FRACTIONS)
         finally:
             self._together = False
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:  # PyTorch is not needed here
 Int64 = npt.NDArray[np.int64]
 SplitOrder = Literal["shuffled", "time"]
 
+PRETRAIN_FRACTIONS = {"train": 0.8, "val": 0.2}
+"""The splits' shares of the frames to pretrain on, as in the reference implementation."""
 PROBE_FRACTIONS = {"train": 0.7, "val": 0.1, "test": 0.2}
 """The splits' shares of the probe frames, as in the reference implementation."""
 TOLERANCE = 2.0

@@ -5,8 +5,6 @@ import json
 
 import torch
 
-import lightning_stdim.cli.fit  # noqa: F401  Lightning's logger keeps the stderr it finds
-
 STEPS, PROBE_STEPS = 1000, 1500
 
 

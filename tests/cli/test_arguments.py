@@ -3,7 +3,6 @@
 import h5py
 import pytest
 
-import lightning_stdim.cli.fit  # noqa: F401  Lightning's logger keeps the stderr it finds
 from lightning_stdim.cli import main
 
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-import lightning_stdim.cli.fit  # noqa: F401  Lightning's logger keeps the stderr it finds
 from lightning_stdim.cli import main
 from tests.cli.helpers import PROBE_STEPS, probe, results
 

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-import lightning_stdim.cli.fit  # noqa: F401  Lightning's logger keeps the stderr it finds
 from lightning_stdim.cli import main
 from tests.cli.helpers import probe
 

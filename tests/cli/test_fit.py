@@ -7,7 +7,6 @@ import sys
 import pytest
 import yaml
 
-import lightning_stdim.cli.fit  # noqa: F401  Lightning's logger keeps the stderr it finds
 from lightning_stdim.cli import main
 from lightning_stdim.datamodules.labels.annotations import annotation
 from lightning_stdim.presets import FOLDER, read_preset

@@ -8,7 +8,6 @@ import sys
 import numpy as np
 from matplotlib.image import imread
 
-import lightning_stdim.cli.fit  # noqa: F401  Lightning's logger keeps the stderr it finds
 from lightning_stdim.cli import main
 from lightning_stdim.report.runs_on_disk import read_record
 from lightning_stdim.runs.key import RunKey

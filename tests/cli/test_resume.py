@@ -10,7 +10,6 @@ import pytest
 import torch
 import yaml
 
-import lightning_stdim.cli.fit  # noqa: F401  Lightning's logger keeps the stderr it finds
 from lightning_stdim.cli import main
 from tests.cli.helpers import metrics, results, weights
 
