@@ -35,6 +35,8 @@ class LocalGlobalEncoder(nn.Module):
         local_layers: layers from scaled frames, float [B, in_channels, height, width], to the local
             map, float [B, C, H, W].
         global_layers: layers from the local map to the global vector, float [B, D].
+        scale_frames: whether frames are divided by 255. False is for the ``challenge`` protocol,
+            which feeds frames as they are, and for encoders that are trained so.
 
     Raises:
         ConfigurationError: a size is less than 1, or ``resize`` is not a height and a width of at
@@ -44,6 +46,7 @@ class LocalGlobalEncoder(nn.Module):
     local_channels: int
     local_layers: nn.Sequential
     global_layers: nn.Sequential
+    scale_frames: bool = True
 
     def __init__(self, in_channels: int, feature_dim: int, resize: Sequence[int] | None) -> None:
         super().__init__()
@@ -143,14 +146,14 @@ class LocalGlobalEncoder(nn.Module):
         return local
 
     def scaled(self, frames: Tensor) -> Tensor:
-        """Scale frames to 0 to 1 and resize them: the input of the layers, and a decoder's target.
+        """Scale frames and resize them: the input of the layers, and a decoder's target.
 
         Args:
             frames: uint8 [B, in_channels, 210, 160], values 0 to 255.
 
         Returns:
-            float [B, in_channels, height, width], values 0 to 1; the size is ``resize``, or 210 x
-            160 without it.
+            float [B, in_channels, height, width], values 0 to 1, or 0 to 255 if
+            :attr:`scale_frames` is False; the size is ``resize``, or 210 x 160 without it.
 
         Raises:
             EncoderError: the frames have another shape or type.
@@ -162,9 +165,8 @@ class LocalGlobalEncoder(nn.Module):
                 f"not {frames.dtype} {list(frames.shape)}"
             )
         dtype = next(self.parameters()).dtype
-        scaled: Tensor = self.resize(
-            frames.to(dtype, memory_format=torch.channels_last).mul_(1 / 255)
-        )
+        values = frames.to(dtype, memory_format=torch.channels_last)
+        scaled: Tensor = self.resize(values.mul_(1 / 255) if self.scale_frames else values)
         return scaled
 
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, get_args
 
+import torch
 from torch import nn
 
 from lightning_stdim.encoders.base import LocalGlobalEncoder
 from lightning_stdim.encoders.layers import BlockConv2d, Float32Linear
+from lightning_stdim.errors import ConfigurationError
+
+Initialization = Literal["orthogonal", "pytorch"]
 
 
 class NatureEncoder(LocalGlobalEncoder):
@@ -28,15 +33,31 @@ class NatureEncoder(LocalGlobalEncoder):
         feature_dim: size of the global vector, D.
         resize: height and width that frames are reduced to, at least 76 each; by default they stay
             210 x 160.
+        initialization: ``"orthogonal"``, as described above, or ``"pytorch"`` for PyTorch's
+            default, weights and biases that are uniform in +-1/sqrt(number of inputs). The
+            reproducibility report on Anand et al. 2019 used the latter.
+        scale_frames: divide frames by 255. The report's supervised network took frames from 0 to
+            255 as they are.
 
     Raises:
-        ConfigurationError: a size is out of its range.
+        ConfigurationError: a size is out of its range, or the initialisation is unknown.
     """
 
     def __init__(
-        self, in_channels: int = 1, feature_dim: int = 256, resize: Sequence[int] | None = None
+        self,
+        in_channels: int = 1,
+        feature_dim: int = 256,
+        resize: Sequence[int] | None = None,
+        *,
+        initialization: Initialization = "orthogonal",
+        scale_frames: bool = True,
     ) -> None:
         super().__init__(in_channels, feature_dim, resize)
+        if initialization not in (known := get_args(Initialization)):
+            raise ConfigurationError(
+                f"initialization={initialization!r}: choose {' or '.join(map(repr, known))}"
+            )
+        self.scale_frames = scale_frames
         self.local_channels = 128
         self.local_layers = nn.Sequential(
             BlockConv2d(in_channels, 32, 8, stride=4),
@@ -54,4 +75,7 @@ class NatureEncoder(LocalGlobalEncoder):
             nn.Flatten(),
             Float32Linear(channels * height * width, feature_dim),
         )
-        self.initialize_orthogonally()
+        if initialization == "orthogonal":
+            self.initialize_orthogonally()
+        else:
+            self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

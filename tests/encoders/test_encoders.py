@@ -259,3 +259,32 @@ def test_the_size_of_any_backbone_s_vector():
         feature_dim_of(nn.Linear(2, 2))
     with pytest.raises(EncoderError, match=r"Some method needs an encoder with a local map.*Plain"):
         require_local_map(plain, "Some method")
+
+
+def test_encoder_takes_frames_undivided() -> None:
+    frames = torch.randint(0, 256, (2, 1, 210, 160), dtype=torch.uint8)
+    encoder = NatureEncoder(scale_frames=False)
+    divided = NatureEncoder()
+    divided.load_state_dict(encoder.state_dict())
+
+    assert torch.equal(encoder.scaled(frames), frames.float())
+    assert torch.allclose(divided.scaled(frames), frames / 255)
+    # Without biases the network is positively homogeneous.
+    assert torch.allclose(encoder(frames), 255 * divided(frames), rtol=1e-3, atol=1e-3)
+
+
+def test_pytorch_initialization_is_that_of_its_layers() -> None:
+    torch.manual_seed(3)
+    encoder = NatureEncoder(initialization="pytorch")
+    layers = [m for m in encoder.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    for layer in layers:
+        bound = layer.weight[0].numel() ** -0.5
+        assert layer.bias is not None
+        assert layer.bias.abs().max() <= bound
+        assert 0.9 * bound < layer.weight.abs().max() <= bound
+    torch.manual_seed(3)
+    first = nn.Conv2d(1, 32, 8, stride=4)
+    assert torch.equal(layers[0].weight, first.weight)
+
+    with pytest.raises(ConfigurationError, match="initialization='uniform': choose 'orthogonal'"):
+        NatureEncoder(initialization="uniform")  # type: ignore[arg-type]
