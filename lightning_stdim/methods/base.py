@@ -5,8 +5,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any, ClassVar, Literal
 
-import torch
 from pytorch_lightning import Callback, LightningModule
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from lightning_stdim.callbacks import RaiseOnNonFiniteLoss, ResumableEarlyStopping
@@ -15,7 +15,7 @@ from lightning_stdim.datamodules.pixels import CHANNELS, Pixels
 from lightning_stdim.encoders import DEFAULT_ENCODER, build_encoder, frame_stack, with_channels
 from lightning_stdim.utils.epoch_means import EpochMeans
 from lightning_stdim.utils.lightning_package import PackageAware
-from lightning_stdim.utils.optimisation import check_optimisation
+from lightning_stdim.utils.optimisation import check_optimisation, warmed_up_adam
 
 
 class SSLMethod(PackageAware, LightningModule):
@@ -34,6 +34,7 @@ class SSLMethod(PackageAware, LightningModule):
             ``--data.pixels`` alone: the model follows it.
         lr: Adam's learning rate, positive.
         eps: Adam's epsilon.
+        warmup_steps: number W of steps in which the learning rate rises linearly to ``lr``.
         patience: number of epochs without a better validation metric after which training stops.
 
     Raises:
@@ -63,10 +64,11 @@ class SSLMethod(PackageAware, LightningModule):
         pixels: Pixels = "luma",
         lr: float = 3e-4,
         eps: float = 1e-5,
+        warmup_steps: int = 0,
         patience: int = 15,
     ) -> None:
         super().__init__()
-        check_optimisation(lr=lr, patience=patience)
+        check_optimisation(lr=lr, patience=patience, warmup_steps=warmup_steps)
         self.save_hyperparameters()
         encoder = encoder or self.default_encoder  # recorded below, so that checkpoints name it
         encoder_args = with_channels(encoder, encoder_args, pixels)
@@ -74,7 +76,7 @@ class SSLMethod(PackageAware, LightningModule):
         self.encoder = build_encoder(encoder, encoder_args)
         self.pixels, self.channels = pixels, CHANNELS[pixels]  # of a frame
         self.frame_stack = frame_stack(self.encoder, self.channels)
-        self.lr, self.eps, self.patience = lr, eps, patience
+        self.lr, self.eps, self.patience, self.warmup_steps = lr, eps, patience, warmup_steps
         self._means = {stage: EpochMeans() for stage in ("train", "val", "test")}
 
     def forward(self, frames: Tensor) -> Tensor:
@@ -120,9 +122,9 @@ class SSLMethod(PackageAware, LightningModule):
         stop = [ResumableEarlyStopping(self.monitor, self.patience)] if self.monitor else []
         return [RaiseOnNonFiniteLoss(), *stop]
 
-    def configure_optimizers(self) -> torch.optim.Optimizer | None:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """Make Adam over the parameters that require a gradient; None if there are none."""
         trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
         return (
-            torch.optim.Adam(trainable, lr=self.lr, eps=self.eps, fused=True) if trainable else None
+            warmed_up_adam(trainable, self.lr, self.eps, self.warmup_steps) if trainable else None
         )

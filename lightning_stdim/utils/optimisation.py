@@ -1,16 +1,23 @@
-"""Checks of the arguments of an optimisation."""
+"""The optimiser of the methods, and checks of its arguments."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+
 from lightning_stdim.errors import ConfigurationError
+from lightning_stdim.utils.checks import integer
 
 
-def check_optimisation(*, lr: float, patience: int) -> None:
-    """Check the learning rate and the patience of a model.
+def check_optimisation(*, lr: float, patience: int, warmup_steps: int = 0) -> None:
+    """Check the learning rate, the patience and the warm-up of a model.
 
     Args:
         lr: learning rate, positive.
         patience: patience of early stopping, at least 1 epoch.
+        warmup_steps: steps in which the learning rate rises, at least 0.
 
     Raises:
         ConfigurationError: a value is out of its range.
@@ -19,3 +26,27 @@ def check_optimisation(*, lr: float, patience: int) -> None:
         raise ConfigurationError(
             f"model.lr={lr} must be positive and model.patience={patience} at least 1 epoch"
         )
+    integer("model.warmup_steps", warmup_steps)
+
+
+def warmed_up_adam(
+    parameters: Iterable[torch.nn.Parameter], lr: float, eps: float, warmup_steps: int
+) -> OptimizerLRScheduler:
+    """Make Adam whose learning rate rises linearly at the beginning.
+
+    Args:
+        parameters: what is trained.
+        lr: learning rate after the warm-up.
+        eps: Adam's epsilon.
+        warmup_steps: W; step k <= W, counted from 1, takes ``lr * k / (W + 1)``.
+
+    Returns:
+        What Lightning's ``configure_optimizers`` returns; without a warm-up the optimiser alone.
+    """
+    adam = torch.optim.Adam(parameters, lr=lr, eps=eps, fused=True)
+    if not warmup_steps:
+        return adam
+    rising = torch.optim.lr_scheduler.LinearLR(
+        adam, start_factor=1 / (warmup_steps + 1), total_iters=warmup_steps
+    )
+    return {"optimizer": adam, "lr_scheduler": {"scheduler": rising, "interval": "step"}}

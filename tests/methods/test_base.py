@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from lightning_stdim import SSLMethod
 from lightning_stdim.datamodules.batches import SequenceBatch
+from lightning_stdim.errors import ConfigurationError
 from tests.trainers import quiet
 
 EPOCHS, PATIENCE = 8, 2
@@ -45,6 +46,46 @@ def test_the_monitor_decides_when_to_stop(monitor, epochs):
     trainer = quiet(max_epochs=EPOCHS)
     trainer.fit(method, loader, loader)
     assert trainer.current_epoch == epochs
+
+
+class Constant(SSLMethod):
+    """A loss that never changes."""
+
+    monitor = None
+
+    def __init__(self, warmup_steps):
+        encoder = f"{__name__}.Encoder"
+        super().__init__(encoder=encoder, lr=0.5, warmup_steps=warmup_steps)
+
+    def loss(self, batch):
+        return {"loss": self.encoder.weight.sum() * 0}
+
+
+class LearningRates(Callback):
+    def __init__(self):
+        self.seen = []
+
+    def on_before_optimizer_step(self, trainer, method, optimizer):
+        self.seen.append(optimizer.param_groups[0]["lr"])
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_the_learning_rate_rises_at_the_beginning(tmp_path, interrupted):
+    batch = SequenceBatch(torch.zeros(2, 1, 1, 1, 1).byte(), torch.zeros(1).long())
+    loader = DataLoader([batch] * 2, batch_size=None)
+    rates, checkpoint = LearningRates(), None
+    if interrupted:  # after one epoch of two steps
+        first = quiet(max_epochs=1, callbacks=[rates])
+        first.fit(Constant(3), loader)
+        first.save_checkpoint(checkpoint := tmp_path / "first.ckpt")
+    trainer = quiet(max_epochs=3, callbacks=[rates])
+    trainer.fit(Constant(3), loader, ckpt_path=checkpoint, weights_only=True)
+    assert rates.seen == pytest.approx([0.125, 0.25, 0.375, 0.5, 0.5, 0.5])
+
+
+def test_a_warm_up_has_a_whole_number_of_steps():
+    with pytest.raises(ConfigurationError, match=r"model.warmup_steps=-1 must be at least 0"):
+        Constant(-1)
 
 
 class Measured(Scripted):
