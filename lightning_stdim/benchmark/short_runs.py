@@ -34,7 +34,7 @@ SHORT = {
 }
 """Options with which ``fit`` trains for a short time."""
 PAPER_EPOCHS = 10
-COLLECTED = ("policy", "epsilon", "greedy", "pixels", "mode", "difficulty")
+COLLECTED = ("policy", "epsilon", "greedy", "pixels", "mode", "difficulty", "environment")
 """Settings of the data, beside game, seed and steps, on which a collection depends."""
 POLL_SECONDS = 0.05
 

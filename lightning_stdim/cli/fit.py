@@ -193,7 +193,7 @@ class StdimCLI(LightningCLI):
         evaluation = self._evaluate(self._kept())
         pretrained = isinstance(self.model, SSLMethod) and self.model.data_stage == "pretrain"
         budget: Budget = {
-            "pretrain_frames": self.datamodule.steps if pretrained else 0,
+            "pretrain_frames": self.datamodule.pretrain_steps if pretrained else 0,
             "probe_frames": self.datamodule.probe_steps,
             "epochs": self.trainer.current_epoch,
             "optimizer_steps": self.trainer.global_step,
