@@ -142,7 +142,11 @@ class StdimCLI(LightningCLI):
         if self.subcommand == "fit" and not trainer["fast_dev_run"]:
             make_directory(self.folder)
             given = _as_list(trainer["callbacks"])
-            kwargs["callbacks"] = [*given, *run_callbacks(self.folder, self.model, given)]
+            keep = self._get(self.config, "keep")
+            kwargs["callbacks"] = [
+                *given,
+                *run_callbacks(self.folder, self.model, given, keep=keep),
+            ]
             kwargs["plugins"] = [*_as_list(trainer["plugins"]), AtomicCheckpointIO()]
         try:
             return super().instantiate_trainer(**kwargs)
