@@ -17,8 +17,8 @@ def preset_path(name: str) -> Path:
     """Find a preset.
 
     Args:
-        name: ``"smoke"``, ``"laptop"``, ``"laptop-bf16"``, ``"paper"``, ``"challenge"``, or the path
-            of a YAML file.
+        name: ``"smoke"``, ``"laptop"``, ``"laptop-bf16"``, ``"paper"``, ``"challenge"``, or a YAML
+            file's path.
 
     Returns:
         The path of its file.

@@ -57,7 +57,7 @@ def with_stale_first_frames(collection: Collection) -> Episodes:
         collection: a collection, with or without its frames.
 
     Returns:
-        The episodes. They share no row.
+        The episodes. They share no row; one that ended where it began is left without any.
     """
     start, length = collection.episode_start.copy(), collection.episode_length.copy()
     rows = np.arange(len(collection))
@@ -67,4 +67,4 @@ def with_stale_first_frames(collection: Collection) -> Episodes:
         length[-1] -= 1
     start[0] += 1
     length[0] -= 1
-    return Episodes(start, length, rows)
+    return Episodes(start, length.clip(min=0), rows)
