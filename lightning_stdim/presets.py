@@ -17,7 +17,8 @@ def preset_path(name: str) -> Path:
     """Find a preset.
 
     Args:
-        name: ``"smoke"``, ``"laptop"``, ``"laptop-bf16"``, ``"paper"``, or the path of a YAML file.
+        name: ``"smoke"``, ``"laptop"``, ``"laptop-bf16"``, ``"paper"``, ``"challenge"``, or a YAML
+            file's path.
 
     Returns:
         The path of its file.
@@ -48,6 +49,26 @@ def method_path(name: str) -> Path:
     return FOLDER / "methods" / f"{name}.yaml"
 
 
+def method_paths(name: str, preset: str) -> list[Path]:
+    """Find the configurations of a method in a preset.
+
+    A folder beside the preset's file, with the file's stem for its name, can hold a file
+    ``METHOD.yaml`` with what the preset sets for that method alone.
+
+    Args:
+        name: name of a method in the catalogue that has a model.
+        preset: as for :func:`preset_path`.
+
+    Returns:
+        The paths of their files, each of which goes before the ones after it.
+
+    Raises:
+        ConfigurationError: there is no such preset.
+    """
+    special = preset_path(preset).with_suffix("") / f"{name}.yaml"
+    return [method_path(name), *filter(Path.is_file, [special])]
+
+
 def read_preset(name: str) -> dict[str, Any]:
     """Read a preset.
 
@@ -60,10 +81,31 @@ def read_preset(name: str) -> dict[str, Any]:
     Raises:
         ConfigurationError: there is no such preset, or its file has no settings.
     """
-    try:
-        contents = yaml.safe_load(preset_path(name).read_text())
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"preset {name} is not YAML: {error}") from error
+    contents = _read(preset_path(name), name)
     if not isinstance(contents, dict):
         raise ConfigurationError(f"preset {name} holds no settings")
     return contents
+
+
+def read_specials(name: str) -> dict[str, Any]:
+    """Read what a preset sets for single methods.
+
+    Args:
+        name: as for :func:`preset_path`.
+
+    Returns:
+        The content of each file of :func:`method_paths` that is the preset's own, by the method's
+        name; empty if there is none.
+
+    Raises:
+        ConfigurationError: there is no such preset, or a file is not YAML.
+    """
+    folder = preset_path(name).with_suffix("")
+    return {path.stem: _read(path, name) for path in sorted(folder.glob("*.yaml"))}
+
+
+def _read(path: Path, preset: str) -> Any:
+    try:
+        return yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"preset {preset} is not YAML: {error}") from error

@@ -198,8 +198,8 @@ def _training(run: ShortRun) -> float:
     if not (fit := run.fit):
         return 0.0
     data, trainer = run.settings["data"], run.settings["trainer"]
-    frames = data["steps"] if run.pretrains else data["probe_steps"]
-    shares = PRETRAIN_FRACTIONS if run.pretrains else PROBE_FRACTIONS
+    frames = data["steps"] if run.own_frames else data["probe_steps"]
+    shares = PRETRAIN_FRACTIONS if run.own_frames else PROBE_FRACTIONS
     per_frame = shares["train"] * fit["training"] + shares["val"] * fit["validation"]
     epochs, steps = (_limit(trainer[name]) for name in ("max_epochs", "max_steps"))
     epochs = min(epochs, steps * fit["frames_per_step"] / (frames * shares["train"]))
@@ -229,7 +229,7 @@ def _collections(spec: RunSpec, run: ShortRun) -> Iterator[tuple[str, int]]:
     """Name the collections that a run needs, with their steps, from a short run of its kind."""
     data = run.settings["data"]
     needed = [(data["probe_steps"], spec.key.seed + PROBE_SEED_OFFSET)]
-    if run.pretrains:
+    if run.own_frames:
         needed.append((data["steps"], spec.key.seed))
     for steps, seed in needed:
         collection = CollectionSettings(steps=steps, **played(spec, data) | {"seed": seed})
@@ -239,7 +239,7 @@ def _collections(spec: RunSpec, run: ShortRun) -> Iterator[tuple[str, int]]:
 def _further_frames(run: ShortRun) -> int:
     """Compute the bytes of the frames that the real run holds beyond those of the short one."""
     data = run.settings["data"]
-    real = max(data["probe_steps"], data["steps"] if run.pretrains else 0)
+    real = max(data["probe_steps"], data["steps"] if run.own_frames else 0)
     return int((real - min(real, run.frames)) * math.prod(frame_shape(data["pixels"])))
 
 

@@ -15,7 +15,7 @@ import yaml
 
 from lightning_stdim.catalogue import METHODS, Method, method_named, of_class
 from lightning_stdim.errors import ConfigurationError
-from lightning_stdim.presets import method_path, preset_path, read_preset
+from lightning_stdim.presets import method_paths, preset_path, read_preset
 from lightning_stdim.runs.directory import CHECKPOINTS, ENCODER
 from lightning_stdim.runs.key import RunKey
 
@@ -93,7 +93,8 @@ class RunSpec:
         else:
             argv = ["fit", "--config", _shown(preset_path(preset))]
             if self.method in METHODS:
-                argv += ["--config", _shown(method_path(self.method))]
+                for path in method_paths(self.method, preset):
+                    argv += ["--config", _shown(path)]
             elif is_file(self.method):
                 argv += ["--config", self.method]
             else:

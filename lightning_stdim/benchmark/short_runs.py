@@ -34,7 +34,7 @@ SHORT = {
 }
 """Options with which ``fit`` trains for a short time."""
 PAPER_EPOCHS = 10
-COLLECTED = ("policy", "epsilon", "greedy", "pixels", "mode", "difficulty")
+COLLECTED = ("policy", "epsilon", "greedy", "pixels", "mode", "difficulty", "environment")
 """Settings of the data, beside game, seed and steps, on which a collection depends."""
 POLL_SECONDS = 0.05
 
@@ -96,9 +96,10 @@ class ShortRun:
         return next(iter(self.recorded("fit")), {})
 
     @property
-    def pretrains(self) -> bool:
-        """Whether the run needs frames to pretrain on."""
-        return self.fit.get("stage") == "pretrain"
+    def own_frames(self) -> bool:
+        """Whether the run needs frames to pretrain on beside those of the probes."""
+        pretrains = self.fit.get("stage") == "pretrain"
+        return pretrains and bool(self.settings["data"]["pretrain_on"] == "own")
 
     @property
     def start_and_end(self) -> float:

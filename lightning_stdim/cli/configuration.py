@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import Literal
 
 import yaml
 from jsonargparse import get_loader, set_loader
@@ -66,6 +67,7 @@ def run_options(
     preset: str | None = None,
     method: str | None = None,
     controls: bool = True,
+    keep: Literal["best", "last"] = "best",
     variant: str = "",
     run_key: str | None = None,
 ) -> None:
@@ -79,6 +81,8 @@ def run_options(
         method: name of the method in results and tables; by default the model's own name.
         controls: also train probes on shuffled labels, as a control; this takes two fifths of the
             converged protocol's time.
+        keep: weights of the encoder that is probed: the best by the method's own criterion, or the
+            last.
         variant: your own words for what differs from the preset, stored with the results and shown
             in tables; by default, how the frames differ from the protocol's.
         run_key: what differs from the preset, as JSON. The command benchmark sets it for its runs;

@@ -108,6 +108,7 @@ def _facts(part: Description) -> dict[str, str]:
         "pixels": part.pixels,
         "mode": "default" if part.mode is None else str(part.mode),
         "difficulty": "default" if part.difficulty is None else str(part.difficulty),
+        "environment": part.environment,
         "frames": str(part.frames),
         "unique frames": f"{part.unique_frames} ({part.unique_share:.1%})",
         "test frames seen before": (

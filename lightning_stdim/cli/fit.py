@@ -142,7 +142,11 @@ class StdimCLI(LightningCLI):
         if self.subcommand == "fit" and not trainer["fast_dev_run"]:
             make_directory(self.folder)
             given = _as_list(trainer["callbacks"])
-            kwargs["callbacks"] = [*given, *run_callbacks(self.folder, self.model, given)]
+            keep = self._get(self.config, "keep")
+            kwargs["callbacks"] = [
+                *given,
+                *run_callbacks(self.folder, self.model, given, keep=keep),
+            ]
             kwargs["plugins"] = [*_as_list(trainer["plugins"]), AtomicCheckpointIO()]
         try:
             return super().instantiate_trainer(**kwargs)
@@ -193,7 +197,7 @@ class StdimCLI(LightningCLI):
         evaluation = self._evaluate(self._kept())
         pretrained = isinstance(self.model, SSLMethod) and self.model.data_stage == "pretrain"
         budget: Budget = {
-            "pretrain_frames": self.datamodule.steps if pretrained else 0,
+            "pretrain_frames": self.datamodule.pretrain_steps if pretrained else 0,
             "probe_frames": self.datamodule.probe_steps,
             "epochs": self.trainer.current_epoch,
             "optimizer_steps": self.trainer.global_step,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lightning_stdim.datamodules.collection.settings import CollectionSettings
+from lightning_stdim.datamodules.emulator.environments import Environment
 from lightning_stdim.datamodules.labels.games import LabelSet
 from lightning_stdim.datamodules.pixels import Pixels
 from lightning_stdim.utils.shared_docs import arguments_as_in
@@ -29,6 +30,7 @@ def probe(
     pixels: Pixels | None = None,
     mode: int | None = None,
     difficulty: int | None = None,
+    environment: Environment | None = None,
     label_set: LabelSet | None = None,
     controls: bool = True,
     preset: str = "laptop",
@@ -65,11 +67,12 @@ def probe(
             the preset's.
         mode: as in CollectionSettings.
         difficulty: as in CollectionSettings.
+        environment: as in CollectionSettings.
         label_set: labels to score, paper or upstream; by default the preset's.
         controls: also train probes on shuffled labels, as a control; this takes two fifths of the
             converged protocol's time.
-        preset: name of a preset (smoke, laptop, laptop-bf16 or paper) or a YAML file, with the
-            settings of the data and the probes.
+        preset: name of a preset (smoke, laptop, laptop-bf16, paper or challenge) or a YAML file,
+            with the settings of the data and the probes.
         hidden: number of units of a hidden layer in the paper protocol's probes, 0 for linear
             probes; by default the preset's.
         standardize: shift and scale the features for the paper protocol's probes; by default the
@@ -139,6 +142,7 @@ def probe(
         "pixels": pixels,
         "mode": mode,
         "difficulty": difficulty,
+        "environment": environment,
         "label_set": label_set,
         "stage": "probe",
     }

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -19,8 +19,10 @@ from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.batches import ProbeBatch, ProbeData, SequenceBatch
 from lightning_stdim.datamodules.collection.collect import collect
 from lightning_stdim.datamodules.collection.settings import CollectionSettings
+from lightning_stdim.datamodules.emulator.environments import Environment
+from lightning_stdim.datamodules.episodes import as_played, with_stale_first_frames
 from lightning_stdim.datamodules.frames.bank import FrameBank
-from lightning_stdim.datamodules.frames.loading import load_frames
+from lightning_stdim.datamodules.frames.loading import load_frames, rearranged
 from lightning_stdim.datamodules.frames.on_disk import Frames, FramesOnDisk
 from lightning_stdim.datamodules.frames.shared import share_frames
 from lightning_stdim.datamodules.labels.games import LabelSet, default_label_set
@@ -30,18 +32,20 @@ from lightning_stdim.datamodules.probe_data import load_probe_data
 from lightning_stdim.datamodules.samplers import (
     FrameSampler,
     IndexDataset,
+    Neighbours,
     Sampling,
     SequenceSampler,
 )
 from lightning_stdim.datamodules.splits import (
     PRETRAIN_FRACTIONS,
+    PROBE_FRACTIONS,
     Int64,
+    SplitBy,
     SplitOrder,
-    frames_of,
     split_episodes,
 )
 from lightning_stdim.errors import ConfigurationError
-from lightning_stdim.utils.checks import integer
+from lightning_stdim.utils.checks import integer, one_of
 from lightning_stdim.utils.hardware import cores
 from lightning_stdim.utils.lightning_package import PackageAware
 from lightning_stdim.utils.shared_docs import arguments_as_in
@@ -50,6 +54,7 @@ PROBE_SEED_OFFSET = 1_000_000
 """Added to the seed for the probe collection, so that the two collections share no game."""
 
 Stage = Literal["pretrain", "probe"]
+PretrainOn = Literal["own", "probe"]
 
 
 @arguments_as_in(CollectionSettings)
@@ -90,6 +95,7 @@ class AtariDataModule(PackageAware, LightningDataModule):
         pixels: as in CollectionSettings.
         mode: as in CollectionSettings.
         difficulty: as in CollectionSettings.
+        environment: as in CollectionSettings.
         label_set: labels to score: paper (the 308 variables that the paper scored) or upstream (all
             that its authors have annotated since). By default paper where it has the game.
         entropy_threshold: variables are scored only if their labels have at least this entropy, in
@@ -102,10 +108,23 @@ class AtariDataModule(PackageAware, LightningDataModule):
         deduplicate: remove test frames that are identical to a training or validation frame.
         split_order: how episodes are ordered before they are split: shuffled, or time for the order
             in which they were played, as in the reference implementation.
+        split_by: of what the splits get their shares: of the frames, or of the episodes whatever
+            their lengths, as in the reference implementation.
         stale_first_label: repeat an error of the reference implementation: the first frame of every
             episode but the first is labelled with the state before the reset.
+        stale_first_frame: repeat an error of the reproducibility report: the last frame of every
+            episode that has ended is, with its label, the first of the next one, whose own first
+            frame is lost.
         wrap_episodes: repeat an error of the reference implementation: an episode's last frame
             counts as the one before its first.
+        repeat_first_pair: use an episode's first pair of frames twice in an epoch, as in the
+            report, which pairs an episode's first frame with the next and every other frame with
+            the one before it.
+        neighbours: whether a batch may hold sequences that overlap or touch in time. Each is a
+            negative of the others, so they are kept apart, unless this is any, as in the report.
+        pretrain_on: frames to pretrain on: own for a collection of their own, or probe for the
+            training and validation splits of the probe collection, as in the report. There is no
+            other collection then, and steps is not used.
         anchor_stride: only one in this many frames ends a sequence in an epoch. By default half the
             sequence length, so that an epoch shows every frame about twice. For pairs that is 1, as
             in the reference implementation.
@@ -134,14 +153,20 @@ class AtariDataModule(PackageAware, LightningDataModule):
         pixels: Pixels = "luma",
         mode: int | None = None,
         difficulty: int | None = None,
+        environment: Environment = "paper",
         label_set: LabelSet | None = None,
         entropy_threshold: float = 0.6,
         sampling: Sampling = "frames",
         min_episode_length: int = 1,
         deduplicate: bool = True,
         split_order: SplitOrder = "shuffled",
+        split_by: SplitBy = "frames",
         stale_first_label: bool = False,
+        stale_first_frame: bool = False,
         wrap_episodes: bool = False,
+        repeat_first_pair: bool = False,
+        neighbours: Neighbours = "apart",
+        pretrain_on: PretrainOn = "own",
         anchor_stride: int | None = None,
         stage: Stage | None = None,
         sequence_length: int | None = None,
@@ -160,6 +185,9 @@ class AtariDataModule(PackageAware, LightningDataModule):
         ):
             if value is not None:
                 integer(f"data.{name}", value, at_least=1)
+        one_of("data.split_by", split_by, get_args(SplitBy))
+        one_of("data.neighbours", neighbours, get_args(Neighbours))
+        one_of("data.pretrain_on", pretrain_on, get_args(PretrainOn))
         seed = integer("data.seed", seed, at_most=PROBE_SEED_OFFSET - 1)
         self._settings = settings = CollectionSettings(
             game,
@@ -169,6 +197,7 @@ class AtariDataModule(PackageAware, LightningDataModule):
             pixels=pixels,
             mode=mode,
             difficulty=difficulty,
+            environment=environment,
             label_set=label_set,
         )
         # Not for the loggers: they would merge them with the method's, whose names may be the same.
@@ -183,14 +212,20 @@ class AtariDataModule(PackageAware, LightningDataModule):
         self.pixels: Pixels = pixels
         self.mode = settings.mode
         self.difficulty = settings.difficulty
+        self.environment = settings.environment
         self.label_set: LabelSet = label_set or default_label_set(self.game)
         self.entropy_threshold = entropy_threshold
         self.sampling = sampling
         self.min_episode_length = min_episode_length
         self.deduplicate = deduplicate
         self.split_order: SplitOrder = split_order
+        self.split_by: SplitBy = split_by
         self.stale_first_label = stale_first_label
+        self.stale_first_frame = stale_first_frame
         self.wrap_episodes = wrap_episodes
+        self.repeat_first_pair = repeat_first_pair
+        self.neighbours: Neighbours = neighbours
+        self.pretrain_on: PretrainOn = pretrain_on
         self._anchor_stride = anchor_stride
         self._batch_size = batch_size
         self._stage = stage
@@ -212,6 +247,8 @@ class AtariDataModule(PackageAware, LightningDataModule):
             found |= {"policy": self.policy.label()}
         if self.pixels != "luma":
             found |= {"pixels": self.pixels}
+        if self.environment != "paper":
+            found |= {"environment": self.environment}
         return tuple((name, str(value)) for name, value in found.items() if value is not None)
 
     @property
@@ -248,6 +285,16 @@ class AtariDataModule(PackageAware, LightningDataModule):
         """Where batches are wanted."""
         strategy = getattr(self.trainer, "strategy", None)
         return FramesOnDisk.device if strategy is None else strategy.root_device
+
+    @property
+    def _pretrained_on(self) -> Stage:
+        """The stage whose collection is pretrained on."""
+        return "probe" if self.pretrain_on == "probe" else "pretrain"
+
+    @property
+    def pretrain_steps(self) -> int:
+        """Number of frames in the collection that is pretrained on."""
+        return self.collection(self._pretrained_on).steps
 
     def collection(self, which: Stage) -> CollectionSettings:
         """Give the settings of a stage's collection.
@@ -294,7 +341,7 @@ class AtariDataModule(PackageAware, LightningDataModule):
             )
         self._load_probe(with_frames=False)
         if self.stage == "pretrain":
-            self.collect("pretrain")
+            self.collect(self._pretrained_on)
 
     def setup(self, stage: str) -> None:
         """Load the current stage's frames."""
@@ -306,6 +353,8 @@ class AtariDataModule(PackageAware, LightningDataModule):
         try:
             if self.stage == "probe":
                 self.probe_data()
+            elif self.pretrain_on == "probe":
+                self._load("probe", PROBE_FRACTIONS)
             elif stage == "test":  # a method's own loss on episodes that it has never seen
                 self._load("probe", {"test": 1.0})
             else:
@@ -317,20 +366,29 @@ class AtariDataModule(PackageAware, LightningDataModule):
         path = self.collect(which)
         collection = store.read(path, with_frames=False)
         shape = (len(collection), *collection.frames.shape[1:])
-        self._frames = self._load_frames(path, shape, self._device)
+        played = (with_stale_first_frames if self.stale_first_frame else as_played)(collection)
+        frames = self._load_frames(path, shape, self._device)
+        self._frames = rearranged(frames, played.rows)
+        shortest = max(self.min_episode_length, self.sequence_length)
+        # The probe's splits do not depend on the method, or test episodes would be trained on.
+        as_probed = self.pretrain_on == "probe"
         split = split_episodes(
-            collection.episode_length,
+            played.length,
             fractions=fractions,
             seed=self.seed,
-            min_length=max(self.min_episode_length, self.sequence_length),
+            min_length=self.min_episode_length if as_probed else shortest,
             order=self.split_order,
+            by=self.split_by,
         )
-        bounds = np.stack([collection.episode_start, collection.episode_length], axis=1)
+        bounds = played.bounds
         self._bounds = torch.from_numpy(bounds.T.copy())  # first frame and length of each episode
-        self._episodes = {name: bounds[episodes] for name, episodes in split.items()}
+        self._episodes = {
+            name: bounds[episodes[played.length[episodes] >= shortest]]
+            for name, episodes in split.items()
+        }
         for name, part in self._episodes.items():
-            frames = len(frames_of(np.arange(len(part)), part[:, 0], part[:, 1]))
-            rank_zero_info(f"{self.game}, {which}, {name}: {len(part)} episodes, {frames} frames")
+            count = part[:, 1].sum()
+            rank_zero_info(f"{self.game}, {which}, {name}: {len(part)} episodes, {count} frames")
 
     def probe_data(self) -> ProbeData:
         """Load, label, filter and split the probe collection, once.
@@ -358,7 +416,9 @@ class AtariDataModule(PackageAware, LightningDataModule):
             min_episode_length=self.min_episode_length,
             deduplicate=self.deduplicate,
             split_order=self.split_order,
+            split_by=self.split_by,
             stale_first_label=self.stale_first_label,
+            stale_first_frame=self.stale_first_frame,
             with_frames=with_frames,
             load=self._load_frames,
         )
@@ -367,7 +427,8 @@ class AtariDataModule(PackageAware, LightningDataModule):
         self, path: Path, shape: Sequence[int], device: torch.device = FramesOnDisk.device
     ) -> Frames:
         """Load all frames of a file; if all ranks of a node do so, they share one copy."""
-        if self._together and self.trainer is not None:
+        shared_as_stored = not self.stale_first_frame  # a copy that is rearranged is one's own
+        if self._together and self.trainer is not None and shared_as_stored:
             shared = share_frames(path, shape, self.trainer)
             if shared is not None:
                 return shared
@@ -378,23 +439,24 @@ class AtariDataModule(PackageAware, LightningDataModule):
         return load_frames(path, shape, processes=self._processes, device=device)
 
     def state_dict(self) -> dict[str, Any]:
-        """Give what a checkpoint keeps: the policy's hash, the pixels and the game mode."""
+        """Give what a checkpoint keeps of what was played: policy, pixels, mode, environment."""
         return {
             "policy_sha256": self.policy.attributes()["policy_sha256"],
             "pixels": self.pixels,
             "mode": self.mode,
             "difficulty": self.difficulty,
+            "environment": self.environment,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Refuse to resume a run with frames of another agent, other pixels or another game mode.
+        """Refuse to resume a run with frames of another agent, other pixels or another game.
 
         Args:
             state_dict: what :meth:`state_dict` gave.
 
         Raises:
-            ConfigurationError: the policy's file, the pixels, the mode or the difficulty have
-                changed.
+            ConfigurationError: the policy's file, the pixels, the mode, the difficulty or the
+                environment have changed.
         """
         now = self.state_dict()["policy_sha256"]
         if (then := state_dict.get("policy_sha256", now)) != now:
@@ -403,7 +465,12 @@ class AtariDataModule(PackageAware, LightningDataModule):
                 f"with SHA-256 {then[:8]}..., now it is {now[:8]}...: put the old file back, or "
                 "start another run"
             )
-        for name, usual in (("pixels", "luma"), ("mode", None), ("difficulty", None)):
+        for name, usual in (
+            ("pixels", "luma"),
+            ("mode", None),
+            ("difficulty", None),
+            ("environment", "paper"),
+        ):
             had, has = state_dict.get(name, usual), getattr(self, name)
             if had != has:
                 raise ConfigurationError(
@@ -465,6 +532,8 @@ class AtariDataModule(PackageAware, LightningDataModule):
                 seed=self.seed,
                 sampling=self.sampling if split == "train" else "frames",
                 wrap=self.wrap_episodes,
+                repeat_first=self.repeat_first_pair,
+                neighbours=self.neighbours,
                 stride=self._anchor_stride or max(1, self.sequence_length // 2),
                 shuffle=split == "train",
                 **ranks,

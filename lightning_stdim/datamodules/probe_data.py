@@ -10,13 +10,15 @@ import torch
 
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.batches import ProbeData
-from lightning_stdim.datamodules.frames.loading import load_frames
+from lightning_stdim.datamodules.episodes import as_played, with_stale_first_frames
+from lightning_stdim.datamodules.frames.loading import load_frames, rearranged
 from lightning_stdim.datamodules.frames.on_disk import Frames
 from lightning_stdim.datamodules.labels.annotations import annotation
 from lightning_stdim.datamodules.labels.entropy_filter import scored
 from lightning_stdim.datamodules.labels.games import LabelSet, default_label_set
 from lightning_stdim.datamodules.splits import (
     PROBE_FRACTIONS,
+    SplitBy,
     SplitOrder,
     frame_digests,
     frames_of,
@@ -35,7 +37,9 @@ def load_probe_data(
     min_episode_length: int = 1,
     deduplicate: bool = True,
     split_order: SplitOrder = "shuffled",
+    split_by: SplitBy = "frames",
     stale_first_label: bool = False,
+    stale_first_frame: bool = False,
     with_frames: bool = True,
     load: Callable[[Path, Sequence[int]], Frames] = load_frames,
 ) -> ProbeData:
@@ -54,8 +58,12 @@ def load_probe_data(
         deduplicate: remove test frames that are identical to a training or validation frame.
         split_order: how episodes are ordered before they are split: ``"shuffled"``, or ``"time"``
             as in the reference implementation.
+        split_by: of what the splits get their shares: of the ``"frames"``, or of the ``"episodes"``
+            whatever their lengths, as in the reference implementation.
         stale_first_label: repeat an error of the reference implementation: the first frame of every
             episode but the first is labelled with the state before the reset.
+        stale_first_frame: repeat an error of the reproducibility report: the last frame of every
+            episode that has ended is, with its label, the first of the next one.
         with_frames: read the frames, too. Without them ``ProbeData.frames`` is empty and duplicates
             stay: a quick check that there is something to probe.
         load: reads all frames of a verified file, given the path and the frames' shape.
@@ -71,32 +79,32 @@ def load_probe_data(
     game = str(collection.attributes["game"])
     label_set = label_set or default_label_set(game)
     described = annotation(game, label_set)
-    rows = np.arange(len(collection))
+    played = (with_stale_first_frames if stale_first_frame else as_played)(collection)
+    rows = played.rows.copy()
     if stale_first_label:
-        rows[collection.episode_start[1:]] -= 1
+        rows[collection.episode_start[1:]] = collection.episode_start[1:] - 1
     labels = described.decode(collection.ram[rows])
-    kept, dropped = scored(labels, described.variables, threshold=entropy_threshold)
+    every = frames_of(np.arange(len(played.start)), played.start, played.length)
+    kept, dropped = scored(labels[every], described.variables, threshold=entropy_threshold)
     if not kept:
         raise ConfigurationError(
             f"{game}: no variable has a label entropy of {entropy_threshold} nats in "
             f"{len(labels)} frames; ask for more steps or a lower entropy threshold"
         )
     episodes = split_episodes(
-        collection.episode_length,
+        played.length,
         fractions=PROBE_FRACTIONS,
         seed=seed,
         min_length=min_episode_length,
         order=split_order,
+        by=split_by,
     )
-    splits = {
-        name: frames_of(part, collection.episode_start, collection.episode_length)
-        for name, part in episodes.items()
-    }
+    splits = {name: frames_of(part, played.start, played.length) for name, part in episodes.items()}
     before = len(splits["test"])
     frames: Frames = torch.from_numpy(collection.frames)
     if with_frames:
         shape = (len(collection), *collection.frames.shape[1:])
-        frames = load(Path(path), shape)
+        frames = rearranged(load(Path(path), shape), played.rows)
         if deduplicate:
             seen = np.concatenate([splits["train"], splits["val"]])
             splits["test"] = without_duplicates(splits["test"], seen, frame_digests(frames))
@@ -120,9 +128,11 @@ def load_probe_data(
             "entropy_threshold_nats": entropy_threshold,
             "split_seed": seed,
             "split_order": split_order,
+            "split_by": split_by,
             "stale_first_label": stale_first_label,
+            "stale_first_frame": stale_first_frame,
             "min_episode_length": min_episode_length,
-            "episode_start": collection.episode_start.tolist(),
+            "episode_start": played.start.tolist(),
             "episodes": {name: part.tolist() for name, part in episodes.items()},
             "frames": {name: len(part) for name, part in splits.items()},
             "test_duplicates_removed": before - len(splits["test"]),

@@ -16,6 +16,7 @@ from lightning_stdim.errors import ConfigurationError
 
 Int64 = npt.NDArray[np.int64]
 Sampling = Literal["frames", "episodes"]
+Neighbours = Literal["apart", "any"]
 
 
 class IndexDataset(Dataset[Tensor]):
@@ -49,8 +50,8 @@ class SequenceSampler(DistributedSampler[Tensor]):
     It guarantees that
 
     1. a sequence never crosses the edge of an episode, and
-    2. within a (global) batch no frame of a sequence equals a frame of another or is next to it in
-       time, since each sequence is the other's negative.
+    2. unless `neighbours` is ``"any"``, no frame of a sequence equals a frame of another in the
+       same (global) batch or is next to it in time, since each sequence is the other's negative.
 
     The batches depend only on seed, epoch and arguments, not on the number of ranks: rank r of W
     gets the r-th part of every global batch. (If each rank drew from a generator of its own, ranks
@@ -69,14 +70,21 @@ class SequenceSampler(DistributedSampler[Tensor]):
             implementation: frames of short episodes then come more often.
         wrap: take an episode's last frame for the one before its first, so that every frame is an
             anchor. A sequence that wraps around is exempt from guarantee 2.
+        repeat_first: let the frames before an episode's first anchor stand for it, so that an epoch
+            has as many sequences as there are frames. The reproducibility report on ST-DIM does so
+            with pairs.
+        neighbours: ``"apart"`` for guarantee 2; ``"any"`` for batches of a random permutation,
+            whatever lies beside what, as in the report. The last batch is left out if it is not
+            full.
         stride: an epoch has one in this many of the anchors, other ones in every epoch.
         shuffle: False for the same batches in every epoch, for validation.
         num_replicas: W, the number of ranks.
         rank: this rank.
 
     Raises:
-        ConfigurationError: W does not divide the batch size, or the episodes cannot fill one batch
-            (without `shuffle`, not even one of two sequences).
+        ConfigurationError: W does not divide the batch size, the episodes cannot fill one batch
+            (without `shuffle`, not even one of two sequences), or `wrap` and `repeat_first` are
+            both given.
     """
 
     def __init__(
@@ -88,6 +96,8 @@ class SequenceSampler(DistributedSampler[Tensor]):
         seed: int,
         sampling: Sampling = "frames",
         wrap: bool = False,
+        repeat_first: bool = False,
+        neighbours: Neighbours = "apart",
         stride: int = 1,
         shuffle: bool = True,
         num_replicas: int = 1,
@@ -95,7 +105,14 @@ class SequenceSampler(DistributedSampler[Tensor]):
     ) -> None:
         _check_shares(batch_size, num_replicas)
         skip = 0 if wrap else sequence_length - 1
-        self.anchors = [np.arange(first + skip, first + n) for first, n in episodes if n > skip]
+        if wrap and repeat_first:
+            raise ConfigurationError(
+                "data.wrap_episodes and data.repeat_first_pair are two ways to pair an episode's "
+                "first frame: choose one"
+            )
+        usual = [np.arange(first + skip, first + n) for first, n in episodes if n > skip]
+        before = skip if repeat_first else 0
+        self.anchors = [np.pad(anchors, (before, 0), "edge") for anchors in usual]
         count = sum(map(len, self.anchors))
         super().__init__(
             IndexDataset(count), num_replicas=num_replicas, rank=rank, shuffle=shuffle, seed=seed
@@ -104,17 +121,20 @@ class SequenceSampler(DistributedSampler[Tensor]):
         self.gap = sequence_length + 1  # smallest difference between two anchors of a batch
         self.batch_size = batch_size
         self.sampling = sampling
+        self.neighbours = neighbours
         self.stride = stride
         # Room for one batch in the worst case, where every choice blocks gap - 1 on both sides.
-        room = sum(-(-len(a) // (2 * self.gap - 1)) for a in self.anchors)
+        blocks = 2 * self.gap - 1 if neighbours == "apart" else 1
+        room = sum(-(-len(anchors) // blocks) for anchors in usual)
         if not shuffle:  # a share of the batch, so that it does not depend on the number of ranks
             shares = (batch_size // k for k in range(1, batch_size) if batch_size % k == 0)
             self.batch_size = next((share for share in shares if share <= room), batch_size)
         if room < self.batch_size or self.batch_size % num_replicas:
             raise ConfigurationError(
                 f"{count} sequences of {sequence_length} frames are too few for batches of "
-                f"{batch_size} that hold no neighbours in time; ask for more steps (about "
-                f"{2 * self.gap * batch_size} frames in this split) or a smaller batch_size"
+                f"{batch_size}{' that hold no neighbours in time' if blocks > 1 else ''}; ask for "
+                f"more steps (about {(blocks + 1) * batch_size} frames in this split) or a smaller "
+                "batch_size"
             )
 
     def __len__(self) -> int:
@@ -138,6 +158,14 @@ class SequenceSampler(DistributedSampler[Tensor]):
         return drawn
 
     def _batches(self) -> Iterator[list[int]]:
+        return self._apart() if self.neighbours == "apart" else self._in_order()
+
+    def _in_order(self) -> Iterator[list[int]]:
+        order = self._order().tolist()
+        for first in range(0, len(self) * self.batch_size, self.batch_size):
+            yield order[first : first + self.batch_size]
+
+    def _apart(self) -> Iterator[list[int]]:
         pending = deque(self._order().tolist())
         for _ in range(len(self)):
             batch: list[int] = []

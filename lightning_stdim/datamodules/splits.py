@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # PyTorch is not needed here
 
 Int64 = npt.NDArray[np.int64]
 SplitOrder = Literal["shuffled", "time"]
+SplitBy = Literal["frames", "episodes"]
 
 PRETRAIN_FRACTIONS = {"train": 0.8, "val": 0.2}
 """The splits' shares of the frames to pretrain on, as in the reference implementation."""
@@ -37,8 +38,9 @@ def split_episodes(
     seed: int,
     min_length: int = 1,
     order: SplitOrder = "shuffled",
+    by: SplitBy = "frames",
 ) -> dict[str, Int64]:
-    """Split whole episodes so that the splits have their shares of the frames.
+    """Split whole episodes so that the splits have their shares of the frames, or of the episodes.
 
     Every split gets at least one episode; beyond that, an episode goes to the split in whose share
     of the frames its middle lies. With few episodes an order can fit badly, most of all if the last
@@ -47,13 +49,17 @@ def split_episodes(
 
     Args:
         lengths: int64 [E], frames per episode.
-        fractions: each split's share of the frames, in (0, 1]; they add up to 1.
+        fractions: each split's share, in (0, 1]; they add up to 1.
         seed: random seed of the order of the episodes.
         min_length: shorter episodes are left out. The reference implementation asks for more than
             64 frames without the final state, which is 66 here.
         order: ``"shuffled"`` by the seed, or ``"time"``, the order in which the episodes were
             played. The latter is what the reference implementation does: it shuffles, but does not
             use the shuffle.
+        by: of what the splits get their shares: of the ``"frames"``, or of the ``"episodes"``
+            whatever their lengths. The latter is what the reference implementation and the
+            reproducibility report do: with 55 episodes their splits begin with the episodes 0,
+            int(0.7 * 55) and int(0.8 * 55).
 
     Returns:
         For every split the numbers of its episodes, int64, ascending.
@@ -76,7 +82,7 @@ def split_episodes(
     shuffles = (rng.permutation(usable) for _ in range(SHUFFLES))
     best, least = [usable], math.inf
     for ordered in [usable] if order == "time" else shuffles:
-        parts = _cut(ordered, lengths, fractions)
+        parts = _cut(ordered, lengths if by == "frames" else None, fractions)
         misfit = _misfit(parts, lengths, fractions)
         if misfit < least:
             best, least = parts, misfit
@@ -85,11 +91,14 @@ def split_episodes(
     return {name: np.sort(part) for name, part in zip(fractions, best, strict=True)}
 
 
-def _cut(ordered: Int64, lengths: Int64, fractions: Mapping[str, float]) -> list[Int64]:
-    """Put each episode into the split in whose share of the frames its middle lies."""
-    middles = (np.cumsum(lengths[ordered]) - lengths[ordered] / 2) / lengths[ordered].sum()
+def _cut(ordered: Int64, lengths: Int64 | None, fractions: Mapping[str, float]) -> list[Int64]:
+    """Put each episode into the split in whose share its middle lies; by number without lengths."""
     edges = np.cumsum(list(fractions.values()))[:-1]
-    stops = [int(np.searchsorted(middles, edge)) for edge in edges]
+    if lengths is None:  # rounded, since 0.7 + 0.1 is less than 0.8
+        stops = [int(round(edge, 9) * len(ordered)) for edge in edges.tolist()]
+    else:
+        middles = (np.cumsum(lengths[ordered]) - lengths[ordered] / 2) / lengths[ordered].sum()
+        stops = [int(np.searchsorted(middles, edge)) for edge in edges]
     # At least one episode each: push the edges apart from the left, then from the right.
     for k in range(len(stops)):
         stops[k] = max(stops[k], (stops[k - 1] if k else 0) + 1)

@@ -28,7 +28,11 @@ def describe_run(results: Mapping[str, Any]) -> dict[str, Any]:
     collection = scores.get("provenance", {}).get("collection", {})
     return {
         "game": results["game"],
-        **{name: collection[name] for name in ("mode", "difficulty") if name in collection},
+        **{
+            name: collection[name]
+            for name in ("mode", "difficulty", "environment")
+            if name in collection
+        },
         "method": results["method"],
         "seed": results["seed"],
         "preset": results["preset"],

@@ -16,6 +16,7 @@ from lightning_stdim.objectives import (
     flatten_positions,
     gather_rows,
 )
+from lightning_stdim.utils.checks import one_of
 
 
 class STDIM(SSLMethod):
@@ -25,12 +26,23 @@ class STDIM(SSLMethod):
     The global-local term compares the present frame's global vector with the past frame's local
     features. The local-local term compares the two frames' local features at the same position.
 
+    With global vectors z, local features f[m] at position m and frames s (the past) and t (the
+    present), the logits of samples i and j are
+
+        ``predict="past"``:    (W1 z_t,i + b1) . f_s,j[m]  and  (W2 f_t,i[m] + b2) . f_s,j[m]
+        ``predict="present"``: (W1 z_s,i + b1) . f_t,j[m]  and  (W2 f_s,i[m] + b2) . f_t,j[m]
+
+    and each term is the cross-entropy of row i against class i.
+
     Logs ``loss`` (the sum of the terms) and the terms ``global_local`` and ``local_local``, in
     nats.
 
-    Source: Anand et al. 2019 (arXiv 1906.08226), section 3, equations 1 to 3.
+    Source: Anand et al. 2019 (arXiv 1906.08226), section 3, equations 1 to 3. The default direction
+    of time is the reference implementation's.
 
     Args:
+        predict: the frame whose local features are predicted from the other one: ``"past"``, or
+            ``"present"`` as in the reproducibility report on the paper.
         terms: the terms of the loss: ``"both"``, or one alone. With ``"local-local"`` the layers
             of the global vector are never trained: the probes see a random projection of trained
             local features.
@@ -39,6 +51,7 @@ class STDIM(SSLMethod):
         **base: the other arguments of :class:`SSLMethod`.
 
     Raises:
+        ConfigurationError: ``predict`` is neither of its values.
         EncoderError: the encoder has no local map.
     """
 
@@ -48,6 +61,7 @@ class STDIM(SSLMethod):
     def __init__(
         self,
         *,
+        predict: Literal["past", "present"] = "past",
         terms: Literal["both", "global-local", "local-local"] = "both",
         encoder: str | None = None,
         **base: Any,
@@ -63,6 +77,7 @@ class STDIM(SSLMethod):
         if terms != "global-local":
             self.local_local = LocalLocalInfoNCE(channels)
         self.terms = terms
+        self.predict = one_of("model.predict", predict, ("past", "present"))
 
     def loss(self, batch: SequenceBatch) -> dict[str, Tensor]:
         """Compute the terms and their sum; see :meth:`SSLMethod.loss`.
@@ -77,13 +92,15 @@ class STDIM(SSLMethod):
         Raises:
             ConfigurationError: the batch does not hold pairs.
         """
-        # Both frames go through the local layers in one pass; only the present one goes further.
-        past, present = self.encoder.local_map(batch.pair().flatten(0, 1)).chunk(2)
-        candidates = gather_rows(flatten_positions(past))  # [N, M, C]
+        # Both frames go through the local layers in one pass; only one of them goes further.
+        predicted, known = self.encoder.local_map(batch.pair().flatten(0, 1)).chunk(2)
+        if self.predict == "present":
+            predicted, known = known, predicted
+        candidates = gather_rows(flatten_positions(predicted))  # [N, M, C]
         terms: dict[str, Tensor] = {}
         if self.terms != "local-local":
-            vector = self.encoder.global_layers(present)
+            vector = self.encoder.global_layers(known)
             terms["global_local"] = self.global_local(vector, candidates)
         if self.terms != "global-local":
-            terms["local_local"] = self.local_local(flatten_positions(present), candidates)
+            terms["local_local"] = self.local_local(flatten_positions(known), candidates)
         return {"loss": torch.stack(list(terms.values())).sum(), **terms}

@@ -247,7 +247,8 @@ def describe_frames(run: Results) -> str:
         of one game and seed with the same words were probed on the same frames.
     """
     known = run["scores"].get("provenance", {}).get("collection", {})
-    words = [f"{name} {known[name]}" for name in ("mode", "difficulty") if name in known]
+    named = ("mode", "difficulty", "environment")
+    words = [f"{name} {known[name]}" for name in named if name in known]
     if known.get("policy", "random") != "random":
         words.append(f"policy {known['policy']}")
     words += [f"epsilon {known['epsilon']:g}"] if known.get("epsilon") else []

@@ -12,7 +12,7 @@ from typing import Any, Self
 import yaml
 
 from lightning_stdim.errors import ConfigurationError, StoreError
-from lightning_stdim.presets import preset_path, read_preset
+from lightning_stdim.presets import preset_path, read_preset, read_specials
 from lightning_stdim.utils.files import atomically
 
 FILE = "benchmark.json"
@@ -58,7 +58,9 @@ class GridRecord:
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise ConfigurationError(f"cannot read a method's file: {error}") from error
         digests = {name: _digest(content) for name, content in settings.items()}
-        return cls(preset, _digest(read_preset(preset)), files=dict(files), file_digests=digests)
+        shared, specials = read_preset(preset), read_specials(preset)
+        digest = _digest([shared, specials] if specials else shared)
+        return cls(preset, digest, files=dict(files), file_digests=digests)
 
     @classmethod
     def read(cls, out: Path) -> Self | None:

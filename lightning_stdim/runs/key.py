@@ -14,7 +14,13 @@ Option = tuple[str, str]
 """A setting that differs from the preset's: its name, and its value as a command line writes it.
 With an empty name: the user's own words for what differs."""
 
-FRAMES = {"policy": "random", "pixels": "luma", "mode": "default", "difficulty": "default"}
+FRAMES = {
+    "policy": "random",
+    "pixels": "luma",
+    "mode": "default",
+    "difficulty": "default",
+    "environment": "paper",
+}
 """Options that say which frames are collected, with the protocol's values. Epsilon and greedy are
 part of a policy's name."""
 

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pytorch_lightning import Callback, LightningModule
 from pytorch_lightning.callbacks import ModelCheckpoint
@@ -104,7 +104,11 @@ class ContinuedCSVLogger(CSVLogger):
 
 
 def run_callbacks(
-    folder: Path, model: LightningModule, given: Sequence[Callback]
+    folder: Path,
+    model: LightningModule,
+    given: Sequence[Callback],
+    *,
+    keep: Literal["best", "last"] = "best",
 ) -> list[Callback]:
     """Make the callbacks that every run has, as far as they fit the model.
 
@@ -112,13 +116,15 @@ def run_callbacks(
         folder: the run's directory.
         model: the model that is trained.
         given: the user's callbacks, which replace ours of the same class.
+        keep: weights to save: the best by the model's own criterion beside the last, or the last
+            alone.
 
     Returns:
         Callbacks for checkpoints; for a line per epoch, if there is no terminal; for the
         representation's health, if a method pretrains; and for pictures, if the model can
         reconstruct frames.
     """
-    monitor: str | None = getattr(model, "monitor", None)
+    monitor: str | None = getattr(model, "monitor", None) if keep == "best" else None
     own: list[Callback] = [RunCheckpoint(folder, monitor)]
     if not sys.stdout.isatty():
         own.append(PrintEpochSummary())

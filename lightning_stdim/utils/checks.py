@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import operator
-from typing import SupportsIndex
+from collections.abc import Sequence
+from typing import SupportsIndex, TypeVar
 
 from lightning_stdim.errors import ConfigurationError
 
+T = TypeVar("T", bound=str)
 LARGEST = 2**63 - 1
 """The largest integer that files hold."""
 
@@ -34,3 +36,25 @@ def integer(name: str, value: SupportsIndex, *, at_least: int = 0, at_most: int 
         most = "" if at_most == LARGEST and number < at_least else f" and at most {at_most}"
         raise ConfigurationError(f"{name}={number} must be at least {at_least}{most}")
     return number
+
+
+def one_of(name: str, value: str, choices: Sequence[T]) -> T:
+    """Check that a value is one of the choices.
+
+    Args:
+        name: name of the option, for the message.
+        value: what was given.
+        choices: what can be given.
+
+    Returns:
+        The value.
+
+    Raises:
+        ConfigurationError: it is none of them.
+    """
+    for choice in choices:
+        if choice == value:
+            return choice
+    raise ConfigurationError(
+        f"{name}={value!r} is unknown: choose from {', '.join(map(str, choices))}"
+    )

@@ -272,7 +272,7 @@ def test_the_presets_network_and_pixels_are_timed(tmp_path: Path) -> None:
     assert run.settings["trainer"]["max_epochs"] == 5
     assert run.settings["paper"]["max_epochs"] == 7
     assert run.fit["frames_per_step"] == 64
-    assert run.pretrains
+    assert run.own_frames
     assert run.fit["training"] > run.fit["validation"] > 0
     assert min(run.play.seconds, run.play.bytes, run.start_and_end, run.memory) > 0
     for part in ("encoding frames", "probing, paper", "probing, converged"):

@@ -12,7 +12,9 @@ import yaml
 from lightning_stdim.benchmark.grid import Sweep, grid
 from lightning_stdim.benchmark.run_spec import RunSpec
 from lightning_stdim.catalogue import METHODS
+from lightning_stdim.cli import main
 from lightning_stdim.errors import ConfigurationError
+from lightning_stdim.runs.grid_record import GridRecord
 from lightning_stdim.runs.key import RunKey
 from tests.specs import spec
 
@@ -60,6 +62,47 @@ def test_fewer_frames_take_more_epochs() -> None:
     assert options["--out"] == "out/pong/st-dim,steps=1000/seed0"
     argv = runs[2].arguments(preset="laptop", root="data", out=Path("out"))
     assert dict(pairwise(argv))["--trainer.max_epochs"] == "27"
+
+
+def configurations(method: str, preset: str) -> list[str]:
+    (run,) = grid(["pong"], [method], [0], preset=preset)
+    argv = run.arguments(preset=preset, root="data", out=Path("out"))
+    return [value for option, value in pairwise(argv) if option == "--config"]
+
+
+def test_a_preset_can_set_something_for_one_method_alone(tmp_path: Path) -> None:
+    preset = tmp_path / "mine.yaml"
+    preset.write_text("preset: mine\n")
+    before = GridRecord.of(str(preset), {})
+    own = tmp_path / "mine" / "st-dim.yaml"
+    own.parent.mkdir()
+    own.write_text("trainer: {max_epochs: 3}\n")
+    assert configurations("st-dim", str(preset))[-1] == str(own)  # so that it has the last word
+    assert str(own) not in configurations("supervised", str(preset))
+    after = GridRecord.of(str(preset), {})
+    assert not before.has_preset_of(after)
+    own.write_text("# as before\ntrainer: {max_epochs: 3}\n")
+    assert GridRecord.of(str(preset), {}).has_preset_of(after)
+
+
+@pytest.mark.parametrize("method", ["st-dim", "random-cnn", "supervised"])
+def test_what_the_challenge_preset_gives_each_method(method, capsys) -> None:
+    configs = [f"--config={path}" for path in configurations(method, "challenge")]
+    with pytest.raises(SystemExit):
+        main(["fit", *configs, "--print_config"])
+    settings = yaml.safe_load(capsys.readouterr().out)
+    model = settings["model"]["init_args"]
+    assert settings["keep"] == "last"
+    assert settings["data"]["environment"] == "challenge-v0"
+    assert model["encoder_args"]["initialization"] == "pytorch"
+    if method == "st-dim":
+        assert (model["predict"], model["lr"], model["eps"]) == ("present", 3e-4, 1e-5)
+        assert settings["trainer"]["max_epochs"] == 43
+    if method == "supervised":
+        assert model["encoder_args"]["scale_frames"] is False
+        assert (model["lr"], model["eps"]) == (3e-4, 1e-8)
+    else:
+        assert model["encoder_args"].get("scale_frames", True)
 
 
 def test_every_encoder_is_probed_on_the_other_policys_frames() -> None:

@@ -42,7 +42,9 @@ def test_fit_with_every_preset(preset, shrunk, tmp_path, capsys):
     assert predictions.variables == tuple(values)
     assert any(row.get("train/loss") for row in metrics(run))
     assert yaml.safe_load((run / "config.yaml").read_text())["data"]["game"] == "breakout"
-    for name in ("best", "last"):
+    kept = ("last",) if preset == "challenge" else ("best", "last")
+    assert {path.stem for path in (run / "checkpoints").iterdir()} == set(kept)
+    for name in kept:
         assert weights(run / "checkpoints" / f"{name}.ckpt")
 
 

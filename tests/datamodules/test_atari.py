@@ -121,6 +121,7 @@ def test_a_run_does_not_go_on_in_another_mode():
     for arguments, message in (
         ({}, "data.mode=None, but the checkpoint's run had 12"),
         ({"mode": 12, "difficulty": 1}, "data.difficulty=1, but .* had None"),
+        ({"mode": 12, "environment": "challenge"}, "data.environment=challenge, .* had paper"),
     ):
         with pytest.raises(ConfigurationError, match=message):
             AtariDataModule("breakout", **arguments).load_state_dict(state)
@@ -136,6 +137,7 @@ def test_a_run_does_not_go_on_in_another_mode():
             (("mode", "12"), ("difficulty", "1"), ("policy", "random-eps0.1")),
         ),
         ({"pixels": "rgb"}, (("pixels", "rgb"),)),
+        ({"environment": "challenge"}, (("environment", "challenge"),)),
     ],
 )
 def test_the_variation_is_what_the_protocol_does_not_say(arguments, variation):
@@ -304,6 +306,10 @@ def test_other_label_sets_need_no_new_collection(small):
         ({"steps": 0}, "data.steps=0 must be at least 1"),
         ({"probe_steps": -5}, "data.probe_steps=-5 must be at least 1"),
         ({"seed": -1}, "data.seed=-1"),
+        ({"environment": "v0"}, "environment='v0' is unknown: choose from paper, challenge"),
+        ({"neighbours": "far"}, "data.neighbours='far' is unknown: choose from apart, any"),
+        ({"split_by": "time"}, "data.split_by='time' is unknown: choose from frames, episodes"),
+        ({"pretrain_on": "both"}, "data.pretrain_on='both' is unknown: choose from own, probe"),
     ],
 )
 def test_wrong_arguments_get_one_clear_message(arguments, message):

@@ -66,6 +66,72 @@ def test_nearly_every_pair_comes_once(lengths, seed):
     assert repeats <= 4
 
 
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(1, 60), min_size=1, max_size=6),
+    st.integers(2, 4),
+    st.integers(1, 4),
+    st.integers(0, 99),
+    st.booleans(),
+    st.booleans(),
+)
+def test_with_any_neighbours_an_epoch_is_a_permutation(
+    lengths, length, batch_size, seed, repeat_first, shuffle
+):
+    """Every frame's sequence once, in whole batches; first frames stand for the first sequence."""
+    long = [bound for bound in bounds(lengths).tolist() if bound[1] >= length]
+    if repeat_first:
+        every = [max(t, a + length - 1) for a, n in long for t in range(a, a + n)]
+    else:
+        every = [t for a, n in long for t in range(a + length - 1, a + n)]
+    sampler = make(
+        lengths,
+        sequence_length=length,
+        batch_size=batch_size,
+        seed=seed,
+        neighbours="any",
+        repeat_first=repeat_first,
+        shuffle=shuffle,
+    )
+    batches = list(sampler)
+    assert len(batches) == len(sampler) == len(every) // sampler.batch_size
+    assert all(len(batch) == sampler.batch_size for batch in batches)
+    seen = Counter(anchor for batch in batches for anchor in batch)
+    assert seen <= Counter(every)
+    assert len(every) - seen.total() < sampler.batch_size
+
+
+def test_with_any_neighbours_there_are_some():
+    arguments = {"sequence_length": 2, "batch_size": 64, "seed": 0}
+    closest = {
+        neighbours: min(
+            np.diff(np.sort(batch)).min()
+            for batch in SequenceSampler(bounds([600]), neighbours=neighbours, **arguments)
+        )
+        for neighbours in ("apart", "any")
+    }
+    assert closest == {"apart": 3, "any": 1}
+
+
+@settings(deadline=None)
+@given(lengths, st.integers(2, 4), st.integers(1, 4), st.integers(0, 99))
+def test_repeated_first_sequences_stay_apart(lengths, length, batch_size, seed):
+    sampler = make(
+        lengths, sequence_length=length, batch_size=batch_size, seed=seed, repeat_first=True
+    )
+    batches = list(sampler)
+    assert len(batches) == max(1, sum(n for n in lengths if n >= length) // batch_size)
+    for batch in batches:
+        assert len(set(batch)) == batch_size
+
+
+def test_a_first_frame_is_paired_in_one_way():
+    with pytest.raises(ConfigurationError, match="choose one"):
+        SequenceSampler(
+            bounds([99]), sequence_length=2, batch_size=8, seed=0, wrap=True, repeat_first=True
+        )
+
+
 @pytest.mark.parametrize("lengths", [[2, 2], [2] * 8, [3, 2, 4, 2, 2, 2]])
 def test_episodes_so_short_that_neighbours_must_share_a_batch(lengths):
     batch = list(

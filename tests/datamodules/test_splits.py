@@ -45,6 +45,25 @@ def test_the_reference_splits_in_the_order_of_time():
     assert np.array_equal(np.concatenate([parts[k] for k in PROBE]), np.arange(50))
 
 
+@given(st.lists(st.integers(1, 500), min_size=10, max_size=300))
+def test_splits_by_number_are_the_report_s(lengths):
+    """Whatever the episodes' lengths: its slices of the list of episodes."""
+    n = len(lengths)
+    order = list(range(n))
+    parts = split_episodes(np.array(lengths), fractions=PROBE, seed=0, order="time", by="episodes")
+    val, test = int(0.7 * n), int(0.8 * n)
+    expected = {"train": order[:val], "val": order[val:test], "test": order[test:]}
+    assert {name: part.tolist() for name, part in parts.items()} == expected
+
+
+def test_splits_by_number_are_never_empty():
+    for n in range(3, 10):
+        lengths = np.full(n, 10)
+        parts = split_episodes(lengths, fractions=PROBE, seed=0, order="time", by="episodes")
+        assert all(len(part) for part in parts.values())
+        assert np.concatenate(list(parts.values())).tolist() == list(range(n))
+
+
 def share_ratios(parts, lengths):
     total = sum(lengths[part].sum() for part in parts.values())
     return np.array([lengths[parts[name]].sum() / total / PROBE[name] for name in PROBE])

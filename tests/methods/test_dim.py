@@ -112,6 +112,36 @@ def test_either_term_of_stdim_alone():
             assert (value.grad is not None) == value.requires_grad, parameter
 
 
+def test_stdim_predicts_the_present_as_the_report_does():
+    """Its loops: the past's global vector and local features, mapped, against the present's."""
+    torch.manual_seed(0)
+    method = STDIM(predict="present", encoder_args={"initialization": "pytorch"})
+    batch = SequenceBatch(frames(2, 3), torch.arange(3))
+    (first_local, first_global), (second_local, _) = map(method.encoder.feature_maps, batch.frames)
+    height, width = second_local.shape[2:]
+    expected = dict.fromkeys(("global_local", "local_local"), 0.0)
+    for h in range(height):
+        for w in range(width):
+            for name, known in (
+                ("global_local", first_global),
+                ("local_local", first_local[:, :, h, w]),
+            ):
+                logits = getattr(method, name).predict(known) @ second_local[:, :, h, w].T
+                loss = -logits.softmax(1).diag().log().mean()
+                expected[name] = expected[name] + loss / (height * width)
+    found = method.loss(batch)
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value)
+    torch.testing.assert_close(found["loss"], sum(expected.values()))
+    other = STDIM()
+    other.load_state_dict(method.state_dict())
+    swapped = SequenceBatch(batch.frames.flip(0), batch.anchors)
+    torch.testing.assert_close(other.loss(swapped)["loss"], found["loss"])
+    assert not torch.allclose(other.loss(batch)["loss"], found["loss"])
+    with pytest.raises(ConfigurationError, match="choose from past, present"):
+        STDIM(predict="future")
+
+
 def test_wrong_batches_and_encoders():
     three = SequenceBatch(frames(3, 2), torch.arange(2))
     for method in (GlobalTDIM(), JSDSTDIM()):

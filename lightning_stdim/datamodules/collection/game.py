@@ -33,7 +33,8 @@ def play(emulator: Emulator, policy: MakePolicy, seed: int) -> Iterator[tuple[in
         episode begins.
     """
     rng = np.random.default_rng(seed)
-    emulator.new_game(noops=int(rng.integers(1, MAX_NOOPS + 1)))
+    # The dynamics have a stream of their own, so that they change no action of a random policy.
+    emulator.new_game(noops=int(rng.integers(1, MAX_NOOPS + 1)), rng=rng.spawn(1)[0])
     choose = policy(emulator.n_actions, rng)
 
     def observe() -> NDArray[np.uint8]:

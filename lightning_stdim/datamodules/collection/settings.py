@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import KW_ONLY, dataclass
 
+from lightning_stdim.datamodules.emulator.environments import Environment, dynamics
 from lightning_stdim.datamodules.labels.annotations import Annotation, annotation
 from lightning_stdim.datamodules.labels.games import LabelSet, canonical_game, default_label_set
 from lightning_stdim.datamodules.pixels import Pixels, frame_shape
@@ -36,6 +37,11 @@ class CollectionSettings:
             paper.
         difficulty: number of the game's difficulty; by default the one that the game starts with,
             as in the paper.
+        environment: paper for NoFrameskip-v4 in the paper's wrappers; challenge for the same
+            without FIRE at reset, as in the reproducibility report on the paper; or challenge-v0
+            for that with the dynamics of Pong-v0, in which each of an action's four steps lasts for
+            two to four emulator frames, and each frame repeats the action before it with
+            probability 0.25.
         label_set: labels to store: paper (the variables that the paper scored) or upstream (all
             that its authors have annotated since). By default paper where it has the game.
 
@@ -54,6 +60,7 @@ class CollectionSettings:
     pixels: Pixels = "luma"
     mode: int | None = None
     difficulty: int | None = None
+    environment: Environment = "paper"
     label_set: LabelSet | None = None
 
     def __post_init__(self) -> None:
@@ -64,6 +71,7 @@ class CollectionSettings:
             self._set("policy", os.fspath(self.policy))
         _ = self.policy_settings  # checks them
         frame_shape(self.pixels)  # checks them
+        dynamics(self.environment)  # so does this
         if self.mode is not None:
             self._set("mode", integer("mode", self.mode))
         if self.difficulty is not None:
@@ -119,6 +127,7 @@ class CollectionSettings:
             "pixels": None if self.pixels == "luma" else self.pixels,
             "mode": self.mode,
             "difficulty": self.difficulty,
+            "environment": None if self.environment == "paper" else self.environment,
             "label_set": None if self.label_set == default_label_set(self.game) else self.label_set,
         }
         return {name: str(choice) for name, choice in choices.items() if choice is not None}

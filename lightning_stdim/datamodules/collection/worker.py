@@ -48,7 +48,13 @@ def _play(
     del sys.modules["gymnasium"]  # a policy may want it
     made = CollectionSettings(**settings)
     make_policy = made.policy_settings.load()
-    emulator = Emulator(made.game, made.pixels, mode=made.mode, difficulty=made.difficulty)
+    emulator = Emulator(
+        made.game,
+        made.pixels,
+        mode=made.mode,
+        difficulty=made.difficulty,
+        environment=made.environment,
+    )
     recorder = Recorder(segment_rows)
     print(json.dumps({"settings": emulator.settings}), file=reports, flush=True)
     while True:

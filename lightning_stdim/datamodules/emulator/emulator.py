@@ -12,6 +12,10 @@ wrappers (the one of OpenAI Baselines), innermost first:
 * ``FireReset``, where the game has FIRE: an episode begins with the actions 1 (FIRE) and 2, each
   for one step. The observation that an episode begins with is the one after them.
 
+Other environments (:mod:`environments`) leave out FireReset, or have the dynamics of ``{Game}-v0``
+inside: what is called a frame of NoopReset and MaxAndSkip above is then a step that lasts for two
+to four emulator frames, each of which may repeat the action before it.
+
 Two errors of those wrappers are not repeated. When a game ends within a step, the maximum is taken
 over the last two screens of the game, not over leftovers of the step before. And when a life is
 lost while an episode is being started, its first observation is the current one, not the one before
@@ -28,6 +32,7 @@ import numpy as np
 from ale_py import ALEInterface, LoggerMode, roms
 from numpy.typing import NDArray
 
+from lightning_stdim.datamodules.emulator.environments import Environment, dynamics
 from lightning_stdim.datamodules.emulator.palette import PALETTE, maximum
 from lightning_stdim.datamodules.labels.games import canonical_game
 from lightning_stdim.datamodules.pixels import Pixels
@@ -64,10 +69,12 @@ class Emulator:
         pixels: kind of the pixels of `frame`.
         mode: number of the game mode; by default the one that the game starts with.
         difficulty: number of the game's difficulty; by default the one that the game starts with.
+        environment: how games start, and what a step does to the emulator.
 
     Raises:
-        ConfigurationError: the game is unknown or has no such mode or difficulty, or the installed
-            ale-py shows it in colours that this package's palette does not have.
+        ConfigurationError: the game or the environment is unknown, the game has no such mode or
+            difficulty, or the installed ale-py shows it in colours that this package's palette does
+            not have.
     """
 
     def __init__(
@@ -77,13 +84,17 @@ class Emulator:
         *,
         mode: int | None = None,
         difficulty: int | None = None,
+        environment: Environment = "paper",
     ) -> None:
         self.game = canonical_game(game)
+        self._dynamics = dynamics(environment)
         rom = next(r for r in roms.get_all_rom_ids() if r.replace("_", "") == self.game)
         path = roms.get_rom_path(rom)
         assert path is not None  # it is one of the ROMs that ale-py listed
         ALEInterface.setLoggerMode(LoggerMode.Error)  # before it prints its banner
         self._ale = ale = ALEInterface()
+        # Sticky actions, where there are any, are drawn from the game's generator (see _advance):
+        # ALE's own can be seeded only by loading the ROM again.
         ale.setFloat("repeat_action_probability", 0.0)
         ale.setInt("max_num_frames_per_episode", MAX_GAME_FRAMES)
         ale.setInt("random_seed", 0)  # nothing draws from it without sticky actions
@@ -98,12 +109,13 @@ class Emulator:
         self._actions = ale.getMinimalActionSet()
         self.n_actions = len(self._actions)
         names = [action.name for action in self._actions]
-        self._start_actions = (1, 2) if "FIRE" in names else ()
+        fire = self._dynamics.fire_at_reset and "FIRE" in names
+        self._start_actions = (1, 2) if fire else ()
         self.settings: dict[str, Any] = {
             "ale_py": ale_py.__version__,
             "rom_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
             "actions": " ".join(names),
-            "repeat_action_probability": 0.0,
+            "repeat_action_probability": self._dynamics.repeat_action_probability,
             "max_noops": MAX_NOOPS,
             "frame_skip": FRAME_SKIP,
             "life_loss_ends_episode": True,
@@ -111,6 +123,9 @@ class Emulator:
             "max_game_frames": MAX_GAME_FRAMES,
         }
         self.settings |= {name: value for name, value in variation.items() if value is not None}
+        if environment != "paper":  # as files had it before there were others
+            skips = " ".join(map(str, self._dynamics.frame_skips))
+            self.settings |= {"environment": environment, "frames_in_a_step": skips}
         if pixels == "luma":  # as files had it before there were others
             how = "luma of the RGB maximum of the last two screens (OpenCV RGB2GRAY)"
             self.settings["greyscale"] = how
@@ -120,6 +135,8 @@ class Emulator:
         self.pixels: Pixels = pixels
         self.screens: Screens = (np.zeros((210, 160), np.uint8), np.zeros((210, 160), np.uint8))
         self.show_in(self.screens)
+        self._rng: np.random.Generator | None = None
+        self._held = NOOP  # the action that the last emulator frame got
         self.ram: NDArray[np.uint8] = np.zeros(128, np.uint8)
         self.lives = 0
         self.terminated = self.truncated = True
@@ -152,17 +169,21 @@ class Emulator:
         # there, also if the game ends within a step.
         self._turn = place * (FRAME_SKIP // 2)
 
-    def new_game(self, *, noops: int) -> None:
-        """Start a game, which depends only on `noops` and the actions that follow.
+    def new_game(self, *, noops: int, rng: np.random.Generator | None = None) -> None:
+        """Start a game, which depends only on the arguments and the actions that follow.
 
         Args:
-            noops: number of emulator frames with NOOP before the first episode.
+            noops: number of single steps with NOOP before the first episode.
+            rng: where an environment with random dynamics draws from until the next game; other
+                environments do not need it.
         """
-        ale = self._ale
+        assert rng is not None or not self._dynamics.random, "random dynamics need a generator"
+        ale, self._held = self._ale, NOOP
+        self._rng = rng if self._dynamics.random else None
         ale.restoreSystemState(self._switched_on)
         ale.reset_game()
         for _ in range(noops):
-            ale.act(self._actions[NOOP])
+            self._advance(NOOP)
             if ale.game_over():
                 ale.reset_game()
         self.screens = self._place
@@ -185,7 +206,7 @@ class Emulator:
         return not self._ale.game_over()
 
     def step(self, action: int) -> float:
-        """Repeat an action for four emulator frames.
+        """Repeat an action for four single steps, each of one emulator frame in most environments.
 
         Args:
             action: index into the minimal action set.
@@ -208,17 +229,30 @@ class Emulator:
                 self._see(first=True)
 
     def _repeat(self, action: int) -> float:
-        ale, act, before = self._ale, self._actions[action], self.screens[1]
+        ale, before = self._ale, self.screens[1]
         self.screens = self._place
         reward = 0
         for acted, screen in enumerate(self._turn, start=1):
-            reward += ale.act(act)
+            reward += self._advance(action)
             ale.getScreen(screen)
             if ale.game_over():
                 if acted == 1:
                     self.screens[1][...] = before  # the game's last but one
                 break
         return float(reward)
+
+    def _advance(self, action: int) -> int:
+        """Take a single step, and return its reward."""
+        rng = self._rng
+        if rng is None:
+            return self._ale.act(self._actions[action])
+        skips, sticky = self._dynamics.frame_skips, self._dynamics.repeat_action_probability
+        reward = 0
+        for _ in range(skips[rng.integers(len(skips))]):  # ALE plays no frame after a game's end
+            if rng.random() >= sticky:
+                self._held = action
+            reward += self._ale.act(self._actions[self._held])
+        return reward
 
     def _see(self, *, first: bool) -> None:
         ale = self._ale

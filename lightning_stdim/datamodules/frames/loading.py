@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -58,6 +59,25 @@ def load_frames(
         "process more memory"
     )
     return FramesOnDisk(path, shape)
+
+
+def rearranged(frames: Frames, rows: npt.NDArray[np.int64]) -> Frames:
+    """Let frames show other rows of their collection.
+
+    Args:
+        frames: [N, ...], all frames of a collection. A tensor is written to.
+        rows: int64 [N], the row that each frame is to show.
+
+    Returns:
+        The same tensor, or frames on disk that read the other rows.
+    """
+    moved = np.flatnonzero(rows != np.arange(len(rows)))
+    if not len(moved):
+        return frames
+    if isinstance(frames, FramesOnDisk):
+        return FramesOnDisk(frames.path, frames.shape, rows)
+    frames[torch.from_numpy(moved)] = frames[torch.from_numpy(rows[moved])]
+    return frames
 
 
 def fits(nbytes: int, device: torch.device) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -37,12 +38,16 @@ class FramesOnDisk:
     Args:
         path: a file that has been verified.
         shape: N, 210 and 160, or N, 3, 210 and 160 in colour.
+        rows: int64 [N], the stored row that each frame is; by default its own.
     """
 
     device = torch.device("cpu")
 
-    def __init__(self, path: Path, shape: Sequence[int]) -> None:
+    def __init__(
+        self, path: Path, shape: Sequence[int], rows: npt.NDArray[np.int64] | None = None
+    ) -> None:
         self.path = path
+        self.rows = rows
         self.shape = torch.Size(shape)
         self.nbytes = self.shape.numel()
 
@@ -60,7 +65,8 @@ class FramesOnDisk:
         """
         if isinstance(index, slice):
             index = torch.from_numpy(np.arange(*index.indices(len(self))))
-        rows, inverse = np.unique(index.numpy(), return_inverse=True)
+        wanted = index.numpy() if self.rows is None else self.rows[index.numpy()]
+        rows, inverse = np.unique(wanted, return_inverse=True)
         frames = torch.from_numpy(store.read_frames(self.path, rows))
         return gather_frames(frames, torch.from_numpy(inverse).reshape(index.shape))
 

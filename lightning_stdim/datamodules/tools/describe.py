@@ -65,6 +65,7 @@ class Description:
         pixels: kind of the frames' pixels.
         mode: number of the game mode; None for the one that the game starts with.
         difficulty: number of the game's difficulty; None for the one that the game starts with.
+        environment: how games start, and what a step does to the emulator.
         frames: number N of rows.
         unique_frames: number of different frames, 1 to N.
         unique_share: share of different frames, in (0, 1].
@@ -90,6 +91,7 @@ class Description:
     pixels: Pixels
     mode: int | None
     difficulty: int | None
+    environment: str
     frames: int
     unique_frames: int
     unique_share: float
@@ -137,6 +139,7 @@ def describe(collection: Collection, *, label_set: LabelSet | None = None) -> De
         pixels=collection.pixels,
         mode=attributes.get("mode"),
         difficulty=attributes.get("difficulty"),
+        environment=attributes.get("environment", "paper"),
         frames=len(collection),
         unique_frames=unique,
         unique_share=unique / len(collection),

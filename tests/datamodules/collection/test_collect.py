@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -189,6 +190,34 @@ def test_another_mode_is_another_collection(collection, tmp_path):
     assert not np.array_equal(found.ram, collection.ram)
     with pytest.raises(ConfigurationError, match="pong has no mode 7: choose from 0, 1"):
         collect(CollectionSettings("pong", steps=STEPS, mode=7), root=tmp_path, progress=False)
+
+
+def test_random_dynamics_depend_on_the_game_alone(tmp_path):
+    """One file for any number of workers; and a random policy's actions are the usual ones."""
+    settings = CollectionSettings("breakout", steps=400, environment="challenge-v0")
+    one, several, longer = (
+        collect(replace(settings, steps=steps), workers=workers, root=root, progress=False)
+        for workers, steps, root in (
+            (1, 400, tmp_path),
+            (3, 400, tmp_path / "several"),
+            (2, 420, tmp_path),
+        )
+    )
+    assert one.read_bytes() == several.read_bytes()
+    found = read(one)
+    assert found.attributes["environment"] == "challenge-v0"
+    assert found.attributes["repeat_action_probability"] == 0.25
+    np.testing.assert_array_equal(found.ram, read(longer).ram[:400])
+    usual = read(
+        collect(
+            CollectionSettings("breakout", steps=50, environment="challenge"),
+            root=tmp_path,
+            progress=False,
+        )
+    )
+    first = min(usual.episode_length[0], found.episode_length[0])
+    np.testing.assert_array_equal(usual.actions[:first], found.actions[:first])
+    assert (usual.ram[1:first] != found.ram[1:first]).any(1).all()
 
 
 def test_an_agent_plays_the_same_games_in_colour(tmp_path, monkeypatch):

@@ -23,10 +23,31 @@ class Seen:
     truncated: bool
 
 
-class ReferenceGame:
-    """NoopReset, MaxAndSkip, EpisodicLife, FireReset and greyscale over `{Game}NoFrameskip-v4`."""
+class AleDraws:
+    """What an environment with random dynamics draws after ``reset(seed=0)``, for our own loop.
 
-    def __init__(self, env_id: str, **options: object) -> None:
+    The numbers of frames come from Gymnasium's generator. ALE's, a Mersenne Twister, decides twice
+    a frame, once for each player, whether the action before it is repeated.
+    """
+
+    def __init__(self) -> None:
+        own, ale = np.random.SeedSequence(0).generate_state(n_words=2)
+        self.skips, _ = gymnasium.utils.seeding.np_random(int(own))
+        self.sticky = np.random.RandomState(ale)
+
+    def integers(self, n: int) -> int:
+        return int(self.skips.integers(n))
+
+    def random(self) -> float:
+        player, _ = self.sticky.randint(0, 2**32, size=2, dtype=np.uint32)
+        return float(player) / 2**32
+
+
+class ReferenceGame:
+    """NoopReset, MaxAndSkip, EpisodicLife, FireReset and greyscale over Gymnasium's environment."""
+
+    def __init__(self, env_id: str, *, fire: bool = True, **options: object) -> None:
+        self.fire = fire
         self.env = gymnasium.make(env_id, disable_env_checker=True, **options)
         self.ale = self.env.unwrapped.ale
         self.meanings = self.env.unwrapped.get_action_meanings()
@@ -56,7 +77,7 @@ class ReferenceGame:
         return self.ale.game_over()
 
     def _fire(self, seen: Seen) -> Seen:
-        if "FIRE" in self.meanings:
+        if self.fire and "FIRE" in self.meanings:
             assert self.meanings[1] == "FIRE"
             for action in (1, 2):
                 seen = self.step(action)

@@ -9,7 +9,7 @@ from lightning_stdim.datamodules.emulator import emulator as emulator_module
 from lightning_stdim.datamodules.emulator.emulator import Emulator
 from lightning_stdim.datamodules.labels.games import games
 from lightning_stdim.errors import ConfigurationError
-from tests.datamodules.emulator.reference_wrappers import ReferenceGame, Seen
+from tests.datamodules.emulator.reference_wrappers import AleDraws, ReferenceGame, Seen
 
 
 def assert_same(emulator: Emulator, seen: Seen) -> None:
@@ -29,7 +29,7 @@ def play_both(emulator: Emulator, reference: ReferenceGame, *, noops: int, steps
     rng = np.random.default_rng(noops)
     places = cycle(map(tuple, np.empty((3, 2, 210, 160), np.uint8)))
     emulator.show_in(next(places))
-    emulator.new_game(noops=noops)
+    emulator.new_game(noops=noops, rng=AleDraws())
     assert_same(emulator, reference.new_game(noops))
     episodes = 1
     for step in range(steps):
@@ -90,6 +90,32 @@ def test_other_modes_and_difficulties_are_gymnasium_s(game, env_id, variation):
     assert not {"mode", "difficulty"} & set(usual.settings)
     with pytest.raises(AssertionError):  # another game than the usual one
         play_both(usual, reference, noops=5, steps=300)
+
+
+@pytest.mark.parametrize(
+    ("game", "environment", "env_id", "steps", "episodes"),
+    [
+        ("pong", "challenge", "PongNoFrameskip-v4", 200, 1),
+        ("breakout", "challenge", "BreakoutNoFrameskip-v4", 1000, 5),
+        ("pong", "challenge-v0", "Pong-v0", 600, 1),  # a whole game
+        ("breakout", "challenge-v0", "Breakout-v0", 1000, 5),
+    ],
+)
+def test_the_report_s_environments_are_gymnasium_s_without_fire(
+    game, environment, env_id, steps, episodes
+):
+    """With Gymnasium's and ALE's own draws, the game is the same frame by frame."""
+    emulator = Emulator(game, environment=environment)
+    reference = ReferenceGame(env_id, fire=False)
+    assert emulator.settings["environment"] == environment
+    assert emulator.settings["start_actions"] == ""
+    for noops in (1, 30):
+        assert play_both(emulator, reference, noops=noops, steps=steps) >= episodes
+
+
+def test_an_unknown_environment_is_refused():
+    with pytest.raises(ConfigurationError, match="'v1' is unknown: choose from paper, challenge"):
+        Emulator("pong", environment="v1")
 
 
 @pytest.mark.parametrize(
