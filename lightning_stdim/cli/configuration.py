@@ -65,6 +65,7 @@ def run_options(
     out: str | None = None,
     preset: str | None = None,
     method: str | None = None,
+    protocols: str = "paper,converged",
     controls: bool = True,
     variant: str = "",
     run_key: str | None = None,
@@ -77,6 +78,8 @@ def run_options(
         preset: name of the preset, to be stored with the results. It changes no setting; for that,
             give the preset's file as --config.
         method: name of the method in results and tables; by default the model's own name.
+        protocols: names of the probe protocols, separated by commas: paper, converged, and
+            challenge, the reproducibility report's.
         controls: also train probes on shuffled labels, as a control; this takes two fifths of the
             converged protocol's time.
         variant: your own words for what differs from the preset, stored with the results and shown
