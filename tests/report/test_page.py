@@ -509,9 +509,9 @@ def test_differences_to_the_papers_agent(tmp_path, make_result, capsys) -> None:
 def test_the_commands_of_runs_with_keys(tmp_path, make_result) -> None:
     """What a benchmark made, by its own record; what was made by hand, by its own command."""
 
-    def write_run(method, options=(), folder=None, seed=0):
+    def write_run(method, options=(), folder=None, seed=0, more=""):
         key = RunKey("pong", method, seed, options)
-        words = "python -m lightning_stdim fit --config some/other.yaml"  # says nothing
+        words = f"python -m lightning_stdim fit --config some/other.yaml{more}"  # says no more
         run = make_result(method, seed, key=key.to_dict(), variant=key.variant, command=words)
         write_results(folder or key.folder(tmp_path), run)
 
@@ -521,6 +521,7 @@ def test_the_commands_of_runs_with_keys(tmp_path, make_result) -> None:
     write_run("wide")
     write_run("vae", (("steps", "3000"),))
     write_run("cpc", folder=tmp_path / "by-hand")
+    write_run("byol", more=" --protocols paper,challenge")
     Path(tmp_path / "wide.yaml").write_text("model: STDIM")
     files = {"wide": str(tmp_path / "wide.yaml")}
     GridRecord.of("laptop", files).write(tmp_path)
@@ -530,6 +531,7 @@ def test_the_commands_of_runs_with_keys(tmp_path, make_result) -> None:
     end = f"--preset laptop --out {tmp_path.name}"
     assert found[:-1] == [
         f"{start}my_module.Mine,{files['wide']} --seeds 1 {end}",
+        f"{start}byol --seeds 1 {end.replace(' --out', ' --protocols paper,challenge --out')}",
         f"{start}st-dim --seeds 2 {end}",
     ]
     assert "by their own commands below" in page
