@@ -118,10 +118,10 @@ def run_grid(
             executing.end()
     if lacking:
         console.print(
-            f"{len(lacking)} runs had finished without a protocol that is asked for now, and have "
-            "no scores for it. To make one with all protocols, remove its directory and give the "
-            "same command again, which also trains it again; or score its encoder alone, with the "
-            "command probe and --protocols, into another directory:",
+            "These runs had finished without a protocol that is asked for now, and have no scores "
+            "for it. To have them, remove a run's directory and give the same command again, which "
+            "also trains it again; or score its encoder alone, with the command probe and "
+            "--protocols, into a directory outside of this one:",
             soft_wrap=True,
         )
     for run, missing in lacking.items():

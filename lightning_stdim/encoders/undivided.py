@@ -24,10 +24,9 @@ def scaling_modules(encoder: nn.Module) -> list[nn.Module]:
     Raises:
         ConfigurationError: there is none.
     """
+    modules = encoder.modules() if isinstance(encoder, nn.Module) else ()
     found = [
-        module
-        for module in encoder.modules()
-        if isinstance(getattr(module, "scale_frames", None), bool)
+        module for module in modules if isinstance(getattr(module, "scale_frames", None), bool)
     ]
     if not found:
         raise ConfigurationError(

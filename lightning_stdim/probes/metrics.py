@@ -92,7 +92,7 @@ def report_f1(
     It departs from the weighted F1 of :class:`PerVariableScores` in two ways. Predictions and
     labels are swapped, so that the F1 of a class is weighted by how often it is predicted. And it
     is computed in batches of the shuffled frames, without the last, incomplete one, and averaged
-    over them: within a batch most classes of a coordinate occur once or never.
+    over them.
 
     Source: Ramaswamy et al., "Unsupervised Representation Learning in Atari" (NeurIPS 2019
     Reproducibility Challenge), as its public code does it: scikit-learn's ``f1_score(predictions,

@@ -262,7 +262,7 @@ def test_finished_runs_without_a_protocol_are_named(
     assert named == [
         f"{folder / method / 'seed0'}: no challenge" for method in ("random-cnn", "st-dim")
     ]
-    assert "2 runs had finished without a protocol" in grid.said
+    assert "These runs had finished without a protocol" in grid.said
     given = {
         dict(pairwise(words))["--out"]: dict(pairwise(words)).get("--protocols")
         for words in grid.calls

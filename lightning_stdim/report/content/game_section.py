@@ -143,9 +143,9 @@ def _scores(table: Table, runs: Sequence[Run]) -> list[Plot]:
         if row.kind != "variable" and row.name != "mean_over_categories":
             continue
         found = {
-            (column.entry, column.scored_by): cell
+            (column.entry, column.protocol): cell
             for column, cell in zip(table.columns, cells, strict=True)
-            if column.group == "ours" and cell is not None
+            if column.group == "ours" and not column.metric and cell is not None
         }
         lines = [
             DotPlotRow(
