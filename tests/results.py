@@ -31,19 +31,25 @@ def scores_of(variables: dict[str, float | None]) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def make_result() -> Callable[..., dict[str, Any]]:
-    """Results whose F1 is `values` under every protocol, and whose accuracy is half of that."""
+    """Results whose F1 is `values` under every protocol, and whose accuracy is half of that.
+
+    Under the protocols `by_report` there is the report's F1, too, a quarter of it.
+    """
 
     def make(
         method: str = "st-dim",
         seed: int = 0,
         values: tuple[float | None, ...] = (0.2, 0.4, 0.9),
         protocols: tuple[str, ...] = ("paper", "converged"),
+        by_report: tuple[str, ...] = (),
         **changes: Any,
     ) -> dict[str, Any]:
         names = ("ball_x", "ball_y", "player_y")
         f1 = scores_of(dict(zip(names, values, strict=True)))
         halves = [None if value is None else value / 2 for value in values]
         accuracy = scores_of(dict(zip(names, halves, strict=True)))
+        quarters = [None if value is None else value / 4 for value in values]
+        report = scores_of(dict(zip(names, quarters, strict=True)))
         return {
             "schema": 1,
             "game": "pong",
@@ -53,7 +59,11 @@ def make_result() -> Callable[..., dict[str, Any]]:
             "scores": {
                 "game": "pong",
                 "label_set": "paper",
-                "protocols": {name: {"f1": f1, "accuracy": accuracy} for name in protocols},
+                "protocols": {
+                    name: {"f1": f1, "accuracy": accuracy}
+                    | ({"report_f1": report} if name in by_report else {})
+                    for name in protocols
+                },
                 "dropped": {},
             },
             "budget": {

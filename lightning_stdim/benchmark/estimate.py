@@ -215,12 +215,16 @@ def _probing(run: ShortRun, variables: int) -> float:
     labelled = PROBE_FRACTIONS["train"] * real  # frames that the probes train on
     wider = variables / max(1, run.variables)
     encoding = sum(timings.rate(part) * part["steps"] for part in run.recorded("encoding frames"))
-    epoch = sum(timings.rate(part) for part in run.recorded("probing, paper"))
+    epochs = sum(
+        timings.rate(part) * run.settings[name]["max_epochs"]
+        for name in ("paper", "challenge")
+        for part in run.recorded(f"probing, {name}")
+    )
     converged = sum(part["seconds"] for part in run.recorded("probing, converged"))
     return float(
         run.start_and_end
         + longer * (run.loading + encoding)
-        + wider * labelled / run.labelled * epoch * run.settings["paper"]["max_epochs"]
+        + wider * labelled / run.labelled * epochs
         + wider * (labelled + CONVERGED_FRAMES) / (run.labelled + CONVERGED_FRAMES) * converged
     )
 

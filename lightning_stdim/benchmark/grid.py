@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -117,6 +117,7 @@ def grid(
     *,
     sweep: Sweep | None = None,
     preset: str = "laptop",
+    protocols: str = "",
 ) -> list[RunSpec]:
     """List the runs of a benchmark.
 
@@ -128,14 +129,16 @@ def grid(
         seeds: at least one, none negative.
         sweep: what else is varied.
         preset: name of a shipped preset, or a YAML file, that the sweep changes.
+        protocols: names of the probe protocols, separated by commas; empty for the preset's. Probes
+            that only ``paper`` has are made under it alone.
 
     Returns:
         The runs, each once, after the runs whose encoders they probe. All runs of a seed come
         before those of the next one, so that tables fill up seed by seed.
 
     Raises:
-        ConfigurationError: no game, method or seed is given, one is unknown, or two runs would
-            share a directory.
+        ConfigurationError: no game, method or seed is given, one is unknown, or a protocol is, or
+            two runs would share a directory.
     """
     for name, values in {"games": games, "methods": methods, "seeds": seeds}.items():
         if not values:
@@ -145,22 +148,27 @@ def grid(
     chosen = [check_method(name) for method in methods for name in _methods(method)]
     played = [canonical_game(name) for game in games for name in _games(game)]
     sweep = sweep or Sweep()
+    if protocols:
+        from lightning_stdim.probes import check_protocols  # late: it imports torch
+
+        protocols = ",".join(check_protocols(protocols))
     settings = read_preset(preset)
     conditions = {game: _conditions(game, sweep, settings) for game in played}
     lengths = {method: _lengths(method, sweep, settings) for method in chosen}
     specs: list[RunSpec] = []
     for seed in seeds:
         trained = [
-            (RunSpec(RunKey(game, name_of(method), seed, (*frames, *length)), method), place)
+            (RunSpec(key, method, protocols), place)
             for game, method in product(played, chosen)
             for place, condition in enumerate(conditions[game])
             for frames in [_non_default(condition, settings)]
             for length in lengths[method]
+            for key in [RunKey(game, name_of(method), seed, (*frames, *length))]
         ]
         specs += (spec for spec, _ in trained)
         for spec, place in trained:
             keys = _probes(spec, place, conditions, sweep, settings)
-            specs += (RunSpec(key, spec.method) for key in keys)
+            specs += (replace(spec, key=key) for key in keys)
     specs = list(dict.fromkeys(specs))
     _check_directories(specs)
     return specs

@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.presets import method_paths, preset_path, read_preset
 from lightning_stdim.runs.directory import CHECKPOINTS, ENCODER
 from lightning_stdim.runs.key import RunKey
+from lightning_stdim.utils.comma_separated import comma_separated
 
 USUAL = "default"
 """The value of an option that stands for the preset's own, and needs no argument."""
@@ -32,10 +33,12 @@ class RunSpec:
         method: the method as the command line names it: by a name of the catalogue, by a class such
             as ``"my_module.MyMethod"``, or by a YAML file with options of ``fit``. (The key has the
             file's stem.)
+        protocols: names of the probe protocols, separated by commas; empty for the preset's.
     """
 
     key: RunKey
     method: str
+    protocols: str = ""
 
     def __str__(self) -> str:
         return str(self.key)
@@ -54,7 +57,23 @@ class RunSpec:
     @property
     def source(self) -> RunSpec | None:
         """The run whose encoder this one probes; None if it probes its own or has no encoder."""
-        return RunSpec(self.key.source, self.method) if self.key.source else None
+        return replace(self, key=self.key.source) if self.key.source else None
+
+    def protocols_missing_in(self, protocols: Collection[str]) -> list[str]:
+        """List the protocols that this run asks for and its results lack.
+
+        Args:
+            protocols: the protocols in the run's results.
+
+        Returns:
+            Their names. There are none where no probe was made at all, as for the majority.
+        """
+        forced = dict(probe_settings(dict(self.key.options))).get("protocols")
+        asked = comma_separated(forced or self.protocols)
+        own = {method.own_protocol for method in METHODS.values()}
+        if not set(protocols) - own:
+            return []
+        return [name for name in asked if name not in protocols]
 
     @property
     def only_probes(self) -> bool:
@@ -88,7 +107,8 @@ class RunSpec:
             encoder = str(self.source.folder(out) / ENCODER) if self.source else self.method
             argv = ["probe", "--encoder", encoder, "--preset", preset, "--root", str(root)]
             argv += ["--game", key.game, "--seed", str(key.seed)]
-            for name, value in probe_settings(dict(key.options)):
+            settings = {"protocols": self.protocols} if self.protocols else {}
+            for name, value in (settings | dict(probe_settings(dict(key.options)))).items():
                 argv += [f"--{name}", value]
         else:
             argv = ["fit", "--config", _shown(preset_path(preset))]
@@ -103,6 +123,7 @@ class RunSpec:
             argv += ["--seed_everything", str(key.seed)]
             for name, value in _fit_settings(dict(key.options), preset):
                 argv += [f"--{name}", value]
+            argv += ["--protocols", self.protocols] if self.protocols else []
         argv += ["--method", key.method]
         differs = {name: key.to_dict()[name] for name in ("options", "source")}
         if any(differs.values()):

@@ -43,7 +43,8 @@ def run_grid(
     ``seed<seed>.log``. A run that fails leaves ``seed<seed>.error.txt``, and the others go on. The
     same call again skips runs that have finished, resumes those that have a checkpoint and repeats
     those that failed. Runs can be added later. The preset cannot change within one directory, since
-    the numbers could not be compared.
+    the numbers could not be compared. A finished run that lacks a protocol which is asked for now
+    is named at the end, and not probed again.
 
     Args:
         specs: the runs, in the order in which they are started.
@@ -69,6 +70,7 @@ def run_grid(
     preset_path(preset)  # a wrong name should not wait for the first run
     running: set[RunSpec] = set()
     failed: list[RunSpec] = []
+    lacking: dict[RunSpec, list[str]] = {}
     with (
         _claim(specs, out, preset) as lock,
         _terminated_as_interrupted(),
@@ -79,6 +81,9 @@ def run_grid(
             if is_complete(run.folder(out)):
                 _check_key(run, out)
                 _done(run, out, progress, "was done")
+                protocols = read_results(run.folder(out))["scores"]["protocols"]
+                if missing := run.protocols_missing_in(protocols):
+                    lacking[run] = missing
             else:
                 waiting.append(run)
         executing = executor(jobs, lock)
@@ -111,6 +116,17 @@ def run_grid(
             return 130
         finally:
             executing.end()
+    if lacking:
+        console.print(
+            "These runs had finished without a protocol that is asked for now, and have no scores "
+            "for it. To have them, remove a run's directory and give the same command again, which "
+            "also trains it again; or score its encoder alone, with the command probe and "
+            "--protocols, into a directory outside of this one:",
+            soft_wrap=True,
+        )
+    for run, missing in lacking.items():
+        line = f"{run.folder(out)}: no {', '.join(missing)}"
+        console.print(line, markup=False, soft_wrap=True)
     for run in failed:
         console.print(f"{run} failed: {_error(run, out)}", markup=False, soft_wrap=True)
     return 1 if failed else 0

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count, cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
@@ -17,7 +17,8 @@ from lightning_stdim.benchmark.run_spec import USUAL, RunSpec
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.presets import read_preset
-from lightning_stdim.probes import PaperSettings
+from lightning_stdim.probes import ChallengeSettings, PaperSettings
+from lightning_stdim.probes.evaluate import ProbeProtocol
 from lightning_stdim.runs.results import read_results
 from lightning_stdim.utils import timings
 from lightning_stdim.utils.hardware import cores
@@ -33,7 +34,8 @@ SHORT = {
     "--trainer.callbacks+": "lightning_stdim.callbacks.StepTimer",
 }
 """Options with which ``fit`` trains for a short time."""
-PAPER_EPOCHS = 10
+PROBE_EPOCHS = 10
+"""Number of epochs of the probes that are trained by epochs."""
 COLLECTED = ("policy", "epsilon", "greedy", "pixels", "mode", "difficulty", "environment")
 """Settings of the data, beside game, seed and steps, on which a collection depends."""
 POLL_SECONDS = 0.05
@@ -57,7 +59,7 @@ class ShortRun:
     """The costs of a short run, and the settings of the real one.
 
     Attributes:
-        settings: the real run's ``data``, ``trainer`` (if it trains) and ``paper``.
+        settings: the real run's ``data``, ``trainer`` (if it trains), ``paper`` and ``challenge``.
         frames: number of frames of the short run's collections, unless the real ones have fewer.
         labelled: number of frames that the probes were trained on; this is not a fixed share, since
             episodes divide few frames unevenly.
@@ -109,7 +111,7 @@ class ShortRun:
     @property
     def loading(self) -> float:
         """Seconds for loading, labelling and hashing the probe frames."""
-        probed = ("encoding frames", "probing, paper", "probing, converged")
+        probed = ("encoding frames", *(f"probing, {name}" for name in get_args(ProbeProtocol)))
         known = sum(part["seconds"] for name in probed for part in self.recorded(name))
         trained = self.budget.get("training_seconds") or 0.0
         return max(0.0, float(self.budget["seconds"] - trained - known))
@@ -164,7 +166,9 @@ def run_short(
         changes: dict[str, Any] = {"--steps": probe_steps}
         if argv[spec][0] == "fit":
             changes = {"--data.steps": steps, "--data.probe_steps": probe_steps, **SHORT}
-            changes["--paper.max_epochs"] = min(PAPER_EPOCHS, settings[spec]["paper"]["max_epochs"])
+            for name in ("paper", "challenge"):
+                epochs = min(PROBE_EPOCHS, settings[spec][name]["max_epochs"])
+                changes[f"--{name}.max_epochs"] = epochs
         argv[spec] += [f"{name}={value}" for name, value in changes.items()]
     costs = {}
     for spec, wall in _run(argv, folder, jobs, threads).items():
@@ -214,6 +218,7 @@ def _of_probe(
     return {
         "data": every,
         "paper": {"max_epochs": PaperSettings.max_epochs, **usual.get("paper", {})},
+        "challenge": {"max_epochs": ChallengeSettings.max_epochs, **usual.get("challenge", {})},
     }
 
 

@@ -29,6 +29,7 @@ def benchmark(
     probes: str = "linear",
     classes: str = "all",
     transfer: bool = False,
+    protocols: str = "",
     estimate: bool = False,
     mixed_label_sets: bool = False,
     paper_agent: Literal["random", "ppo"] | None = None,
@@ -69,6 +70,9 @@ def benchmark(
         classes: classes that the paper protocol's probes can predict: all, observed (those that
             occur in training), or both, separated by a comma.
         transfer: also probe every encoder on the other games.
+        protocols: names of the probe protocols of all runs, separated by commas: paper, converged,
+            and challenge, the reproducibility report's; by default the preset's, or else the first
+            two.
         estimate: only say how long the benchmark would take, and what disk and memory it would
             need. For this, one run of every kind is made with few frames in a temporary folder.
         mixed_label_sets: let tables mix label sets: results for different ones, and published
@@ -103,7 +107,12 @@ def benchmark(
         transfer=transfer,
     )
     specs = grid(
-        comma_separated(games), comma_separated(methods), range(seeds), sweep=sweep, preset=preset
+        comma_separated(games),
+        comma_separated(methods),
+        range(seeds),
+        sweep=sweep,
+        preset=preset,
+        protocols=protocols,
     )
     if estimate:
         from lightning_stdim.benchmark.estimate import estimate as calibrate

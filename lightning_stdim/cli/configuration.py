@@ -66,6 +66,7 @@ def run_options(
     out: str | None = None,
     preset: str | None = None,
     method: str | None = None,
+    protocols: str = "paper,converged",
     controls: bool = True,
     keep: Literal["best", "last"] = "best",
     variant: str = "",
@@ -79,6 +80,8 @@ def run_options(
         preset: name of the preset, to be stored with the results. It changes no setting; for that,
             give the preset's file as --config.
         method: name of the method in results and tables; by default the model's own name.
+        protocols: names of the probe protocols, separated by commas: paper, converged, and
+            challenge, the reproducibility report's.
         controls: also train probes on shuffled labels, as a control; this takes two fifths of the
             converged protocol's time.
         keep: weights of the encoder that is probed: the best by the method's own criterion, or the

@@ -13,12 +13,17 @@ from rich.table import Table
 if TYPE_CHECKING:
     from lightning_stdim.datamodules.tools.describe import Description, Variable
 
+METRICS = {"f1": "F1", "report_f1": "report's F1", "accuracy": "accuracy"}
+"""The metrics that :func:`print_scores` prints, where a protocol has them."""
+
 COLUMN = 25
 """Width in characters of a collection's column in :func:`print_descriptions`."""
 
 
 def print_scores(scores: Mapping[str, Any], console: Console | None = None) -> None:
     """Print F1 and accuracy of every protocol, and which variables are not scored.
+
+    Under ``challenge`` there is the report's F1, too, in a column of its own.
 
     Args:
         scores: an ``Evaluation``, or what its ``to_dict`` gives.
@@ -28,10 +33,12 @@ def print_scores(scores: Mapping[str, Any], console: Console | None = None) -> N
     protocols = scores["protocols"]
     table = Table(title=f"{scores['game']}, label set {scores['label_set']}: test scores")
     table.add_column("")
-    for name in protocols:
-        table.add_column(f"{name}\nF1", justify="right")
-        table.add_column(f"{name}\naccuracy", justify="right")
-    columns = [protocols[name][metric] for name in protocols for metric in ("f1", "accuracy")]
+    columns = []
+    for name, metrics in protocols.items():
+        for metric, title in METRICS.items():
+            if metric in metrics:
+                table.add_column(f"{name}\n{title}", justify="right")
+                columns.append(metrics[metric])
 
     def row(label: str, values: list[float | None]) -> None:
         table.add_row(label, *("–" if value is None else f"{value:.3f}" for value in values))

@@ -26,7 +26,15 @@ from lightning_stdim.datamodules.labels.games import canonical_game
 from lightning_stdim.encoders.pretrained import load_encoder, read_checkpoint
 from lightning_stdim.errors import ConfigurationError, EncoderError
 from lightning_stdim.methods import SSLMethod
-from lightning_stdim.probes import ConvergedSettings, Evaluation, PaperSettings, Supervised
+from lightning_stdim.probes import (
+    ChallengeSettings,
+    ConvergedSettings,
+    Evaluation,
+    PaperSettings,
+    Supervised,
+    check_challenge,
+    check_protocols,
+)
 from lightning_stdim.runs.directory import CHECKPOINTS, place_run
 from lightning_stdim.runs.features import write_features
 from lightning_stdim.runs.finish import evaluate, write_record
@@ -81,6 +89,7 @@ class StdimCLI(LightningCLI):
         parser.add_function_arguments(run_options)
         parser.add_class_arguments(PaperSettings, "paper")
         parser.add_class_arguments(ConvergedSettings, "converged")
+        parser.add_class_arguments(ChallengeSettings, "challenge")
         parser.set_defaults({"model": "lightning_stdim.methods.STDIM"})
 
     def _parse_ckpt_path(self) -> None:
@@ -115,6 +124,7 @@ class StdimCLI(LightningCLI):
         command that goes on with a run repeats those of the run's configuration.
         """
         settings = self.config[self.subcommand]
+        self.protocols = check_protocols(settings["protocols"])
         callbacks = settings["trainer"]["callbacks"]
         if isinstance(callbacks, list):
             settings["trainer"]["callbacks"] = [
@@ -154,7 +164,9 @@ class StdimCLI(LightningCLI):
             raise ConfigurationError(f"trainer: {error}") from error
 
     def before_fit(self) -> None:
-        """Make the run's key, print its directory, and start the clock."""
+        """Refuse what cannot be probed, make the run's key, and start the clock."""
+        if "challenge" in self.protocols and hasattr(self.model, "encoder"):
+            check_challenge(self.model.encoder, self.datamodule.probe_labels())
         self.key = make_key(
             game=self.datamodule.game,
             method=self._get(self.config, "method") or method_name(self.model),
@@ -248,6 +260,8 @@ class StdimCLI(LightningCLI):
             seed=self._get(self.config, "seed_everything"),
             paper=self._get(self.config_init, "paper"),
             converged=self._get(self.config_init, "converged"),
+            challenge=self._get(self.config_init, "challenge"),
+            protocols=self.protocols,
             controls=self._get(self.config, "controls"),
         )
 

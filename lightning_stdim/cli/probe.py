@@ -37,7 +37,7 @@ def probe(
     hidden: int | None = None,
     standardize: bool | None = None,
     classes: Literal["all", "observed"] | None = None,
-    protocols: str = "paper,converged",
+    protocols: str | None = None,
     device: str | None = None,
     method: str | None = None,
     variant: str = "",
@@ -79,7 +79,8 @@ def probe(
             preset's.
         classes: classes that the paper protocol's probes can predict: all, or those observed in
             training; by default the preset's.
-        protocols: names of the probe protocols, separated by commas: paper, converged.
+        protocols: names of the probe protocols, separated by commas: paper, converged, and
+            challenge, the reproducibility report's; by default the preset's, or else the first two.
         device: where to compute, such as cpu or cuda:1; by default a GPU if there is one.
         method: name of the method in results and tables; by default the encoder's.
         variant: your own words for what differs from the preset, stored with the results and shown
@@ -116,11 +117,17 @@ def probe(
     from lightning_stdim.datamodules.atari import AtariDataModule
     from lightning_stdim.encoders import resolve_encoder
     from lightning_stdim.encoders.pretrained import load_encoder
-    from lightning_stdim.probes import ConvergedSettings, PaperSettings, check_protocols
+    from lightning_stdim.probes import (
+        USUAL_PROTOCOLS,
+        ChallengeSettings,
+        ConvergedSettings,
+        PaperSettings,
+        check_protocols,
+    )
     from lightning_stdim.runs.finish import evaluate, write_record
     from lightning_stdim.utils.hardware import check_device
 
-    wanted = check_protocols(protocols.split(","))
+    wanted = check_protocols(protocols or settings.get("protocols", USUAL_PROTOCOLS))
     module = None
     if encoder not in UNTRAINED and Path(encoder).exists():
         module = load_encoder(encoder)
@@ -153,6 +160,7 @@ def probe(
         chosen = settings.get("converged", {})
         strengths = tuple(chosen.get("strengths", ConvergedSettings.strengths))
         converged = ConvergedSettings(**chosen | {"strengths": strengths})
+        challenge = ChallengeSettings(**settings.get("challenge", {}))
         data = AtariDataModule(**settings.get("data", {}) | _said(given))
     except TypeError as error:
         raise ConfigurationError(f"preset {preset}: {error}") from error
@@ -183,6 +191,7 @@ def probe(
         seed=seed,
         paper=paper,
         converged=converged,
+        challenge=challenge,
         controls=controls,
         device=there,
     )

@@ -339,7 +339,7 @@ class AtariDataModule(PackageAware, LightningDataModule):
                 f"the model takes {asked} frames and data.pixels={self.pixels}: give both the same "
                 "pixels (on the command line --data.pixels alone), or take another model"
             )
-        self._load_probe(with_frames=False)
+        self.probe_labels()
         if self.stage == "pretrain":
             self.collect(self._pretrained_on)
 
@@ -406,6 +406,14 @@ class AtariDataModule(PackageAware, LightningDataModule):
             for name, reason in data.dropped.items():
                 rank_zero_info(f"{self.game}, probe: {name} is not scored ({reason})")
         return self._probe
+
+    def probe_labels(self) -> ProbeData:
+        """Read what :meth:`probe_data` gives without the frames: quick, and small in memory.
+
+        Returns:
+            Labels and splits; frames are missing, and duplicates are still in the test split.
+        """
+        return self._load_probe(with_frames=False)
 
     def _load_probe(self, *, with_frames: bool) -> ProbeData:
         return load_probe_data(

@@ -61,7 +61,10 @@ class AgentEncoder(LocalGlobalEncoder):
 
 
 class _View(AreaResize):
-    """Resizing to the agent's view: OpenCV's area interpolation to 84 x 84, rounded to bytes."""
+    """Resizing to the agent's view: OpenCV's area interpolation to 84 x 84, rounded to bytes.
+
+    Frames that are not divided by 255, which no agent sees, are rounded more finely.
+    """
 
     def __init__(self) -> None:
         super().__init__((FRAME_HEIGHT, FRAME_WIDTH), VIEW[1:])

@@ -10,24 +10,29 @@ import torch
 from torch import Tensor, nn
 
 from lightning_stdim.datamodules.batches import ProbeData, Split
+from lightning_stdim.encoders.undivided import undivided_frames
 from lightning_stdim.errors import ConfigurationError
+from lightning_stdim.probes.challenge import ChallengeSettings, check_challenge, train_challenge
 from lightning_stdim.probes.converged import ConvergedSettings, train_converged
 from lightning_stdim.probes.encode import encode
 from lightning_stdim.probes.evaluation import Evaluation
 from lightning_stdim.probes.features import ProbeFeatures
 from lightning_stdim.probes.majority import majority
 from lightning_stdim.probes.paper import PaperSettings, train_paper
-from lightning_stdim.probes.scores import MetricTable, score_predictions
+from lightning_stdim.probes.scores import MetricTable, report_f1_table, score_predictions
 from lightning_stdim.probes.shuffled_labels import shuffled_labels
+from lightning_stdim.utils.comma_separated import comma_separated
 
-ProbeProtocol = Literal["paper", "converged"]
+ProbeProtocol = Literal["paper", "converged", "challenge"]
+USUAL_PROTOCOLS: tuple[ProbeProtocol, ...] = ("paper", "converged")
+"""The protocols that are evaluated unless others are named."""
 
 
-def check_protocols(names: Iterable[str]) -> list[ProbeProtocol]:
+def check_protocols(names: str | Iterable[str]) -> list[ProbeProtocol]:
     """Refuse what names no probe protocol.
 
     Args:
-        names: names of protocols.
+        names: names of protocols; as one text, separated by commas.
 
     Returns:
         The names.
@@ -35,10 +40,10 @@ def check_protocols(names: Iterable[str]) -> list[ProbeProtocol]:
     Raises:
         ConfigurationError: there are none, or one is unknown.
     """
-    names = list(names)
+    names = list(comma_separated(names) if isinstance(names, str) else names)
     known = get_args(ProbeProtocol)
     if not names or not set(names) <= set(known):
-        choice = " and ".join(map(repr, known))
+        choice = ", ".join(map(repr, known))
         raise ConfigurationError(f"protocols={names}: choose from {choice}")
     return cast(list[ProbeProtocol], names)
 
@@ -47,11 +52,12 @@ def evaluate_encoder(
     encoder: nn.Module,
     data: ProbeData,
     *,
-    protocols: Sequence[ProbeProtocol] = ("paper", "converged"),
+    protocols: Sequence[ProbeProtocol] = USUAL_PROTOCOLS,
     seed: int = 0,
     batch_size: int = 256,
     paper: PaperSettings | None = None,
     converged: ConvergedSettings | None = None,
+    challenge: ChallengeSettings | None = None,
     controls: bool = True,
     device: torch.device | str | None = None,
     progress: bool = True,
@@ -63,6 +69,12 @@ def evaluate_encoder(
     comparison with published numbers; ``"converged"``, on standardised features and to the
     optimum, which measures the representation rather than the optimiser.
 
+    ``"challenge"`` is the protocol of the reproducibility report of 2019, for comparison with its
+    numbers alone, and only on request. For it, frames are encoded once more without being divided
+    by 255, as in the report, so the encoder must have the attribute ``scale_frames``, as those of
+    this package have. Beside the right ``"f1"`` its scores have ``"report_f1"``, the F1 as the
+    report computed it (:func:`~lightning_stdim.probes.metrics.report_f1`).
+
     The same arguments give the same result. The encoder (weights, device, modes) and the global
     random state are left as they were found.
 
@@ -71,12 +83,13 @@ def evaluate_encoder(
             attribute ``in_channels``, those of as many successive frames as make up an
             observation, or those of one frame.
         data: labelled and split frames.
-        protocols: how to train the probes; all protocols by default.
-        seed: random seed of the ``paper`` protocol's initialisation and order of frames, and of the
-            control's permutation; ``converged`` involves no chance.
+        protocols: how to train the probes; by default ``"paper"`` and ``"converged"``.
+        seed: random seed of the initialisation and the order of frames under ``paper`` and
+            ``challenge``, and of the control's permutation; ``converged`` involves no chance.
         batch_size: frames that are encoded at a time.
         paper: settings of the ``paper`` protocol; the published ones by default.
         converged: settings of the ``converged`` protocol.
+        challenge: settings of the ``challenge`` protocol; the report's by default.
         controls: also give the scores of the most frequent label and, beside ``converged``, of its
             probe trained on shuffled labels (:func:`shuffled_labels`).
         device: where to compute; by default where the encoder's weights are.
@@ -88,23 +101,33 @@ def evaluate_encoder(
 
     Raises:
         EncoderError: if the encoder does not return a finite float tensor [B, D].
-        ConfigurationError: if a protocol is unknown, or the encoder takes a number of channels that
-            no number of the data's frames has.
+        ConfigurationError: if a protocol is unknown, the encoder takes a number of channels that no
+            number of the data's frames has, or ``challenge`` is asked for and the encoder has no
+            attribute ``scale_frames`` or a label is 255.
         TrainingError: if the probes' weights became NaN or infinite.
     """
     protocols = check_protocols(protocols)
+    if "challenge" in protocols:
+        check_challenge(encoder, data)
     paper = paper or PaperSettings()
     converged = converged or ConvergedSettings()
+    challenge = challenge or ChallengeSettings()
     settings: dict[str, Any] = {"seed": seed}
     scores: dict[str, MetricTable] = {}
     found: dict[str, Tensor] = {}
     control: dict[str, MetricTable] = majority(data).protocols if controls else {}
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+
+    def encoded() -> ProbeFeatures:
         torch.manual_seed(seed)  # for encoders that sample even in evaluation mode
         features = encode_splits(
             encoder, data, batch_size=batch_size, device=device, progress=progress
         )
         settings["feature_dim"] = features.features["train"].shape[1]
+        return features
+
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        if set(protocols) & set(USUAL_PROTOCOLS):
+            features = encoded()
         if "paper" in protocols:
             found["paper"], counted, details = train_paper(
                 features, settings=paper, seed=seed, progress=progress
@@ -129,6 +152,17 @@ def evaluate_encoder(
                 control["shuffled"] = shuffled_labels(
                     features, data, strengths, settings=converged, seed=seed, progress=progress
                 )
+        if "challenge" in protocols:
+            with undivided_frames(encoder):
+                features = encoded()
+            found["challenge"], details = train_challenge(
+                features, settings=challenge, seed=seed, progress=progress
+            )
+            tested = found["challenge"], features.labels["test"], data
+            scores["challenge"] = score_predictions(*tested) | report_f1_table(
+                *tested, batch_size=challenge.batch_size, seed=seed
+            )
+            settings["challenge"] = asdict(challenge) | {"variables": details}
     return Evaluation.of(
         data, protocols=scores, predictions=found, settings=settings, controls=control
     )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lightning_stdim.datamodules.batches import ProbeData
 from lightning_stdim.errors import ConfigurationError
-from lightning_stdim.probes.scores import MetricTable, label_entropies
+from lightning_stdim.probes.scores import MetricTable, label_entropies, report_f1_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,9 @@ class Evaluation(Mapping[str, Any]):
     For each protocol and each of the metrics ``"f1"`` (weighted by support), ``"accuracy"``,
     ``"macro_f1"`` and ``"balanced_accuracy"`` there are ``"variables"``, ``"categories"``,
     ``"mean_over_categories"`` (the paper's tables), ``"mean_over_variables"`` and
-    ``"mean_weighted_by_entropy"``; all from 0 to 1.
+    ``"mean_weighted_by_entropy"``; all from 0 to 1. Where the ``challenge`` protocol was asked for,
+    it has the metric ``"report_f1"``, too, and so have scores that no probe makes: the F1 as the
+    reproducibility report computed it, which compares with nothing else.
 
     Attributes:
         game: canonical name.
@@ -106,7 +108,8 @@ class Evaluation(Mapping[str, Any]):
         """Average a metric over categories, or over variables where none has a category.
 
         Args:
-            metric: ``"f1"``, ``"accuracy"``, ``"macro_f1"`` or ``"balanced_accuracy"``.
+            metric: ``"f1"``, ``"accuracy"``, ``"macro_f1"`` or ``"balanced_accuracy"``; where the
+                protocol has it, ``"report_f1"``.
             protocol: one of those that were evaluated.
 
         Returns:
@@ -143,6 +146,27 @@ class Evaluation(Mapping[str, Any]):
             controls=self.controls | other.controls,
             predictions=self.predictions | other.predictions,
         )
+
+    def with_report_f1(self, data: ProbeData, *, batch_size: int, seed: int) -> Evaluation:
+        """Add the report's F1 to every protocol, to compare with the report's numbers.
+
+        Args:
+            data: what was scored.
+            batch_size: number of frames in a batch of the report's F1.
+            seed: random seed of the frames' order.
+
+        Returns:
+            The evaluation, with the metric ``"report_f1"`` beside the others.
+        """
+        labels = data.labels[data.splits["test"]]
+        protocols = {
+            name: table
+            | report_f1_table(
+                self.predictions[name], labels, data, batch_size=batch_size, seed=seed
+            )
+            for name, table in self.protocols.items()
+        }
+        return replace(self, protocols=protocols)
 
     def to_dict(self) -> dict[str, Any]:
         """Give all but the predictions as plain data.

@@ -1,4 +1,4 @@
-"""F1 and accuracy of many classifiers at once, computed from counts."""
+"""F1 and accuracy of many classifiers at once, computed from counts; and the report's F1."""
 
 from __future__ import annotations
 
@@ -82,3 +82,39 @@ class PerVariableScores(Metric):
             "macro_f1": f1.nanmean(1),
             "balanced_accuracy": (hits / support).nanmean(1),
         }
+
+
+def report_f1(
+    predictions: Tensor, labels: Tensor, *, batch_size: int = 64, seed: int = 0
+) -> Tensor:
+    """Compute the F1 of the reproducibility report, to compare with its numbers alone.
+
+    It departs from the weighted F1 of :class:`PerVariableScores` in two ways. Predictions and
+    labels are swapped, so that the F1 of a class is weighted by how often it is predicted. And it
+    is computed in batches of the shuffled frames, without the last, incomplete one, and averaged
+    over them.
+
+    Source: Ramaswamy et al., "Unsupervised Representation Learning in Atari" (NeurIPS 2019
+    Reproducibility Challenge), as its public code does it: scikit-learn's ``f1_score(predictions,
+    labels, average="weighted")``, whose first argument is meant for the truth.
+
+    Args:
+        predictions: int64 [n, V], the predicted classes, 0 to 255.
+        labels: int64 [n, V], the true classes.
+        batch_size: number of frames in a batch; fewer frames than that are one batch.
+        seed: random seed of the frames' order.
+
+    Returns:
+        float64 [V], 0 to 1; NaN without frames.
+    """
+    frames, variables = labels.shape
+    order = torch.randperm(frames, generator=torch.Generator().manual_seed(seed))
+    order = order.to(labels.device)
+    # Also in a distributed run all the predictions are here, and this rank may be the only one.
+    scores = PerVariableScores(variables, sync_on_compute=False).to(labels.device)
+    found = []
+    for batch in torch.split(order[: frames // batch_size * batch_size or None], batch_size):
+        scores.reset()
+        scores.update(predictions=labels[batch], labels=predictions[batch])
+        found.append(scores.compute()["f1"].reshape(variables))
+    return torch.stack(found).mean(0)

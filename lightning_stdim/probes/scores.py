@@ -11,10 +11,14 @@ from torch import Tensor
 from lightning_stdim.datamodules.batches import ProbeData
 from lightning_stdim.datamodules.labels.annotations import CATEGORIES
 from lightning_stdim.datamodules.labels.entropy_filter import entropy
-from lightning_stdim.probes.metrics import PerVariableScores
+from lightning_stdim.probes.metrics import PerVariableScores, report_f1
 
 MetricTable = dict[str, dict[str, Any]]
 """For every metric what :func:`aggregate` returns."""
+
+REPORT_F1 = "report_f1"
+"""The name of :func:`~lightning_stdim.probes.metrics.report_f1` in a MetricTable. It is there only
+if the ``challenge`` protocol was asked for; ``"f1"`` is the right F1 everywhere."""
 
 
 def aggregate(
@@ -69,13 +73,33 @@ def score_tables(scores: PerVariableScores, data: ProbeData) -> MetricTable:
     """
     entropies = label_entropies(data)
     return {
-        metric: aggregate(
-            dict(zip(data.variables, values.flatten().tolist(), strict=True)),
-            data.categories,
-            entropies,
-        )
+        metric: aggregate(_by_variable(values, data), data.categories, entropies)
         for metric, values in scores.compute().items()
     }
+
+
+def report_f1_table(
+    predictions: Tensor, labels: Tensor, data: ProbeData, *, batch_size: int, seed: int
+) -> MetricTable:
+    """Aggregate the report's F1, to stand beside the right one.
+
+    Args:
+        predictions: predictions of the test split, int64 [n, V].
+        labels: int64 [n, V], on the same device.
+        data: for the variables' names, categories and entropies.
+        batch_size: number of frames in a batch of the report's F1.
+        seed: random seed of the frames' order.
+
+    Returns:
+        Plain data: :data:`REPORT_F1` alone, as :func:`aggregate` gives it.
+    """
+    values = report_f1(predictions, labels, batch_size=batch_size, seed=seed)
+    table = aggregate(_by_variable(values, data), data.categories, label_entropies(data))
+    return {REPORT_F1: table}
+
+
+def _by_variable(values: Tensor, data: ProbeData) -> dict[str, float]:
+    return dict(zip(data.variables, values.flatten().tolist(), strict=True))
 
 
 def label_entropies(data: ProbeData) -> dict[str, float]:

@@ -10,6 +10,10 @@ from lightning_stdim.runs.results import Metric
 
 METRICS: dict[Metric, str] = {"f1": "F1 (weighted by class support)", "accuracy": "Accuracy"}
 
+REPORT_F1 = "report_f1"
+"""The metric, in results with the ``challenge`` protocol, that compares with the reproducibility
+report's F1: it is computed as the report did (``probes.metrics.report_f1``)."""
+
 
 class Entry(NamedTuple):
     """An entry of a comparison: runs of one method that differ in game and seed alone.
@@ -79,6 +83,7 @@ PROTOCOLS = {
     "supervised": "end to end",
     "paper": "paper",
     "converged": "converged",
+    "challenge": "challenge",
 }
 
 CATEGORY_LABELS = {

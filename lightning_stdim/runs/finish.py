@@ -9,7 +9,13 @@ from torch import nn
 
 from lightning_stdim.datamodules.batches import ProbeData
 from lightning_stdim.encoders.pretrained import load_encoder, read_checkpoint, save_pretrained
-from lightning_stdim.probes import Evaluation, Supervised, evaluate_encoder, majority
+from lightning_stdim.probes import (
+    ChallengeSettings,
+    Evaluation,
+    Supervised,
+    evaluate_encoder,
+    majority,
+)
 from lightning_stdim.runs.curves import draw_curves
 from lightning_stdim.runs.directory import ENCODER
 from lightning_stdim.runs.environment import environment
@@ -35,14 +41,22 @@ def evaluate(
         **settings: arguments of :func:`evaluate_encoder`.
 
     Returns:
-        The scores of all protocols.
+        The scores of all protocols. If ``challenge`` is one of them, scores that no probe makes
+        have the report's F1, too.
     """
-    if not isinstance(model, Supervised):
-        return majority(data) if encoder is None else evaluate_encoder(encoder, data, **settings)
-    own = model.scores()
-    if encoder is None:  # a model with an encoder for every variable
+    own: Evaluation | None = None
+    if isinstance(model, Supervised):
+        own = model.scores()
+    elif encoder is None:
+        own = majority(data)
+    if own is not None and "challenge" in settings.get("protocols", ()):
+        size = (settings.get("challenge") or ChallengeSettings()).batch_size
+        own = own.with_report_f1(data, batch_size=size, seed=settings.get("seed", 0))
+    if encoder is None:  # also a supervised model with an encoder for every variable
+        assert own is not None
         return own
-    return own.with_protocols_of(evaluate_encoder(encoder, data, **settings))
+    probed = evaluate_encoder(encoder, data, **settings)
+    return probed if own is None else own.with_protocols_of(probed)
 
 
 def write_record(

@@ -37,11 +37,12 @@ REQUIRED = set(MetricScores.__annotations__) - {"mean_weighted_by_entropy"}
 class ScoresJSON(TypedDict):
     """The scores of one encoder: metrics by protocol, and how they came about.
 
-    ``protocols`` maps ``"paper"``, ``"converged"``, ``"supervised"`` or ``"majority"`` to metrics
-    (``"f1"``, ``"accuracy"``, ...); ``controls`` does so for ``"majority"`` and ``"shuffled"``;
-    ``entropies`` has each variable's label entropy in nats; ``dropped`` maps a variable that is not
-    scored to the reason. Results from before label sets had versions are of version 1; older ones
-    lack entropies and controls.
+    ``protocols`` maps ``"paper"``, ``"converged"``, ``"challenge"``, ``"supervised"`` or
+    ``"majority"`` to metrics (``"f1"``, ``"accuracy"``, ...; where ``"challenge"`` was asked for
+    also ``"report_f1"``, which compares with the reproducibility report alone); ``controls`` does
+    so for ``"majority"`` and ``"shuffled"``; ``entropies`` has each variable's label entropy in
+    nats; ``dropped`` maps a variable that is not scored to the reason. Results from before label
+    sets had versions are of version 1; older ones lack entropies and controls.
     """
 
     game: str

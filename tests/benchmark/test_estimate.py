@@ -34,6 +34,7 @@ PRINTED = {
     },
     "trainer": {"max_epochs": 4, "max_steps": -1},
     "paper": {"max_epochs": 100},
+    "challenge": {"max_epochs": 100},
 }
 FAKE = """
 import json, os, sys, time
@@ -63,6 +64,8 @@ if trains or "supervised" in text:
 if "majority" not in text:
     bars = {"encoding frames": (3000, 30), "probing, paper": (10, 10)}
     bars["probing, converged"] = (9, 50)
+    if "challenge" in options.get("--protocols", ""):
+        bars["probing, challenge"] = (10, 20)
     for name, (steps, seconds) in bars.items():
         if name != "probing, converged" or "--protocols" not in words:
             parts.append({"part": name, "steps": steps, "seconds": seconds, "first_steps": 0,
@@ -132,6 +135,14 @@ def test_what_a_run_costs(of) -> None:
     assert seconds["st-dim"] == pytest.approx(PROBED + trained)
     labelled = 4 * (12000 * (0.7 * 0.01 + 0.1 * 0.002) + 1)
     assert seconds["supervised"] == pytest.approx(PROBED + labelled)
+
+
+def test_the_challenge_protocol_counts(of) -> None:
+    specs = grid(["pong"], ["st-dim"], [0])
+    asked = grid(["pong"], ["st-dim"], [0], protocols="paper,challenge")
+    (usual,), (more,) = of(specs).kinds, of(asked).kinds
+    # Twice as long as ``paper``, without ``converged``.
+    assert more.seconds - usual.seconds == pytest.approx(4 * 100 * 2 * 2 - 11900 / 5600 * 50 * 2)
 
 
 def test_a_limit_of_steps_counts(of, fake: Path) -> None:

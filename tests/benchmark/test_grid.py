@@ -105,6 +105,16 @@ def test_what_the_challenge_preset_gives_each_method(method, capsys) -> None:
         assert model["encoder_args"].get("scale_frames", True)
 
 
+def test_protocols_are_passed_on_and_checked() -> None:
+    for run in grid(["pong"], ["majority", "st-dim"], [0], protocols="paper,challenge"):
+        argv = run.arguments(preset="smoke", root="data", out=Path("out"))
+        assert dict(pairwise(argv))["--protocols"] == "paper,challenge"
+    for run in grid(["pong"], ["majority", "st-dim"], [0]):
+        assert "--protocols" not in run.arguments(preset="smoke", root="data", out=Path("out"))
+    with pytest.raises(ConfigurationError, match=r"\['linear'\]: choose from"):
+        grid(["pong"], ["st-dim"], [0], protocols="linear")
+
+
 def test_every_encoder_is_probed_on_the_other_policys_frames() -> None:
     sweep = Sweep(policies=("random", "agents/{game}-ppo/policy.zip"))
     runs = grid(["pong"], ["majority", "st-dim"], [3], sweep=sweep)

@@ -63,6 +63,8 @@ if "FAKE_MEETS" in os.environ:  # wait until another process is here at the same
         assert time.monotonic() < deadline, "nobody came"
         time.sleep(0.02)
 seed = int(options.get("--seed_everything", options.get("--seed")))
+if "FAKE_RESULT_OF_MAJORITY" in os.environ and method == "majority":
+    os.environ["FAKE_RESULT"] = os.environ["FAKE_RESULT_OF_MAJORITY"]
 result = json.load(open(os.environ["FAKE_RESULT"])) | {"method": method, "seed": seed}
 (out / "results.json").write_text(json.dumps(result))
 """
@@ -243,6 +245,32 @@ def test_finished_runs_are_skipped_and_seeds_can_be_added(grid: Grid) -> None:
     assert grid.run(seeds=[0, 1]) == 0
     assert len(grid.calls) == 2 * len(METHODS)
     assert grid.said.count("was done: F1 0.60 (converged)") == len(METHODS)
+
+
+def test_finished_runs_without_a_protocol_are_named(
+    grid: Grid, monkeypatch, tmp_path: Path, make_result
+) -> None:
+    path = tmp_path / "majority"
+    path.write_text(json.dumps(make_result("majority", protocols=("majority",))))
+    monkeypatch.setenv("FAKE_RESULT_OF_MAJORITY", str(path))
+    assert grid.run(METHODS) == 0
+    sweep = Sweep(probes=("linear", "mlp"))
+    specs = specs_of(["pong"], METHODS, [0, 1], sweep=sweep, protocols="paper, converged,challenge")
+    assert grid.run_grid(specs) == 0
+    named = [line for line in grid.said.splitlines() if "no challenge" in line]
+    folder = grid.out / "pong"
+    assert named == [
+        f"{folder / method / 'seed0'}: no challenge" for method in ("random-cnn", "st-dim")
+    ]
+    assert "These runs had finished without a protocol" in grid.said
+    given = {
+        dict(pairwise(words))["--out"]: dict(pairwise(words)).get("--protocols")
+        for words in grid.calls
+    }
+    assert given[str(folder / "st-dim" / "seed0")] is None
+    assert given[str(folder / "st-dim" / "seed1")] == "paper,converged,challenge"
+    assert given[str(folder / "majority" / "seed1")] == "paper,converged,challenge"
+    assert given[str(folder / "st-dim,probe.hidden=256" / "seed0")] == "paper"
 
 
 def test_a_failing_run_stops_no_other(grid: Grid, monkeypatch) -> None:

@@ -12,7 +12,7 @@ from lightning_stdim.datamodules.labels.annotations import annotation
 from lightning_stdim.presets import FOLDER, read_preset
 from lightning_stdim.runs.key import RunKey
 from lightning_stdim.runs.predictions import Predictions
-from tests.cli.helpers import metrics, results, weights
+from tests.cli.helpers import metrics, probe, results, weights
 
 PRESETS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
@@ -105,6 +105,50 @@ def test_classes_may_be_named_by_lightning_s_other_package(words, tmp_path, monk
         main(["fit", *words, "--print_config"])
     (callback,) = yaml.safe_load(capsys.readouterr().out)["trainer"]["callbacks"]
     assert callback["class_path"] == "pytorch_lightning.callbacks.LearningRateMonitor"
+
+
+def test_protocols_are_those_of_the_preset_or_of_the_option(shrunk, small, tmp_path, capsys):
+    preset = tmp_path / "mine.yaml"
+    preset.write_text(
+        "preset: mine\n"
+        "model: lightning_stdim.methods.RandomCNN\n"
+        "protocols: converged,challenge\n"
+        "challenge: {max_epochs: 2}\n"
+    )
+    words = [*shrunk, f"--config={preset}", "--challenge.lr=0.01"]
+    assert main(["fit", *words, "--out=run"]) == 0
+    assert "report's F1" in capsys.readouterr().out
+    found = results(tmp_path / "run")["scores"]
+    assert set(found["protocols"]) == {"converged", "challenge"}
+    challenge = found["settings"]["challenge"]
+    assert (challenge["lr"], challenge["max_epochs"]) == (0.01, 2)
+    assert {"f1", "report_f1", "accuracy"} <= set(found["protocols"]["challenge"])
+    assert set(Predictions.read(tmp_path / "run").predicted) == {"converged", "challenge"}
+    # The checkpoint's configuration says it again; probe takes it from the preset.
+    assert main(["test", "--ckpt_path=run/checkpoints/best.ckpt"]) == 0
+    assert "report's F1" in capsys.readouterr().out
+    encoder = str(tmp_path / "run" / "encoder")
+    again = [*probe(small, encoder), f"--preset={preset}", "--controls=false"]
+    assert main([*again, "--protocols=challenge", "--out=probed"]) == 0
+    once_more = results(tmp_path / "probed")["scores"]
+    assert set(once_more["protocols"]) == {"challenge"}
+    assert once_more["settings"]["challenge"]["lr"] == 0.05
+
+
+def test_what_challenge_cannot_probe_is_refused_before_training(shrunk, tmp_path, capsys):
+    (tmp_path / "deaf.py").write_text(
+        "from torch import nn\n"
+        "class Deaf(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.layer = nn.Linear(210, 3)\n"
+        "    def forward(self, frames):\n"
+        "        return self.layer(frames.float().mean(3).flatten(1))\n"
+    )
+    words = ["fit", *shrunk, "--model=VICReg", "--model.encoder=deaf.Deaf", "--out=run"]
+    assert main([*words, "--protocols=paper,challenge"]) == 2
+    assert "Deaf cannot be told so" in capsys.readouterr().err
+    assert not list((tmp_path / "run").rglob("*.ckpt"))
 
 
 def test_a_configuration_of_the_users_own_stands_alone(tmp_path, capsys):

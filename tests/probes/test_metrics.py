@@ -1,11 +1,14 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 from torch import Tensor
+from torch.utils.data import BatchSampler
 
 from lightning_stdim.probes import PerVariableScores
+from lightning_stdim.probes.metrics import report_f1
 
 SCIKIT = {
     "f1": lambda y, p: f1_score(y, p, average="weighted", zero_division=0),
@@ -70,3 +73,35 @@ def test_without_frames_everything_is_undefined() -> None:
     for value in PerVariableScores(2).compute().values():
         assert value.shape == (2,)
         assert value.isnan().all()
+
+
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 2**16),
+    n=st.integers(1, 90),
+    v=st.integers(1, 3),
+    k=st.sampled_from([1, 2, 17, 256]),
+    size=st.sampled_from([5, 16, 64]),
+)
+def test_the_reports_f1_is_scikit_learns_called_its_way(
+    seed: int, n: int, v: int, k: int, size: int
+) -> None:
+    predictions, labels = draw(seed, n, v, k)
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed)).tolist()
+    batches = list(BatchSampler(order, min(size, n), drop_last=True))  # type: ignore[arg-type]
+    expected = [
+        np.mean([f1_score(predictions[b, i], labels[b, i], average="weighted") for b in batches])
+        for i in range(v)
+    ]
+    ours = report_f1(predictions, labels, batch_size=size, seed=seed)
+    torch.testing.assert_close(ours, torch.tensor(expected, dtype=torch.float64))
+
+
+def test_the_reports_f1_by_hand() -> None:
+    """Right twice, then once in two: the swap weighs class 1 by its one prediction."""
+    labels = torch.tensor([[0], [0], [1], [1], [1]])
+    predictions = torch.tensor([[0], [0], [0], [0], [1]])
+    # F1 of class 0 is 2 * 2 / (2 + 4), of class 1 it is 2 * 1 / (3 + 1).
+    ours = report_f1(predictions, labels, batch_size=5)
+    assert ours.item() == pytest.approx((4 * 4 / 6 + 1 * 2 / 4) / 5)

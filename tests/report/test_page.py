@@ -124,6 +124,35 @@ def test_the_reproducibility_reports_tables(page) -> None:
     assert "F1 on Breakout by category" not in page.tables
 
 
+def test_scores_by_the_reports_own_protocol_stand_beside_its_numbers(
+    tmp_path, make_result, page
+) -> None:
+    assert "challenge protocol" not in page.text  # where there are no such scores
+    protocols = ("paper", "converged", "challenge")
+    stdim = make_result(values=(0.6, 1.0, 0.8), protocols=protocols, by_report=("challenge",))
+    write_results(tmp_path / "a", stdim)
+    protocols = ("supervised", "converged")
+    supervised = make_result("supervised", protocols=protocols, by_report=("supervised",))
+    write_results(tmp_path / "b", supervised)
+    found = Page(write(read_record(tmp_path))[0].read_text())
+    _, rows = found.tables["F1 on Pong by category"]
+    lines = {line: cells[1:] for (row, line), cells in rows.items() if row.startswith("Mean")}
+    assert lines == {
+        "ours, challenge, report’s F1": ["0.20", "0.15"],  # a quarter of 0.8 and of 0.6
+        "report": ["0.65", "0.61"],
+        "ours − report": ["−0.45", "−0.46"],
+        "ours, challenge": ["0.80", "0.60"],
+        "ours, paper": ["0.80", "0.60"],
+        "paper": ["0.81", "0.87"],
+        "ours − paper": ["−0.01", "−0.27"],
+        "ours, converged": ["0.80", "0.60"],
+    }
+    _, rows = found.tables["Accuracy on Pong by category"]
+    assert rows["Mean over categories", "ours, challenge"][1:] == ["0.40", "0.30"]
+    assert ("Mean over categories", "ours, challenge, report’s F1") not in rows
+    assert "challenge protocol" in found.text
+
+
 def test_words(page) -> None:
     assert "Under the converged protocol ST-DIM leads with" in page.text
     assert "Not compared over games, since not every game has a run: Supervised." in page.text
@@ -509,9 +538,9 @@ def test_differences_to_the_papers_agent(tmp_path, make_result, capsys) -> None:
 def test_the_commands_of_runs_with_keys(tmp_path, make_result) -> None:
     """What a benchmark made, by its own record; what was made by hand, by its own command."""
 
-    def write_run(method, options=(), folder=None, seed=0):
+    def write_run(method, options=(), folder=None, seed=0, more=""):
         key = RunKey("pong", method, seed, options)
-        words = "python -m lightning_stdim fit --config some/other.yaml"  # says nothing
+        words = f"python -m lightning_stdim fit --config some/other.yaml{more}"  # says no more
         run = make_result(method, seed, key=key.to_dict(), variant=key.variant, command=words)
         write_results(folder or key.folder(tmp_path), run)
 
@@ -521,6 +550,7 @@ def test_the_commands_of_runs_with_keys(tmp_path, make_result) -> None:
     write_run("wide")
     write_run("vae", (("steps", "3000"),))
     write_run("cpc", folder=tmp_path / "by-hand")
+    write_run("byol", more=" --protocols paper,challenge")
     Path(tmp_path / "wide.yaml").write_text("model: STDIM")
     files = {"wide": str(tmp_path / "wide.yaml")}
     GridRecord.of("laptop", files).write(tmp_path)
@@ -530,6 +560,7 @@ def test_the_commands_of_runs_with_keys(tmp_path, make_result) -> None:
     end = f"--preset laptop --out {tmp_path.name}"
     assert found[:-1] == [
         f"{start}my_module.Mine,{files['wide']} --seeds 1 {end}",
+        f"{start}byol --seeds 1 {end.replace(' --out', ' --protocols paper,challenge --out')}",
         f"{start}st-dim --seeds 2 {end}",
     ]
     assert "by their own commands below" in page

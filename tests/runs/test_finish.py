@@ -4,7 +4,15 @@ import json
 import pytest
 
 from lightning_stdim.errors import StoreError
-from lightning_stdim.probes import ConvergedSettings, evaluate_encoder, majority
+from lightning_stdim.probes import (
+    ChallengeSettings,
+    ConvergedSettings,
+    Supervised,
+    evaluate_encoder,
+    majority,
+)
+from lightning_stdim.probes.metrics import report_f1
+from lightning_stdim.report.names import REPORT_F1
 from lightning_stdim.runs.finish import evaluate, write_record
 from lightning_stdim.runs.key import RunKey
 from lightning_stdim.runs.predictions import FILE, Predictions
@@ -54,3 +62,19 @@ def test_the_most_frequent_label_has_no_picture(tmp_path):
     assert found == majority(data)
     write_record(tmp_path, found, data, **REST)
     assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
+
+
+@pytest.mark.parametrize("model", [None, Supervised()])
+def test_what_no_probe_scores_has_the_reports_f1_if_it_is_asked_for(model, monkeypatch):
+    data = game()
+    # In place of heads that would have to be trained.
+    monkeypatch.setattr(Supervised, "scores", lambda self: majority(data))
+    asked = {"protocols": ["challenge"], "challenge": ChallengeSettings(batch_size=16)}
+    found = evaluate(None, data, model=model, seed=5, **asked)
+    truth = data.labels[data.splits["test"]]
+    expected = report_f1(found.predictions["majority"], truth, batch_size=16, seed=5)
+    table = found["protocols"]["majority"]
+    assert list(table[REPORT_F1]["variables"].values()) == expected.tolist()
+    usual = evaluate(None, data, model=model, seed=5, **QUICK)["protocols"]["majority"]
+    assert table == usual | {REPORT_F1: table[REPORT_F1]}
+    assert REPORT_F1 not in usual

@@ -22,6 +22,7 @@ class GridArguments(NamedTuple):
 
     preset: str
     method: str
+    protocols: str
 
 
 def commands(record: Record, folder: Path) -> list[str]:
@@ -39,14 +40,15 @@ def commands(record: Record, folder: Path) -> list[str]:
     for run, found in _of_the_grid(record):
         seeds[found] = max(seeds.get(found, 0), run.key.seed + 1)
         games[found].add(run.key.game)
+    alike_by: dict[tuple[str, int, str], list[GridArguments]] = defaultdict(list)
+    for found, count in seeds.items():
+        alike_by[found.preset, count, found.protocols].append(found)
     lines = []
-    for preset, count in sorted({(found.preset, count) for found, count in seeds.items()}):
-        alike = [
-            found for found, known in seeds.items() if (found.preset, known) == (preset, count)
-        ]
+    for (preset, count, protocols), alike in sorted(alike_by.items()):
         argv = ["--games", ",".join(sorted(set().union(*(games[found] for found in alike))))]
         argv += ["--methods", ",".join(found.method for found in alike), "--seeds", str(count)]
-        argv += ["--preset", preset, "--out", record.out.name]
+        argv += ["--preset", preset, *(["--protocols", protocols] if protocols else [])]
+        argv += ["--out", record.out.name]
         lines.append(f"{PROGRAM} benchmark {shlex.join(argv)}")
     argv = [record.out.name, *(["--methods", ",".join(record.chosen)] if record.chosen else [])]
     argv += ["--into", folder.name] if folder != record.out else []
@@ -82,23 +84,30 @@ def _arguments_of(run: Run, grid: GridRecord | None, out: Path) -> GridArguments
     if grid is None or run.folder != key.folder(out):
         return None
     method = grid.files.get(key.method, key.method)
-    return None if method_named(method).needs == "file" else GridArguments(grid.preset, method)
+    if method_named(method).needs == "file":
+        return None
+    protocols = next(iter(_values(run, "--protocols")), "")
+    return GridArguments(grid.preset, method, protocols)
 
 
 def _arguments_in_old_record(run: Run) -> GridArguments | None:
     """Read preset and method from the command of a run that was made before keys were stored."""
-    argv = shlex.split(run.results["command"])
-
-    def values(option: str) -> list[str]:
-        return [value for word, value in pairwise(argv) if word == option]
-
-    configs = [Path(value) for value in values("--config")]
+    configs = [Path(value) for value in _values(run, "--config")]
     # The package's own files, wherever it was installed, are known by the method's name.
     files = [str(path) for path in configs[1:] if path.parts[-3:-1] != ("configs", "methods")]
-    method = next(iter(files + values("--model")), run.results["method"])
-    if method_named(method).needs == "file" or set(values("--encoder")) - {"random", "majority"}:
+    method = next(iter(files + _values(run, "--model")), run.results["method"])
+    encoders = set(_values(run, "--encoder"))
+    if method_named(method).needs == "file" or encoders - {"random", "majority"}:
         return None
-    presets = [*configs, *map(Path, values("--preset")), Path(run.results["preset"] or "laptop")]
+    presets = [*configs, *map(Path, _values(run, "--preset"))]
+    presets.append(Path(run.results["preset"] or "laptop"))
     named_or_ours = not presets[0].suffix or presets[0].parent.name == "configs"
     shipped = named_or_ours and (FOLDER / f"{presets[0].stem}.yaml").is_file()
-    return GridArguments(presets[0].stem if shipped else str(presets[0]), method)
+    return GridArguments(presets[0].stem if shipped else str(presets[0]), method, "")
+
+
+def _values(run: Run, option: str) -> list[str]:
+    """List the values that a run's command gives to an option."""
+    return [
+        value for word, value in pairwise(shlex.split(run.results["command"])) if word == option
+    ]

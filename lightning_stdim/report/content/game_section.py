@@ -62,6 +62,7 @@ class Section:
     Attributes:
         game: canonical name.
         scores: F1 of each variable and of the mean over categories.
+        challenge: whether these include scores under the ``challenge`` protocol.
         by_frames: F1 against the number of frames to pretrain on, if there are several numbers.
         variants: runs with other settings beside their method's own; None if there are none.
         numbers: F1 and accuracy in numbers, and the controls.
@@ -77,6 +78,7 @@ class Section:
 
     game: str
     scores: tuple[Plot, ...]
+    challenge: bool
     by_frames: tuple[Plot, ...]
     variants: Sheet | None
     numbers: tuple[Sheet, ...]
@@ -115,6 +117,7 @@ def section(record: Record, game: str, tables: Sequence[Table]) -> Section:
     return Section(
         game=game,
         scores=tuple(_scores(f1, runs)),
+        challenge=any(column.protocol == "challenge" for column in f1.columns),
         by_frames=tuple(Plot(*one) for one in by_frames(game, here)),
         variants=beside_their_own(game, here),
         numbers=(
@@ -142,7 +145,7 @@ def _scores(table: Table, runs: Sequence[Run]) -> list[Plot]:
         found = {
             (column.entry, column.protocol): cell
             for column, cell in zip(table.columns, cells, strict=True)
-            if column.group == "ours" and cell is not None
+            if column.group == "ours" and not column.metric and cell is not None
         }
         lines = [
             DotPlotRow(

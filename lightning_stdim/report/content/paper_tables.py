@@ -6,7 +6,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from statistics import fmean
 
 from lightning_stdim.report import published
-from lightning_stdim.report.names import CATEGORY_LABELS, GROUPS, Entry, Group, game_title
+from lightning_stdim.report.names import (
+    CATEGORY_LABELS,
+    GROUPS,
+    REPORT_F1,
+    Entry,
+    Group,
+    game_title,
+)
 from lightning_stdim.report.published import Agent
 from lightning_stdim.report.statistics.student import stratified_mean_with_ci
 from lightning_stdim.report.tables.comparison import MOST_METHODS, Column, ScoreCell, Table
@@ -22,7 +29,7 @@ from lightning_stdim.report.tables.printable import (
 )
 
 Find = Callable[[Group, Entry, str], ScoreCell | None]
-"""A function from the origin of the numbers, the method and the protocol to a score."""
+"""A function from the origin of the numbers, the method and ``Column.scored_by`` to a score."""
 
 PAPER: dict[Group, Agent] = {"paper": "random", "paper-ppo": "ppo"}
 """The paper's numbers, by the agent that collected the frames."""
@@ -130,16 +137,28 @@ def report_table(table: Table) -> Sheet | None:
         table: the comparison of one metric.
 
     Returns:
-        The sheet; None if the report has no numbers for the game.
+        The sheet; None if the report has no numbers for the game. Where there are scores under the
+        ``challenge`` protocol, it is these that are compared with the report's, by its own F1.
     """
     entries = [column.entry for column in table.columns if column.group == "report"]
     if not entries:
         return None
+    challenge = any(column.protocol == "challenge" for column in table.columns)
+    metric = REPORT_F1 if table.metric == "f1" else ""
     blocks = []
     for row in table.rows:
         if row.kind == "category" or row.name == "mean_over_categories":
             find = _finder(table, row.kind, row.name)
-            lines = _lines(find, entries, ("report", "paper"), "paper")
+            if challenge:
+                words = ", report’s F1" if metric else ""
+                whose = f"ours, challenge{words}"
+                lines = _lines(find, entries, ["report"], "challenge", metric=metric, whose=whose)
+                if metric:
+                    whose = "ours, challenge"
+                    lines += _lines(find, entries, [], "challenge", whose=whose)
+                lines += _lines(find, entries, ["paper"], "paper", whose="ours, paper")
+            else:
+                lines = _lines(find, entries, ["report", "paper"], "paper")
             converged = tuple(find("ours", entry, "converged") for entry in entries)
             blocks.append(Block(row.label, (*lines, Line("ours, converged", converged))))
     what = {"f1": "F1", "accuracy": "Accuracy"}[table.metric]
@@ -151,17 +170,27 @@ def report_table(table: Table) -> Sheet | None:
 
 
 def _lines(
-    find: Find, entries: Sequence[Entry], groups: Sequence[Group], protocol: Protocol
+    find: Find,
+    entries: Sequence[Entry],
+    groups: Sequence[Group],
+    protocol: Protocol,
+    *,
+    metric: str = "",
+    whose: str = "",
 ) -> tuple[Line, ...]:
     """Write our scores, then for every other origin its numbers and the differences."""
-    ours = tuple(find("ours", entry, protocol_of(entry.method, protocol)) for entry in entries)
-    lines = [Line("ours", ours)]
+    scored_by = {
+        entry: " ".join(filter(None, (protocol_of(entry.method, protocol), metric)))
+        for entry in entries
+    }
+    ours = tuple(find("ours", entry, scored_by[entry]) for entry in entries)
+    lines = [Line(whose or "ours", ours)]
     for group in groups:
         theirs = tuple(find(group, entry, "") for entry in entries)
         if any(theirs):
             lines.append(Line(GROUPS[group], theirs))
             lines.append(Line(f"ours − {GROUPS[group]}", tuple(map(_difference, ours, theirs))))
-    return tuple(lines) if len(lines) > 1 else (Line("", ours),)
+    return tuple(lines) if len(lines) > 1 else (Line(whose, ours),)
 
 
 def _groups(tables: Iterable[Table], protocol: Protocol) -> tuple[Group, ...]:
@@ -187,7 +216,7 @@ def _finder(table: Table, kind: str, name: str) -> Find:
 
 
 def _key(column: Column) -> tuple[str, Entry, str]:
-    return column.group, column.entry, column.protocol
+    return column.group, column.entry, column.scored_by
 
 
 def _mean_of(finders: Sequence[Find]) -> Find:

@@ -94,8 +94,12 @@ class _Page:
         for (_, title), columns in _runs(names):
             self.heading(columns, title, size=7.5, weight="bold", rule=len(columns) > 1)
         self.y += LINE
-        for (left, right), column in zip(self.edges, table.columns, strict=True):
-            self.text((left + right) / 2, column.subtitle, size=7, color=GREY, ha="center")
+        subtitles = [column.subtitle.split(", ") for column in table.columns]
+        for k in range(max(map(len, subtitles))):
+            self.y += 0.6 * LINE * bool(k)
+            for (left, right), parts in zip(self.edges, subtitles, strict=True):
+                if k < len(parts):
+                    self.text((left + right) / 2, parts[k], size=7, color=GREY, ha="center")
         self.y += 0.7 * LINE
         self.rule(1.0)
         kind = table.rows[0].kind

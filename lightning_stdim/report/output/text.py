@@ -22,6 +22,10 @@ BREAKS = {
     "Supervised": "Super-\nvised",
     "converged": "con-\nverged",
     "end to end": "end to\nend",
+    "challenge": "chal-\nlenge",
+    "challenge, report's F1": "challenge,\nreport's\nF1",
+    "end to end, report's F1": "end to end,\nreport's\nF1",
+    "report's F1": "report's\nF1",
 }
 
 
@@ -121,7 +125,8 @@ def tidy_csv(tables: Sequence[Table]) -> str:
         for row, cells in zip(table.rows, table.cells, strict=True):
             for column, cell in zip(table.columns, cells, strict=True):
                 if cell is not None:
-                    where = (table.game, table.metric, row.kind, row.name)
+                    metric = column.metric or table.metric
+                    where = (table.game, metric, row.kind, row.name)
                     whose = (column.group, column.method, column.protocol)
                     what = (cell.value, cell.half_width, cell.runs, int(cell.derived))
                     writer.writerow((*where, *whose, *what, column.labels, column.variant))

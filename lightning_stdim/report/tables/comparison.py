@@ -20,6 +20,7 @@ from lightning_stdim.report.names import (
     CATEGORY_LABELS,
     METRICS,
     PROTOCOLS,
+    REPORT_F1,
     Entry,
     Group,
     in_order,
@@ -107,6 +108,7 @@ class Column:
             known is absent.
         variant: how our runs differ from their preset; for published numbers, how the runs beside
             them do. May be empty.
+        metric: the metric of the numbers, if it is not the table's: REPORT_F1, in a table of F1.
     """
 
     group: Group
@@ -115,6 +117,7 @@ class Column:
     labels: str = PUBLISHED_LABELS
     budget: dict[str, str] = field(default_factory=dict)
     variant: str = ""
+    metric: str = ""
 
     @property
     def title(self) -> str:
@@ -128,8 +131,14 @@ class Column:
 
     @property
     def subtitle(self) -> str:
-        """The protocol's display name; may be empty."""
-        return PROTOCOLS.get(self.protocol, self.protocol)
+        """The protocol's display name, and the metric if it is not the table's; may be empty."""
+        metric = "report's F1" if self.metric == REPORT_F1 else ""
+        return ", ".join(filter(None, (PROTOCOLS.get(self.protocol, self.protocol), metric)))
+
+    @property
+    def scored_by(self) -> str:
+        """The protocol, and the metric if it is not the table's, such as "challenge report_f1"."""
+        return " ".join(filter(None, (self.protocol, self.metric)))
 
 
 @dataclass(frozen=True)
@@ -285,6 +294,10 @@ def _ours(runs: Sequence[Results], metric: Metric) -> Iterator[_Source]:
                 budget = budget_of([run["budget"] for run in having])
                 column = Column("ours", entry.method, protocol, labels, budget, entry.variant)
                 yield _Source(column, scores)
+                tables = [run["scores"]["protocols"][protocol] for run in having]
+                if found := [table[REPORT_F1] for table in tables if REPORT_F1 in table]:
+                    column = replace(column, metric=REPORT_F1)
+                    yield _Source(column, found if metric == "f1" else [])
 
 
 def _beside(runs: Sequence[Results], agent: Agent | None) -> dict[Group, list[Entry]]:

@@ -12,7 +12,7 @@ from lightning_stdim.report.statistics.aggregates import Interval
 from lightning_stdim.report.tables.comparison import ScoreCell, Table
 from lightning_stdim.runs.results import Metric
 
-Protocol = Literal["paper", "converged"]
+Protocol = Literal["paper", "converged", "challenge"]
 BOTH_PROTOCOLS: tuple[Protocol, Protocol] = ("paper", "converged")
 Value = ScoreCell | Interval | str | None
 
@@ -121,7 +121,8 @@ def protocol_of(method: str, protocol: Protocol) -> str:
 
     Returns:
         The same protocol, with two exceptions: majority has a score of its own, and under ``paper``
-        the supervised network has the score of its own heads, as in the publications.
+        and ``challenge`` the supervised network has the score of its own heads, as in the
+        publications.
     """
     known = method_named(method)
     if known.has_model and protocol == "converged":

@@ -5,6 +5,7 @@ from scipy import stats
 
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.report.output.table_image import png
+from lightning_stdim.report.output.text import tidy_csv
 from lightning_stdim.report.tables.comparison import Table, compare
 
 
@@ -104,6 +105,56 @@ def test_rows_and_columns_in_order(make_result) -> None:
         ("variable", "player_score"),
     ]
     assert value_of(table, "enemy_y", "ours", "st-dim", "paper") is None
+
+
+PLAYER_Y = ["player_y", "ours", "st-dim"]
+
+
+def test_the_reports_f1_stands_beside_the_right_one(make_result) -> None:
+    three = ("paper", "converged", "challenge")
+    results = [
+        make_result("majority", protocols=("majority",), by_report=("majority",)),
+        make_result(protocols=three, by_report=("challenge",)),
+        make_result(seed=1),
+        make_result(
+            "supervised",
+            protocols=("supervised", *three),
+            by_report=("supervised", "challenge"),
+        ),
+    ]
+    f1, accuracy = (compare(results, game="pong", metric=name) for name in ("f1", "accuracy"))
+    assert [(c.title, c.subtitle, c.scored_by) for c in f1.columns if c.group == "ours"] == [
+        ("Majority", "", "majority"),
+        ("Majority", "report's F1", "majority report_f1"),
+        ("ST-DIM", "paper", "paper"),
+        ("ST-DIM", "converged", "converged"),
+        ("ST-DIM", "challenge", "challenge"),
+        ("ST-DIM", "challenge, report's F1", "challenge report_f1"),
+        ("Supervised", "end to end", "supervised"),
+        ("Supervised", "end to end, report's F1", "supervised report_f1"),
+        ("Supervised", "paper", "paper"),
+        ("Supervised", "converged", "converged"),
+        ("Supervised", "challenge", "challenge"),
+        ("Supervised", "challenge, report's F1", "challenge report_f1"),
+    ]
+    row = [row.name for row in f1.rows].index("player_y")
+    of_stdim = [
+        (cell.value, cell.runs)
+        for column, cell in zip(f1.columns, f1.cells[row], strict=True)
+        if (column.group, column.method) == ("ours", "st-dim")
+    ]
+    assert of_stdim == [(0.9, 2), (0.9, 2), (0.9, 1), (0.225, 1)]
+    assert f1.columns == accuracy.columns
+    for column, cell in zip(accuracy.columns, accuracy.cells[row], strict=True):
+        if column.group == "ours":  # the report's F1 is no accuracy
+            assert (cell is None) == (column.metric == "report_f1")
+    assert any("Challenge is the reproducibility report's" in note for note in f1.notes)
+    assert png([f1, accuracy]).startswith(b"\x89PNG")
+    lines = [line.split(",") for line in tidy_csv([f1, accuracy]).splitlines()]
+    values = {(line[1], line[6]): line[7] for line in lines if line[3:6] == PLAYER_Y}
+    assert values["report_f1", "challenge"] == "0.225"
+    assert values["f1", "challenge"] == "0.9"
+    assert values["accuracy", "challenge"] == "0.45"
 
 
 def test_the_mean_weighted_by_entropy_has_a_row_where_a_run_has_one(make_result) -> None:

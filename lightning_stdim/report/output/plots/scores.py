@@ -18,6 +18,7 @@ MARKS: dict[str, dict[str, Any]] = {
     "converged": {"marker": "o", "color": BLUE},
     "paper": {"marker": "o", "color": ORANGE, "markerfacecolor": "none"},
     "supervised": {"marker": "D", "color": INK, "markersize": 4},
+    "challenge": {"marker": "s", "color": INK, "markerfacecolor": "none", "markersize": 4},
 }
 """How each protocol's scores are drawn; shape and filling tell them apart without colour."""
 
@@ -64,6 +65,8 @@ def draw_scores(lines: Sequence[DotPlotRow], *, what: str) -> Markup:
                 for y, line in enumerate(lines)
                 if name in line.cells
             ]
+            if not drawn:
+                continue
             # All of a protocol's intervals are one path, and its marks one line: less to write.
             ends: list[float] = []
             heights: list[float] = []
@@ -97,4 +100,5 @@ def draw_scores(lines: Sequence[DotPlotRow], *, what: str) -> Markup:
 def _offset(line: DotPlotRow, name: str) -> float:
     """Set the protocols of one method one below the other, so that none hides another."""
     shown = [known for known in MARKS if known in line.cells]
-    return 0.36 * (shown.index(name) - (len(shown) - 1) / 2)
+    step = min(0.36, 1.08 / len(shown))
+    return step * (shown.index(name) - (len(shown) - 1) / 2)
