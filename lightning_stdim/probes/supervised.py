@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from pytorch_lightning import Callback, LightningModule
@@ -29,6 +29,8 @@ from lightning_stdim.utils.epoch_means import EpochMeans
 from lightning_stdim.utils.lightning_package import PackageAware
 from lightning_stdim.utils.optimisation import check_optimisation
 
+Optimizers = Literal["shared", "per_variable"]
+
 
 class Supervised(PackageAware, LightningModule):
     """An upper bound for the probes: no frozen encoder, but one trained on the labels.
@@ -41,13 +43,22 @@ class Supervised(PackageAware, LightningModule):
 
     Either way the best weights are restored at the end of ``fit``, unlike in the reference, by the
     callbacks that this module brings along (``PerVariableEarlyStopping``,
-    ``PerVariableReduceLROnPlateau``); the trainer's own of the same class take their place.
+    ``PerVariableReduceLROnPlateau``); the trainer's own of the same class take their place. With
+    ``patience=None`` there are none: every epoch is trained, and the last weights are kept.
+
+    ``optimizers="per_variable"`` repeats how the reproducibility report trained one shared encoder:
+    V Adam optimisers, one per variable, each with the encoder's parameters and those of its
+    variable's head. In every batch, each in turn takes a step for its own variable's cross-entropy,
+    computed with the encoder that the previous one left. So a batch is V optimiser steps, and costs
+    V passes. Such training may collapse (``docs/methods/supervised.md``).
 
     Logged per epoch: ``train/loss`` (mean over variables), and for ``val`` and ``test`` the means
     over variables ``f1``, ``accuracy``, ``macro_f1``, ``balanced_accuracy``, and ``error``, which
-    is 1 - accuracy, to be minimised; ``f1/<variable>`` for every variable.
+    is 1 - accuracy, to be minimised; ``train/loss/<variable>`` and ``f1/<variable>`` for every
+    variable.
 
-    Source: Anand et al. 2019 (arXiv 1906.08226), section 5, SUPERVISED.
+    Sources: Anand et al. 2019 (arXiv 1906.08226), section 5, SUPERVISED; for ``"per_variable"`` the
+    code of the reproducibility report (shekarramaswamy4/state-representation-replication, 5de486e).
 
     Args:
         encoder: dotted path of the backbone's class.
@@ -55,8 +66,16 @@ class Supervised(PackageAware, LightningModule):
         pixels: kind of frames, ``"luma"`` or ``"rgb"``; on the command line that of the data.
         lr: Adam's initial learning rate.
         eps: Adam's epsilon.
-        patience: epochs without better validation accuracy before training stops.
+        patience: epochs without better validation accuracy before training stops. None for no
+            early stopping and no learning-rate schedule, and for the last weights instead of the
+            best.
         per_variable_encoder: one encoder per variable instead of one for all.
+        optimizers: how a shared encoder is trained: ``"shared"`` for one Adam over the mean of the
+            losses, or ``"per_variable"`` for one Adam per variable, each of which steps the
+            encoder.
+
+    Raises:
+        ConfigurationError: a value is out of its range, or both options per variable are given.
 
     Attributes:
         units: for the callbacks; see ``callbacks/units.py``.
@@ -65,7 +84,7 @@ class Supervised(PackageAware, LightningModule):
 
     name: ClassVar[str] = "supervised"
     data_stage: ClassVar[Literal["pretrain", "probe"]] = "probe"
-    monitor: ClassVar[str] = "val/error"
+    monitor: str | None = "val/error"
 
     def __init__(
         self,
@@ -75,15 +94,28 @@ class Supervised(PackageAware, LightningModule):
         pixels: Pixels = "luma",
         lr: float = 3e-4,
         eps: float = 1e-5,
-        patience: int = 15,
+        patience: int | None = 15,
         per_variable_encoder: bool = False,
+        optimizers: Optimizers = "shared",
     ) -> None:
         super().__init__()
         check_optimisation(lr=lr, patience=patience)
+        if optimizers not in (known := get_args(Optimizers)):
+            raise ConfigurationError(
+                f"model.optimizers={optimizers!r}: choose {' or '.join(map(repr, known))}"
+            )
+        if optimizers == "per_variable" and per_variable_encoder:
+            raise ConfigurationError(
+                "model.optimizers='per_variable' is for one encoder that all variables share, and "
+                "model.per_variable_encoder=True gives each its own: leave out one of the two"
+            )
         self.save_hyperparameters()
+        self.automatic_optimization = optimizers == "shared"
         self.lr = lr
         self.eps = eps
         self.patience = patience
+        if patience is None:
+            self.monitor = None  # no weights are better than the last
         self.per_variable_encoder = per_variable_encoder
         encoder = encoder or DEFAULT_ENCODER
         encoder_args = with_channels(encoder, encoder_args, pixels)
@@ -109,8 +141,8 @@ class Supervised(PackageAware, LightningModule):
 
         Raises:
             ConfigurationError: if there is no data module with ``probe_data()``, if it gives
-                another stage's batches, or if encoders of their own are to train on several
-                devices.
+                another stage's batches, or if encoders or optimisers per variable are to train on
+                several devices.
             EncoderError: if the encoder does not return a finite float tensor [B, D], or a loaded
                 checkpoint's heads are for other variables.
         """
@@ -123,11 +155,18 @@ class Supervised(PackageAware, LightningModule):
             )
         if getattr(datamodule, "stage", "probe") != "probe":
             raise ConfigurationError("Supervised needs labelled frames: leave out --data.stage")
-        if self.per_variable_encoder and self.trainer.world_size > 1:
-            raise ConfigurationError(  # a stopped encoder takes no part in the devices' exchange
-                f"per_variable_encoder does not train on {self.trainer.world_size} devices: "
-                "use --trainer.devices 1"
-            )
+        if self.trainer.world_size > 1:
+            # Devices exchange all gradients in every pass: a stopped encoder has none, and neither
+            # have the other variables' heads.
+            for name, chosen in (
+                ("per_variable_encoder", self.per_variable_encoder),
+                ("optimizers=per_variable", not self.automatic_optimization),
+            ):
+                if chosen:
+                    raise ConfigurationError(
+                        f"model.{name} does not train on {self.trainer.world_size} devices: use "
+                        "--trainer.devices 1"
+                    )
         data: ProbeData = datamodule.probe_data()
         if self.units:  # of a checkpoint that was loaded without a trainer
             if list(data.variables) != (theirs := list(self.heads.variables)):
@@ -171,20 +210,26 @@ class Supervised(PackageAware, LightningModule):
         elif theirs != (ours := list(self.heads.variables)):
             raise _other_variables(theirs, ours)
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Make Adam with one parameter group per unit."""
-        groups = [
-            {"params": list(unit.parameters()), "name": name} for name, unit in self.units.items()
+    def configure_optimizers(self) -> torch.optim.Optimizer | list[torch.optim.Optimizer]:
+        """Make Adam with one parameter group per unit, or one Adam per variable."""
+        if self.automatic_optimization:
+            return self._adam(self.units)
+        return [
+            self._adam({"all": nn.ModuleList([self.encoder, head])}) for head in self.heads.heads
         ]
+
+    def _adam(self, units: Mapping[str, nn.Module]) -> torch.optim.Optimizer:
+        groups = [{"params": list(unit.parameters()), "name": name} for name, unit in units.items()]
         return torch.optim.Adam(groups, lr=self.lr, eps=self.eps, fused=True)
 
     def configure_callbacks(self) -> list[Callback]:
         """Make early stopping and learning-rate schedule, unless the trainer has its own."""
-        own = [
-            RaiseOnNonFiniteLoss(),
-            PerVariableReduceLROnPlateau(),
-            PerVariableEarlyStopping(patience=self.patience),
-        ]
+        own: list[Callback] = [RaiseOnNonFiniteLoss()]
+        if self.patience is not None:
+            own += [
+                PerVariableReduceLROnPlateau(),
+                PerVariableEarlyStopping(patience=self.patience),
+            ]
         given = {type(callback) for callback in self.trainer.callbacks}  # type: ignore[attr-defined]
         return [callback for callback in own if type(callback) not in given]
 
@@ -206,13 +251,35 @@ class Supervised(PackageAware, LightningModule):
     def training_step(self, batch: ProbeBatch, batch_idx: int) -> Tensor:
         """Run Lightning's training step, for the variables that still learn."""
         columns = self.heads.active()
+        if self.automatic_optimization:
+            losses = self._losses(batch, columns)
+        else:
+            losses = torch.cat([self._step(v, batch) for v in columns])
+        loss = losses.mean()
+        names = [f"train/loss/{self.heads.variables[v]}" for v in columns]
+        means = {"train/loss": loss, **dict(zip(names, losses, strict=True))}
+        self._means.update(self, means, batch_idx=batch_idx, weight=len(batch.labels))
+        # Encoders of their own learn as if each were alone: from the sum, not the mean.
+        return loss * len(columns) if self.per_variable_encoder else loss
+
+    def _losses(self, batch: ProbeBatch, columns: Sequence[int]) -> Tensor:
+        """Compute the mean cross-entropy of A variables, float [A]."""
         logits = self(batch.frames, columns)  # [B, A, 256]
         # Not by a list, which a GPU would be sent, and waited for.
         labels = torch.stack([batch.labels[:, v] for v in columns], dim=1)
-        loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten())
-        self._means.update(self, {"train/loss": loss}, batch_idx=batch_idx, weight=len(labels))
-        # Encoders of their own learn as if each were alone: from the sum, not the mean.
-        return loss * len(columns) if self.per_variable_encoder else loss
+        each = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+        return each.view(labels.shape).mean(0)
+
+    def _step(self, column: int, batch: ProbeBatch) -> Tensor:
+        """Take a variable's own optimiser step, and return its loss before it, float [1]."""
+        optimizers = self.optimizers()
+        # Of one optimiser, Lightning makes no list.
+        optimizer = optimizers[column] if isinstance(optimizers, list) else optimizers
+        loss = self._losses(batch, [column])
+        optimizer.zero_grad()
+        self.manual_backward(loss.squeeze())
+        optimizer.step()
+        return loss.detach()
 
     def validation_step(self, batch: ProbeBatch, batch_idx: int) -> None:
         """Count right and wrong predictions."""
