@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import shutil
 import time
 from collections import defaultdict
@@ -39,6 +40,7 @@ from record import markdown_table, script_parser, write_record
 from torch import Tensor, nn
 
 from lightning_stdim.callbacks import DeadUnits
+from lightning_stdim.cli.messages import ignore_unhelpful_warnings
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.datamodules.batches import ProbeData
 from lightning_stdim.probes import Supervised
@@ -205,27 +207,34 @@ def validation_scores(model: Supervised) -> dict[str, Any]:
     """Score the validation frames: by the F1 of this package, and by the report's.
 
     The report exchanged predictions and labels, so that F1 is weighted by the predicted support,
-    and averaged over whole batches.
+    and averaged F1 over batches of frames in random order, without the last, partial one.
     """
     data: ProbeData = model.trainer.datamodule.probe_data()  # type: ignore[attr-defined]
     predictions = model.predict_labels("val")
     labels = data.labels[data.splits["val"]].cpu()
     f1 = score_predictions(predictions, labels, data)["f1"]
-    batches = []
-    for batch, truth in zip(predictions.split(BATCH), labels.split(BATCH), strict=True):
-        if len(batch) == BATCH or not batches:
-            exchanged = PerVariableScores(len(data.variables))
-            exchanged.update(truth, batch)
-            batches.append(exchanged.compute()["f1"])
+    theirs = report_f1(predictions, labels)
     return {
         "mean_f1": f1["mean_over_categories"],
         "f1": f1["variables"],
-        "report_f1": dict(zip(data.variables, torch.stack(batches).mean(0).tolist(), strict=True)),
+        "report_f1": dict(zip(data.variables, theirs.tolist(), strict=True)),
         "labels_predicted": {
             name: len(column.unique())
             for name, column in zip(data.variables, predictions.T, strict=True)
         },
     }
+
+
+def report_f1(predictions: Tensor, labels: Tensor) -> Tensor:
+    """Compute the report's F1 from int64 [n, V] each, float64 [V]."""
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+    batches = []
+    for part in order.split(BATCH):
+        if len(part) == BATCH:
+            exchanged = PerVariableScores(labels.shape[1])
+            exchanged.update(labels[part], predictions[part])
+            batches.append(exchanged.compute()["f1"])
+    return torch.stack(batches).mean(0)
 
 
 def is_constant(epoch: dict[str, Any]) -> bool:
@@ -371,6 +380,8 @@ def main() -> None:
         "--report", type=Path, default=Path("results/report-2019"), help="the report's logs"
     )
     arguments = parser.parse_args()
+    ignore_unhelpful_warnings()
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     arms = {arm.name: arm for arm in ARMS}
     chosen = arguments.arms.split(",")
     if unknown := [name for name in chosen if name not in arms]:
