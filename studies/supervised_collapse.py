@@ -52,6 +52,8 @@ from lightning_stdim.utils.files import atomically
 LR, EPS, BATCH = 3e-4, 1e-8, 64
 DEAD_EPOCHS = 3
 """A training is stopped after this many epochs without a varying prediction or a live layer."""
+Curves = dict[int, dict[str, float]]
+"""By epoch, the value of each curve."""
 LAYERS = ("convolution 1", "convolution 2", "convolution 3", "convolution 4", "linear")
 
 
@@ -327,43 +329,45 @@ def read_report(folder: Path, run: str, kind: str) -> list[dict[str, float]]:
 
 
 def draw(records: Sequence[dict[str, Any]], report: Path, picture: Path) -> None:
-    """Draw F1, training loss and dead units by epoch: the report's two runs, then the arms."""
+    """Draw F1, training loss and dead units by epoch: the report's two runs, then the arms.
+
+    The report's curves are cut where the longest of ours ends: they stay flat to their last epoch.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    columns: list[tuple[str, list[Any], list[Any], list[Any]]] = [
-        (f"the report, run {number}", *(read_report(report, run, k) for k in KINDS), [])
-        for number, run in enumerate(("pong-sup", "pong-sup-run-2"), start=1)
-    ]
-    for record in records:
-        trained = record["epochs"][1:]
-        curves = [[epoch[key] for epoch in trained] for key in ("report_f1", "train_loss")]
-        dead = [epoch["dead_units"] for epoch in trained]
-        columns.append((record["title"].replace(", ", "\n"), *curves, dead))
-    figure = Figure(figsize=(3.1 * len(columns), 7.5), layout="constrained")
-    FigureCanvasAgg(figure)
     rows = ("validation F1, as the report's", "training loss", "share of dead units")
-    panels = figure.subplots(len(rows), len(columns), squeeze=False, sharey="row", sharex="col")
-    for column, (title, *curves) in zip(panels.T, columns, strict=True):
+    columns: list[tuple[str, list[Curves]]] = []
+    for number, run in enumerate(("pong-sup", "pong-sup-run-2"), start=1):
+        logs = [read_report(report, run, kind) for kind in ("val_f1", "train_loss")]
+        title = f"the report, run {number}\nof {len(logs[0])} epochs"
+        columns.append((title, [*({1 + i: row for i, row in enumerate(log)} for log in logs), {}]))
+    for record in records:
+        epochs = dict(enumerate(record["epochs"]))
+        keys = ("report_f1", "train_loss", "dead_units")
+        curves = [{i: e[key] for i, e in epochs.items() if e[key]} for key in keys]
+        columns.append((record["title"].replace(", ", "\n"), curves))
+    figure = Figure(figsize=(2.9 * len(columns), 7.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(len(rows), len(columns), squeeze=False, sharey="row", sharex=True)
+    panels[0, 0].set_xlim(0, max([len(record["epochs"]) for record in records], default=20))
+    panels[2, 0].set_ylim(-0.03, 1.03)
+    for column, (title, curves) in zip(panels.T, columns, strict=True):
         column[0].set_title(title, fontsize=9)
         column[-1].set_xlabel("epoch")
-        for axes, rows_of_curve in zip(column, curves, strict=True):
+        for axes, by_epoch in zip(column, curves, strict=True):
             axes.grid(alpha=0.3)
-            for name in rows_of_curve[0] if rows_of_curve else ():
-                points = [row[name] for row in rows_of_curve]
-                axes.plot(range(1, len(points) + 1), points, label=name, linewidth=1.2)
+            for name in next(iter(by_epoch.values()), {}):
+                values = [row[name] for row in by_epoch.values()]
+                axes.plot(list(by_epoch), values, label=name, linewidth=1.2)
+            if not by_epoch:
+                axes.text(0.5, 0.5, "not logged", ha="center", transform=axes.transAxes)
     for axes, name in zip(panels[:, 0], rows, strict=True):
         axes.set_ylabel(name)
     panels[0, 0].legend(fontsize=7)
-    if records:
-        panels[2, 2].legend(fontsize=7)
-    for axes in panels[2, :2]:
-        axes.text(0.5, 0.5, "not logged", ha="center", transform=axes.transAxes, color="grey")
+    panels[2, -1].legend(fontsize=7)
     with atomically(picture) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
-
-
-KINDS = ("val_f1", "train_loss")
 
 
 def main() -> None:

@@ -73,7 +73,7 @@ def test_every_epoch_is_measured_anew() -> None:
     assert shares(network)["health/dead_units/convolution.1"] == 1
 
 
-def test_only_validation_is_observed_and_the_training_stays_the_same() -> None:
+def test_no_hooks_stay_behind() -> None:
     network = Network(torch.ones(2, 1, 2, 2))
     quiet(max_epochs=1, callbacks=[DeadUnits()]).fit(network)
     assert not any(module._forward_hooks for module in network.modules())
