@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from lightning_stdim.callbacks.compile_loss import CompileLoss
+from lightning_stdim.callbacks.dead_units import DeadUnits
 from lightning_stdim.callbacks.epoch_summary import PrintEpochSummary
 from lightning_stdim.callbacks.reconstructions import Reconstructions
 from lightning_stdim.callbacks.representation_health import RepresentationHealth
@@ -17,6 +18,7 @@ from lightning_stdim.callbacks.units import PerVariableEarlyStopping, PerVariabl
 
 __all__ = [
     "CompileLoss",
+    "DeadUnits",
     "PerVariableEarlyStopping",
     "PerVariableReduceLROnPlateau",
     "PrintEpochSummary",

@@ -7,7 +7,7 @@ that all variables share. The LightningModule must provide:
 * ``units``: for each unit's name the ``nn.Module`` that holds its parameters and buffers;
 * ``unit_scores``: for each unit's name its score in the latest validation epoch (higher is better),
   set in ``on_validation_epoch_end`` at the latest;
-* an optimiser with one parameter group per unit, whose ``"name"`` is the unit's name.
+* one or more optimisers, whose parameter groups have the name of their unit as ``"name"``.
 
 The parameters of a stopped unit do not require a gradient. The module leaves the unit out of its
 training and validation steps, and may leave it out of ``unit_scores``.
@@ -129,11 +129,7 @@ class PerVariableReduceLROnPlateau(Callback):
         if not scored_epoch(trainer):
             return
         module = with_units(pl_module)
-        groups = {
-            group.get("name"): group
-            for optimizer in trainer.optimizers
-            for group in optimizer.param_groups
-        }
+        groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
         for name, unit in module.units.items():
             if not is_trained(unit):
                 continue
@@ -145,8 +141,9 @@ class PerVariableReduceLROnPlateau(Callback):
             else:
                 self.bad_epochs[name] = self.bad_epochs.get(name, 0) + 1
             if self.bad_epochs[name] > self.patience:
-                group = groups[name]
-                group["lr"] = max(group["lr"] * self.factor, min(self.min_lr, group["lr"]))
+                for group in groups:
+                    if group.get("name") == name:
+                        group["lr"] = max(group["lr"] * self.factor, min(self.min_lr, group["lr"]))
                 self.bad_epochs[name] = 0
 
     def state_dict(self) -> dict[str, Any]:

@@ -38,7 +38,12 @@ from lightning_stdim.probes import (
 from lightning_stdim.runs.directory import CHECKPOINTS, place_run
 from lightning_stdim.runs.features import write_features
 from lightning_stdim.runs.finish import evaluate, write_record
-from lightning_stdim.runs.lightning import AtomicCheckpointIO, run_callbacks, run_loggers
+from lightning_stdim.runs.lightning import (
+    AtomicCheckpointIO,
+    batches_stepped,
+    run_callbacks,
+    run_loggers,
+)
 from lightning_stdim.runs.naming import make_key, method_name
 from lightning_stdim.runs.results import Budget
 from lightning_stdim.utils.files import make_directory
@@ -114,7 +119,7 @@ class StdimCLI(LightningCLI):
             if not {"global_step", "hyper_parameters"} <= set(found):
                 raise EncoderError(f"{checkpoint} is not a checkpoint of a run of this package")
             if self.resume:
-                self.resume_step = found["global_step"]
+                self.resume_step = batches_stepped(found)
         super()._parse_ckpt_path()
 
     def before_instantiate_classes(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -78,7 +78,8 @@ class ContinuedCSVLogger(CSVLogger):
 
     Args:
         folder: the run's directory.
-        resume_step: keep the rows logged before this many optimiser steps.
+        resume_step: keep the rows of earlier steps, as Lightning numbers them: see
+            :func:`batches_stepped`.
     """
 
     def __init__(self, folder: Path, *, resume_step: int = 0) -> None:
@@ -138,12 +139,30 @@ def run_callbacks(
     return own
 
 
+def batches_stepped(checkpoint: Mapping[str, Any]) -> int:
+    """Count the batches behind a checkpoint that ended with an optimiser's step.
+
+    Lightning numbers what it logs by them. They are fewer than the steps themselves, which
+    ``global_step`` counts, if several optimisers step in a batch.
+
+    Args:
+        checkpoint: the contents of a checkpoint of a run.
+
+    Returns:
+        Their number.
+    """
+    loops: Mapping[str, Any] = checkpoint.get("loops", {}).get("fit_loop", {})
+    progress = loops.get("epoch_loop.state_dict", {})
+    return int(progress.get("_batches_that_stepped", checkpoint["global_step"]))
+
+
 def run_loggers(folder: Path, *, resume_step: int = 0) -> list[Logger]:
     """Make the loggers that every run has.
 
     Args:
         folder: the run's directory.
-        resume_step: number of optimiser steps of the checkpoint that the run goes on from.
+        resume_step: where the checkpoint is that the run goes on from: see
+            :func:`batches_stepped`.
 
     Returns:
         The logger of ``metrics.csv``, and TensorBoard's if that is installed.

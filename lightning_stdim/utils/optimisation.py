@@ -11,18 +11,18 @@ from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.utils.checks import integer
 
 
-def check_optimisation(*, lr: float, patience: int, warmup_steps: int = 0) -> None:
+def check_optimisation(*, lr: float, patience: int | None, warmup_steps: int = 0) -> None:
     """Check the learning rate, the patience and the warm-up of a model.
 
     Args:
         lr: learning rate, positive.
-        patience: patience of early stopping, at least 1 epoch.
+        patience: patience of early stopping, at least 1 epoch; None without early stopping.
         warmup_steps: steps in which the learning rate rises, at least 0.
 
     Raises:
         ConfigurationError: a value is out of its range.
     """
-    if not lr > 0 or patience < 1:
+    if not lr > 0 or (patience is not None and patience < 1):
         raise ConfigurationError(
             f"model.lr={lr} must be positive and model.patience={patience} at least 1 epoch"
         )

@@ -174,6 +174,28 @@ def test_the_other_models_and_a_second_run_keeps_the_first(shrunk, tmp_path):
     assert "supervised" in Predictions.read(tmp_path / "supervised").predicted
 
 
+def test_supervised_training_the_report_s_way(shrunk, tmp_path):
+    model = "Supervised --model.optimizers per_variable --model.patience null --model.eps 1e-8"
+    model += " --model.encoder_args.initialization pytorch"
+    model += " --model.encoder_args.scale_frames false"
+    words = ["--model", *model.split(), "--trainer.callbacks+=DeadUnits"]
+    assert main(["fit", *words, *shrunk, "--out", "run"]) == 0
+    found = results(tmp_path / "run")
+    settings = found["scores"]["settings"]["supervised"]
+    assert settings["optimizers"] == "per_variable"
+    assert settings["patience"] is None
+    assert settings["encoder_args"] == {"initialization": "pytorch", "scale_frames": False}
+    variables = found["scores"]["protocols"]["supervised"]["f1"]["variables"]
+    assert found["budget"]["optimizer_steps"] == 3 * len(variables)  # three batches
+    assert {f"train/loss/{name}" for name in variables} < set(metrics(tmp_path / "run")[0])
+    layers = ("local_layers.1", "local_layers.3", "local_layers.5", "global_layers.1")
+    dead = {f"health/dead_units/encoder.{layer}" for layer in layers}
+    assert dead < set(metrics(tmp_path / "run")[0])
+    # The last weights are the ones to keep, so there is no best checkpoint.
+    kept = [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()]
+    assert kept == ["last.ckpt"]
+
+
 def test_a_class_is_called_by_its_own_name_and_a_run_by_its_key(shrunk, tmp_path, monkeypatch):
     """A subclass of a shipped method was recorded as that method."""
     for module in ("first", "second"):
