@@ -33,6 +33,7 @@ from lightning_stdim.runs.finish import evaluate, write_record
 from lightning_stdim.runs.lightning import AtomicCheckpointIO, run_callbacks, run_loggers
 from lightning_stdim.runs.naming import make_key, method_name
 from lightning_stdim.runs.results import Budget
+from lightning_stdim.runs.snapshots import snapshot_steps
 from lightning_stdim.utils.files import make_directory
 from lightning_stdim.utils.lightning_package import translate
 
@@ -105,6 +106,11 @@ class StdimCLI(LightningCLI):
             if not {"global_step", "hyper_parameters"} <= set(found):
                 raise EncoderError(f"{checkpoint} is not a checkpoint of a run of this package")
             if self.resume:
+                if "optimizer_states" not in found:
+                    raise ConfigurationError(
+                        f"{checkpoint} holds weights alone, as snapshots do: training goes on from "
+                        f"a checkpoint with the optimiser's state, such as {CHECKPOINTS}/last.ckpt"
+                    )
                 self.resume_step = found["global_step"]
         super()._parse_ckpt_path()
 
@@ -140,9 +146,11 @@ class StdimCLI(LightningCLI):
         elif trainer["logger"] in (None, True):
             kwargs["logger"] = run_loggers(self.folder, resume_step=self.resume_step)
         if self.subcommand == "fit" and not trainer["fast_dev_run"]:
+            steps = snapshot_steps(self._get(self.config, "snapshots"))
             make_directory(self.folder)
             given = _as_list(trainer["callbacks"])
-            kwargs["callbacks"] = [*given, *run_callbacks(self.folder, self.model, given)]
+            own = run_callbacks(self.folder, self.model, given, snapshots=steps)
+            kwargs["callbacks"] = [*given, *own]
             kwargs["plugins"] = [*_as_list(trainer["plugins"]), AtomicCheckpointIO()]
         try:
             return super().instantiate_trainer(**kwargs)

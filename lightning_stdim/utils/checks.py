@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterable
+from itertools import pairwise
 from typing import SupportsIndex
 
 from lightning_stdim.errors import ConfigurationError
@@ -34,3 +36,24 @@ def integer(name: str, value: SupportsIndex, *, at_least: int = 0, at_most: int 
         most = "" if at_most == LARGEST and number < at_least else f" and at most {at_most}"
         raise ConfigurationError(f"{name}={number} must be at least {at_least}{most}")
     return number
+
+
+def ascending(name: str, values: Iterable[SupportsIndex]) -> tuple[int, ...]:
+    """Check that values are integers of at least 0, each greater than the one before.
+
+    Args:
+        name: what to call the values in an error.
+        values: the values.
+
+    Returns:
+        The values as Python integers.
+
+    Raises:
+        ConfigurationError: a value is not such an integer, or not greater than the one before.
+    """
+    numbers = tuple(integer(name, value) for value in values)
+    for one, following in pairwise(numbers):
+        if following <= one:
+            what = "is given twice" if following == one else f"follows {one}"
+            raise ConfigurationError(f"{name}: {following} {what}; give each once, in rising order")
+    return numbers
