@@ -27,7 +27,7 @@ from lightning_stdim.encoders.pretrained import load_encoder, read_checkpoint
 from lightning_stdim.errors import ConfigurationError, EncoderError
 from lightning_stdim.methods import SSLMethod
 from lightning_stdim.probes import ConvergedSettings, Evaluation, PaperSettings, Supervised
-from lightning_stdim.runs.directory import CHECKPOINTS, place_run
+from lightning_stdim.runs.directory import CHECKPOINTS, kept_checkpoint, place_run
 from lightning_stdim.runs.features import write_features
 from lightning_stdim.runs.finish import evaluate, write_record
 from lightning_stdim.runs.lightning import AtomicCheckpointIO, run_callbacks, run_loggers
@@ -190,7 +190,7 @@ class StdimCLI(LightningCLI):
         """Probe the encoder of the kept checkpoint, and write the run's record."""
         if self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        if not self._kept().is_file():  # nothing was trained
+        if not kept_checkpoint(self.folder).is_file():  # nothing was trained
             for name in ("last", "best"):
                 self.trainer.save_checkpoint(self.folder / CHECKPOINTS / f"{name}.ckpt")
         trained = time.monotonic() - self.started
@@ -198,7 +198,7 @@ class StdimCLI(LightningCLI):
             self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
         if not self.trainer.is_global_zero:
             return
-        evaluation = self._evaluate(self._kept())
+        evaluation = self._evaluate(kept_checkpoint(self.folder))
         pretrained = isinstance(self.model, SSLMethod) and self.model.data_stage == "pretrain"
         budget: Budget = {
             "pretrain_frames": self.datamodule.steps if pretrained else 0,
@@ -217,7 +217,7 @@ class StdimCLI(LightningCLI):
             preset=self._get(self.config, "preset"),
             budget=budget,
             command=f"{self.program} {shlex.join(self.argv)}",
-            checkpoint=self._kept() if hasattr(self.model, "encoder") else None,
+            checkpoint=kept_checkpoint(self.folder) if hasattr(self.model, "encoder") else None,
         )
         print_scores(evaluation)
         print(f"results: {path}")
@@ -254,11 +254,6 @@ class StdimCLI(LightningCLI):
             converged=self._get(self.config_init, "converged"),
             controls=self._get(self.config, "controls"),
         )
-
-    def _kept(self) -> Path:
-        """Name the checkpoint that the run's encoder is taken from: the best, or else the last."""
-        last, best = (self.folder / CHECKPOINTS / f"{name}.ckpt" for name in ("last", "best"))
-        return best if best.is_file() else last
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -32,6 +32,19 @@ def run_directory(wanted: Path, *, existing: bool = False) -> Path:
     return newest if existing else following
 
 
+def kept_checkpoint(run: Path) -> Path:
+    """Name the checkpoint that a run's encoder is taken from.
+
+    Args:
+        run: the run's directory.
+
+    Returns:
+        The best one, or else the last; that may be missing, too.
+    """
+    best, last = (run / CHECKPOINTS / f"{name}.ckpt" for name in ("best", "last"))
+    return best if best.is_file() else last
+
+
 def run_of(checkpoint: str | Path) -> Path:
     """Name the directory of the run that a checkpoint belongs to.
 

@@ -37,7 +37,18 @@ def method_name(model: object) -> str:
         The class's own ``name``. An inherited name is another method's, so a class without its own
         is called by its dotted path, such as ``"my_module.MyMethod"``.
     """
-    cls = type(model)
+    return class_name(type(model))
+
+
+def class_name(cls: type) -> str:
+    """Name the method of a class, as :func:`method_name` does that of its objects.
+
+    Args:
+        cls: the class.
+
+    Returns:
+        The name.
+    """
     own = vars(cls).get("name")
     return own if isinstance(own, str) and own else f"{cls.__module__}.{cls.__qualname__}"
 
