@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -177,6 +177,20 @@ def probe_folder(key: RunKey) -> str:
         file systems take.
     """
     return f"{key.game}-probe-{_safe(key.name)[:LONGEST]}-seed{key.seed}"
+
+
+def curves_folder(keys: Iterable[RunKey]) -> Path:
+    """Name the default folder of the curves of several runs.
+
+    Args:
+        keys: the runs' keys.
+
+    Returns:
+        Such as ``"runs/curves/pong-random-cnn-st-dim"``: it depends on games and methods alone.
+    """
+    keys = list(keys)
+    games, names = ({getattr(key, what) for key in keys} for what in ("game", "name"))
+    return Path("runs") / "curves" / _safe("-".join([*sorted(games), *sorted(names)]))[:LONGEST]
 
 
 def _safe(name: str) -> str:

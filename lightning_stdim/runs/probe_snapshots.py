@@ -32,12 +32,14 @@ class ProbedEncoder:
         kind: the encoder before the first step, a snapshot, or the encoder that the run has kept.
         step: number of optimiser steps that it was trained for.
         results: its record.
+        protocols: the probe protocols that were asked for; the record may have more.
     """
 
     run: RunKey
     kind: Kind
     step: int
     results: Results
+    protocols: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ def probe_snapshots(
                 command=command,
             )
             results = read_results(path)
-        yield ProbedEncoder(run.key, one.kind, one.step, results)
+        yield ProbedEncoder(run.key, one.kind, one.step, results, run.protocols)
 
 
 def _encoders(run: TrainedRun) -> Iterator[_Encoder]:
@@ -203,10 +205,9 @@ def _difference(run: TrainedRun, one: _Encoder, results: Results) -> str | None:
         wanted["the encoder"], found["the encoder"] = one.origin, known.get("encoder")
     protocols: tuple[str, ...] = run.protocols
     for name in protocols:
-        wanted[name], found[name] = "evaluated", "evaluated"
         if name not in scores["protocols"]:
-            found[name] = "not evaluated"
-        elif name in known:
+            return f"the protocol {name} is not among them"
+        if name in known:
             usual = asdict(PROBE_SETTINGS[name]())
             for setting, value in asdict(run.probes[name]).items():
                 value = list(value) if isinstance(value, tuple) else value

@@ -20,6 +20,7 @@ from lightning_stdim.runs.directory import CONFIGURATION
 from lightning_stdim.runs.key import RunKey
 from lightning_stdim.runs.naming import class_name, make_key
 from lightning_stdim.runs.results import FILE, Results, read_results
+from lightning_stdim.runs.snapshots import snapshots_of
 from lightning_stdim.utils.comma_separated import comma_separated
 from lightning_stdim.utils.lightning_package import translate
 from lightning_stdim.utils.user_code import import_from
@@ -158,3 +159,26 @@ def _with_tuples(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
     }
+
+
+def runs_with_snapshots(folder: Path) -> list[Path]:
+    """Find the runs of ``fit`` that a directory stands for.
+
+    Args:
+        folder: a run's directory, or one with runs below it, such as a benchmark's.
+
+    Returns:
+        The run's directory itself, or those below that have snapshots, ordered by path.
+
+    Raises:
+        StoreError: it is neither.
+    """
+    if (folder / CONFIGURATION).is_file():
+        return [folder]
+    found = [path.parent for path in folder.rglob(CONFIGURATION) if snapshots_of(path.parent)]
+    if not found:
+        raise StoreError(
+            f"{folder} is no directory of a run of fit, and has none below it with snapshots: "
+            "train with fit --snapshots 1000,2000,4000"
+        )
+    return sorted(found)

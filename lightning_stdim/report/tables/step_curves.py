@@ -130,7 +130,7 @@ def ahead_from(curve: StepCurve, row: Row, *, resolved: bool = False) -> int | N
         found = gain(curve, scores, row)
         if found is None or (resolved and found.half_width is None):
             continue
-        if found.mean - (found.half_width or 0.0 if resolved else 0.0) <= 0:
+        if found.mean - ((found.half_width or 0.0) if resolved else 0.0) <= 0:
             break
         first = step
     return first
@@ -157,7 +157,7 @@ def step_curves(probed: Iterable[ProbedEncoder]) -> list[StepCurve]:
     for key, encoders in runs.items():
         entry = Entry(key.method, key.variant)
         for one in encoders:
-            for protocol in _protocols(one.results):
+            for protocol in one.protocols:
                 where = key.game, protocol, entry
                 curve = curves.setdefault(where, StepCurve(key.game, entry, protocol))
                 scores = one.results["scores"]["protocols"][protocol]["f1"]
@@ -179,21 +179,17 @@ def step_curves(probed: Iterable[ProbedEncoder]) -> list[StepCurve]:
         curve.snapshots.update(ascending)
     ranks = {entry: rank for rank, entry in enumerate(in_order(entry for _, _, entry in curves))}
     by_protocol = sort_key(PROTOCOLS)
-    # A protocol that a run's kept encoder alone has, such as supervised, has no curve.
-    whole = [curve for curve in curves.values() if curve.untrained and curve.snapshots]
+    # A run with the snapshot of step 0 alone has no curve.
+    whole = [curve for curve in curves.values() if curve.snapshots]
     return sorted(whole, key=lambda one: (one.game, by_protocol(one.protocol), ranks[one.entry]))
-
-
-def _protocols(results: Results) -> list[str]:
-    return list(results["scores"]["protocols"])
 
 
 def _check_comparable(runs: Mapping[RunKey, Sequence[ProbedEncoder]]) -> None:
     """Refuse runs of one game whose scores do not compare."""
     first: dict[tuple[str, str], tuple[RunKey, Any]] = {}
     for key, encoders in runs.items():
-        for results in (one.results for one in encoders):
-            for what, value in _made_by(results).items():
+        for one in encoders:
+            for what, value in _made_by(one.results, one.protocols).items():
                 other, there = first.setdefault((key.game, what), (key, value))
                 if there != value:
                     raise ConfigurationError(
@@ -202,7 +198,7 @@ def _check_comparable(runs: Mapping[RunKey, Sequence[ProbedEncoder]]) -> None:
                     )
 
 
-def _made_by(results: Results) -> dict[str, Any]:
+def _made_by(results: Results, protocols: Iterable[str]) -> dict[str, Any]:
     """Collect what must be the same for all scores of a game."""
     made: dict[str, Any] = {
         "label set": label_set_of(results),
@@ -210,7 +206,7 @@ def _made_by(results: Results) -> dict[str, Any]:
         "number of probe frames": results["budget"].get("probe_frames"),
     }
     settings = results["scores"].get("settings", {})
-    for protocol in _protocols(results):
+    for protocol in protocols:
         for name, value in settings.get(protocol, {}).items():
             if name != "variables":
                 made[f"{protocol}.{name}"] = value
