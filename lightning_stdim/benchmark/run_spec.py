@@ -83,7 +83,9 @@ class RunSpec:
         """
         return self.source is not None or not method_named(self.method).has_model
 
-    def arguments(self, *, preset: str, root: str | Path, out: Path) -> list[str]:
+    def arguments(
+        self, *, preset: str, root: str | Path, out: Path, snapshots: str = ""
+    ) -> list[str]:
         """Build the arguments of ``python -m lightning_stdim`` that make this run.
 
         Both ``fit`` and ``probe`` get ``--method``, the method's name in the key. If the key has
@@ -95,6 +97,8 @@ class RunSpec:
             preset: name of a shipped preset, or a YAML file.
             root: folder of the collections.
             out: the benchmark's directory.
+            snapshots: numbers of optimiser steps after which the weights are kept, separated by
+                commas. What trains nothing ignores them.
 
         Returns:
             The arguments. An interrupted run goes on from its last checkpoint, if it has one.
@@ -124,6 +128,8 @@ class RunSpec:
             for name, value in _fit_settings(dict(key.options), preset):
                 argv += [f"--{name}", value]
             argv += ["--protocols", self.protocols] if self.protocols else []
+            if snapshots and not method_named(self.method).trains_nothing:
+                argv += ["--snapshots", snapshots]
         argv += ["--method", key.method]
         differs = {name: key.to_dict()[name] for name in ("options", "source")}
         if any(differs.values()):

@@ -21,6 +21,7 @@ from lightning_stdim.presets import preset_path
 from lightning_stdim.runs.grid_record import GridRecord
 from lightning_stdim.runs.key import RunKey
 from lightning_stdim.runs.results import FILE, Results, is_complete, read_results
+from lightning_stdim.runs.snapshots import snapshot_steps
 from lightning_stdim.utils.log_tail import last_words
 
 POLL_SECONDS = 0.1
@@ -33,6 +34,7 @@ def run_grid(
     preset: str = "laptop",
     out: str | Path = "runs/laptop",
     root: str | Path = "data",
+    snapshots: str = "",
     jobs: int = 1,
     console: Console | None = None,
     executor: Callable[[int, IO[str]], Executor] = LocalExecutor,
@@ -51,6 +53,7 @@ def run_grid(
         preset: name of a shipped preset, or a YAML file.
         out: the benchmark's directory.
         root: folder of the collections.
+        snapshots: as for :meth:`RunSpec.arguments`.
         jobs: number of runs at a time.
         console: where to show progress; standard output by default.
         executor: makes the executor of the runs, from ``jobs`` and the directory's lock.
@@ -68,6 +71,7 @@ def run_grid(
     if jobs < 1:
         raise ConfigurationError(f"jobs is {jobs}; at least one run at a time is needed")
     preset_path(preset)  # a wrong name should not wait for the first run
+    snapshot_steps(snapshots)
     running: set[RunSpec] = set()
     failed: list[RunSpec] = []
     lacking: dict[RunSpec, list[str]] = {}
@@ -99,7 +103,7 @@ def run_grid(
                         continue
                     clear_unfinished(run.folder(out))
                     progress.change(run, "running")
-                    argv = run.arguments(preset=preset, root=root, out=out)
+                    argv = run.arguments(preset=preset, root=root, out=out, snapshots=snapshots)
                     executing.start(run, argv, _log(run, out))
                     running.add(run)
                 time.sleep(POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""Lightning callbacks: early stopping, learning rates, health, pictures and compilation."""
+"""Lightning callbacks: early stopping, learning rates, snapshots, health and pictures."""
 
 if __name__ != "lightning_stdim.callbacks":
     # The checkout's top-level link would make a second copy of every class.
@@ -12,6 +12,7 @@ from lightning_stdim.callbacks.dead_units import DeadUnits
 from lightning_stdim.callbacks.epoch_summary import PrintEpochSummary
 from lightning_stdim.callbacks.reconstructions import Reconstructions
 from lightning_stdim.callbacks.representation_health import RepresentationHealth
+from lightning_stdim.callbacks.snapshots import Snapshots
 from lightning_stdim.callbacks.step_timer import StepTimer
 from lightning_stdim.callbacks.stopping import RaiseOnNonFiniteLoss, ResumableEarlyStopping
 from lightning_stdim.callbacks.units import PerVariableEarlyStopping, PerVariableReduceLROnPlateau
@@ -26,6 +27,7 @@ __all__ = [
     "Reconstructions",
     "RepresentationHealth",
     "ResumableEarlyStopping",
+    "Snapshots",
     "StepTimer",
 ]
 

@@ -17,6 +17,7 @@ def benchmark(
     preset: str = "laptop",
     out: str | None = None,
     root: str = "data",
+    snapshots: str = "",
     jobs: int = 1,
     launcher: str = "",
     executor: Literal["local", "ray"] = "local",
@@ -50,6 +51,8 @@ def benchmark(
             with the settings of the data, the training and the probes.
         out: the benchmark's directory; by default runs/<preset>.
         root: folder of the collections, which the runs share.
+        snapshots: as for fit: numbers of optimiser steps after which every run that trains keeps
+            its weights, separated by commas. Finished runs are not repeated for them.
         jobs: number of runs at the same time; cores and GPUs are divided between them.
         launcher: a command that takes a run elsewhere, such as Slurm's srun with its options; it is
             put in front of every run's command (docs/benchmark.md), for --jobs runs at a time.
@@ -132,6 +135,7 @@ def benchmark(
         preset=preset,
         out=folder,
         root=root,
+        snapshots=snapshots,
         jobs=jobs,
         executor=partial(RayExecutor, address=address, cpus=cpus, gpus=gpus)
         if executor == "ray"

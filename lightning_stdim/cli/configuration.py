@@ -71,6 +71,7 @@ def run_options(
     keep: Literal["best", "last"] = "best",
     variant: str = "",
     run_key: str | None = None,
+    snapshots: str | int | list[int] = "",
 ) -> None:
     """Options of the run as a whole.
 
@@ -90,4 +91,7 @@ def run_options(
             in tables; by default, how the frames differ from the protocol's.
         run_key: what differs from the preset, as JSON. The command benchmark sets it for its runs;
             you need not set it.
+        snapshots: numbers of optimiser steps after which the weights are kept, separated by commas,
+            such as 0,1000,2000,4000, in the run's folder snapshots; 0 is before the first one. The
+            command curve draws F1 against them.
     """

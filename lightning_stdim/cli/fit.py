@@ -35,7 +35,7 @@ from lightning_stdim.probes import (
     check_challenge,
     check_protocols,
 )
-from lightning_stdim.runs.directory import CHECKPOINTS, place_run
+from lightning_stdim.runs.directory import CHECKPOINTS, kept_checkpoint, place_run
 from lightning_stdim.runs.features import write_features
 from lightning_stdim.runs.finish import evaluate, write_record
 from lightning_stdim.runs.lightning import (
@@ -46,6 +46,7 @@ from lightning_stdim.runs.lightning import (
 )
 from lightning_stdim.runs.naming import make_key, method_name
 from lightning_stdim.runs.results import Budget
+from lightning_stdim.runs.snapshots import snapshot_steps
 from lightning_stdim.utils.files import make_directory
 from lightning_stdim.utils.lightning_package import translate
 
@@ -119,6 +120,11 @@ class StdimCLI(LightningCLI):
             if not {"global_step", "hyper_parameters"} <= set(found):
                 raise EncoderError(f"{checkpoint} is not a checkpoint of a run of this package")
             if self.resume:
+                if "optimizer_states" not in found:
+                    raise ConfigurationError(
+                        f"{checkpoint} holds weights alone, as snapshots do: training goes on from "
+                        f"a checkpoint with the optimiser's state, such as {CHECKPOINTS}/last.ckpt"
+                    )
                 self.resume_step = batches_stepped(found)
         super()._parse_ckpt_path()
 
@@ -155,13 +161,12 @@ class StdimCLI(LightningCLI):
         elif trainer["logger"] in (None, True):
             kwargs["logger"] = run_loggers(self.folder, resume_step=self.resume_step)
         if self.subcommand == "fit" and not trainer["fast_dev_run"]:
+            steps = snapshot_steps(self._get(self.config, "snapshots"))
             make_directory(self.folder)
             given = _as_list(trainer["callbacks"])
             keep = self._get(self.config, "keep")
-            kwargs["callbacks"] = [
-                *given,
-                *run_callbacks(self.folder, self.model, given, keep=keep),
-            ]
+            own = run_callbacks(self.folder, self.model, given, keep=keep, snapshots=steps)
+            kwargs["callbacks"] = [*given, *own]
             kwargs["plugins"] = [*_as_list(trainer["plugins"]), AtomicCheckpointIO()]
         try:
             return super().instantiate_trainer(**kwargs)
@@ -203,7 +208,7 @@ class StdimCLI(LightningCLI):
         """Probe the encoder of the kept checkpoint, and write the run's record."""
         if self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        if not self._kept().is_file():  # nothing was trained
+        if not kept_checkpoint(self.folder).is_file():  # nothing was trained
             for name in ("last", "best"):
                 self.trainer.save_checkpoint(self.folder / CHECKPOINTS / f"{name}.ckpt")
         trained = time.monotonic() - self.started
@@ -211,7 +216,7 @@ class StdimCLI(LightningCLI):
             self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
         if not self.trainer.is_global_zero:
             return
-        evaluation = self._evaluate(self._kept())
+        evaluation = self._evaluate(kept_checkpoint(self.folder))
         pretrained = isinstance(self.model, SSLMethod) and self.model.data_stage == "pretrain"
         budget: Budget = {
             "pretrain_frames": self.datamodule.pretrain_steps if pretrained else 0,
@@ -230,7 +235,7 @@ class StdimCLI(LightningCLI):
             preset=self._get(self.config, "preset"),
             budget=budget,
             command=f"{self.program} {shlex.join(self.argv)}",
-            checkpoint=self._kept() if hasattr(self.model, "encoder") else None,
+            checkpoint=kept_checkpoint(self.folder) if hasattr(self.model, "encoder") else None,
         )
         print_scores(evaluation)
         print(f"results: {path}")
@@ -269,11 +274,6 @@ class StdimCLI(LightningCLI):
             protocols=self.protocols,
             controls=self._get(self.config, "controls"),
         )
-
-    def _kept(self) -> Path:
-        """Name the checkpoint that the run's encoder is taken from: the best, or else the last."""
-        last, best = (self.folder / CHECKPOINTS / f"{name}.ckpt" for name in ("last", "best"))
-        return best if best.is_file() else last
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -13,6 +13,7 @@ from lightning_stdim.errors import ConfigurationError, StoreError
 from lightning_stdim.report.names import Entry, in_order
 from lightning_stdim.report.published import Agent
 from lightning_stdim.runs.curves import Curves, read_curves
+from lightning_stdim.runs.directory import SNAPSHOTS
 from lightning_stdim.runs.key import RunKey
 from lightning_stdim.runs.predictions import Predictions
 from lightning_stdim.runs.results import FILE, Results, read_results
@@ -168,7 +169,8 @@ def read_record(out: str | Path) -> Record:
             them for two seeds.
     """
     out = Path(out)
-    paths = sorted(out.rglob(FILE))
+    # Snapshots of a run are no runs of their own.
+    paths = sorted(p for p in out.rglob(FILE) if SNAPSHOTS not in p.relative_to(out).parts)
     if not paths:
         raise StoreError(f"{out} holds no {FILE}: no run has finished there")
     runs = tuple(Run(path.parent, read_results(path)) for path in paths)

@@ -8,6 +8,8 @@ from pathlib import Path
 from lightning_stdim.errors import ConfigurationError
 
 CHECKPOINTS = "checkpoints"
+SNAPSHOTS = "snapshots"
+"""The folder of a run that holds its weights after chosen numbers of optimiser steps."""
 CONFIGURATION = "config.yaml"
 ENCODER = "encoder"
 """The folder of a run that holds its encoder."""
@@ -30,6 +32,19 @@ def run_directory(wanted: Path, *, existing: bool = False) -> Path:
     return newest if existing else following
 
 
+def kept_checkpoint(run: Path) -> Path:
+    """Name the checkpoint that a run's encoder is taken from.
+
+    Args:
+        run: the run's directory.
+
+    Returns:
+        The best one, or else the last; that may be missing, too.
+    """
+    best, last = (run / CHECKPOINTS / f"{name}.ckpt" for name in ("best", "last"))
+    return best if best.is_file() else last
+
+
 def run_of(checkpoint: str | Path) -> Path:
     """Name the directory of the run that a checkpoint belongs to.
 
@@ -37,10 +52,11 @@ def run_of(checkpoint: str | Path) -> Path:
         checkpoint: the checkpoint's path.
 
     Returns:
-        The directory that has the folder ``checkpoints``, or else the checkpoint's own folder.
+        The directory that has the folder ``checkpoints`` or ``snapshots``, or else the
+        checkpoint's own folder.
     """
     parent = Path(checkpoint).parent
-    return parent.parent if parent.name == CHECKPOINTS else parent
+    return parent.parent if parent.name in (CHECKPOINTS, SNAPSHOTS) else parent
 
 
 def run_of_encoder(encoder: str | Path) -> Path | None:
@@ -51,12 +67,12 @@ def run_of_encoder(encoder: str | Path) -> Path | None:
 
     Returns:
         The absolute path of the directory; None unless the encoder is a folder ``encoder`` or a
-        file in a folder ``checkpoints``.
+        file in a folder ``checkpoints`` or ``snapshots``.
     """
     path = Path(os.path.abspath(encoder))  # "encoder" alone has a parent, too
     if path.is_dir():
         return path.parent if path.name == ENCODER else None
-    return path.parent.parent if path.parent.name == CHECKPOINTS else None
+    return path.parent.parent if path.parent.name in (CHECKPOINTS, SNAPSHOTS) else None
 
 
 def place_run(

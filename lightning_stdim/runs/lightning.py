@@ -15,8 +15,13 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from lightning_stdim.callbacks import PrintEpochSummary, Reconstructions, RepresentationHealth
-from lightning_stdim.runs.directory import CHECKPOINTS
+from lightning_stdim.callbacks import (
+    PrintEpochSummary,
+    Reconstructions,
+    RepresentationHealth,
+    Snapshots,
+)
+from lightning_stdim.runs.directory import CHECKPOINTS, SNAPSHOTS
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -110,6 +115,7 @@ def run_callbacks(
     given: Sequence[Callback],
     *,
     keep: Literal["best", "last"] = "best",
+    snapshots: Sequence[int] = (),
 ) -> list[Callback]:
     """Make the callbacks that every run has, as far as they fit the model.
 
@@ -119,14 +125,17 @@ def run_callbacks(
         given: the user's callbacks, which replace ours of the same class.
         keep: weights to save: the best by the model's own criterion beside the last, or the last
             alone.
+        snapshots: numbers of optimiser steps after which the weights are kept.
 
     Returns:
-        Callbacks for checkpoints; for a line per epoch, if there is no terminal; for the
-        representation's health, if a method pretrains; and for pictures, if the model can
-        reconstruct frames.
+        Callbacks for checkpoints; for snapshots, if any are asked for; for a line per epoch, if
+        there is no terminal; for the representation's health, if a method pretrains; and for
+        pictures, if the model can reconstruct frames.
     """
     monitor: str | None = getattr(model, "monitor", None) if keep == "best" else None
     own: list[Callback] = [RunCheckpoint(folder, monitor)]
+    if snapshots:
+        own.append(Snapshots(folder / SNAPSHOTS, snapshots))
     if not sys.stdout.isatty():
         own.append(PrintEpochSummary())
     usual: dict[type[Callback], bool] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +37,18 @@ def method_name(model: object) -> str:
         The class's own ``name``. An inherited name is another method's, so a class without its own
         is called by its dotted path, such as ``"my_module.MyMethod"``.
     """
-    cls = type(model)
+    return class_name(type(model))
+
+
+def class_name(cls: type) -> str:
+    """Name the method of a class, as :func:`method_name` does that of its objects.
+
+    Args:
+        cls: the class.
+
+    Returns:
+        The name.
+    """
     own = vars(cls).get("name")
     return own if isinstance(own, str) and own else f"{cls.__module__}.{cls.__qualname__}"
 
@@ -166,6 +177,20 @@ def probe_folder(key: RunKey) -> str:
         file systems take.
     """
     return f"{key.game}-probe-{_safe(key.name)[:LONGEST]}-seed{key.seed}"
+
+
+def curves_folder(keys: Iterable[RunKey]) -> Path:
+    """Name the default folder of the curves of several runs.
+
+    Args:
+        keys: the runs' keys.
+
+    Returns:
+        Such as ``"runs/curves/pong-random-cnn-st-dim"``: it depends on games and methods alone.
+    """
+    keys = list(keys)
+    games, names = ({getattr(key, what) for key in keys} for what in ("game", "name"))
+    return Path("runs") / "curves" / _safe("-".join([*sorted(games), *sorted(names)]))[:LONGEST]
 
 
 def _safe(name: str) -> str:

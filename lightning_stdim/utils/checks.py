@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import SupportsIndex, TypeVar
 
 from lightning_stdim.errors import ConfigurationError
@@ -58,3 +59,24 @@ def one_of(name: str, value: str, choices: Sequence[T]) -> T:
     raise ConfigurationError(
         f"{name}={value!r} is unknown: choose from {', '.join(map(str, choices))}"
     )
+
+
+def ascending(name: str, values: Iterable[SupportsIndex]) -> tuple[int, ...]:
+    """Check that values are integers of at least 0, each greater than the one before.
+
+    Args:
+        name: what to call the values in an error.
+        values: the values.
+
+    Returns:
+        The values as Python integers.
+
+    Raises:
+        ConfigurationError: a value is not such an integer, or not greater than the one before.
+    """
+    numbers = tuple(integer(name, value) for value in values)
+    for one, following in pairwise(numbers):
+        if following <= one:
+            what = "is given twice" if following == one else f"follows {one}"
+            raise ConfigurationError(f"{name}: {following} {what}; give each once, in rising order")
+    return numbers

@@ -8,7 +8,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from pytorch_lightning import Callback, seed_everything
 
-from lightning_stdim.callbacks import RepresentationHealth
+from lightning_stdim.callbacks import RepresentationHealth, Snapshots
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.methods import STDIM
 from lightning_stdim.probes import majority
@@ -37,7 +37,7 @@ def train(small, devices, result):
     seed_everything(0)
     where, health = WhereTheFramesAre(), RepresentationHealth()
     trainer = quiet(
-        callbacks=[where, health],
+        callbacks=[where, health, Snapshots(f"{result}-snapshots", [0, BATCHES])],
         devices=devices,
         strategy="ddp" if devices > 1 else "auto",
         max_epochs=1,
@@ -100,3 +100,11 @@ def test_same_weights_and_losses(small, tmp_path):
     assert torch.load(f"{tmp_path / 'one'}-mapped0")[0] == 0
     for name, value in weights.items():
         torch.testing.assert_close(expected[name], value, rtol=1e-3, atol=1e-5)
+    for result, trained in (("one", weights), ("two", expected)):
+        untrained, last = (
+            torch.load(tmp_path / f"{result}-snapshots" / f"step{step}.ckpt", weights_only=True)
+            for step in (0, BATCHES)
+        )
+        for name, value in trained.items():
+            assert torch.equal(last["state_dict"][name], value)
+            assert not torch.equal(untrained["state_dict"][name], value)

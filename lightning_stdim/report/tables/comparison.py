@@ -252,7 +252,7 @@ def compare(
     beside = _beside(runs, paper_agent) if comparable else None
     for group, entries in (beside or {}).items():
         sources += _published(game, metric, group, entries)
-    rows = _rows([scores for source in sources for scores in source.scores])
+    rows = rows_of([scores for source in sources for scores in source.scores])
     return Table(
         game=game,
         metric=metric,
@@ -336,8 +336,15 @@ def _published(
             yield _Source(column, [own.scores], own.derived) if own else _Source(column, [])
 
 
-def _rows(scores: Sequence[MetricScores]) -> tuple[Row, ...]:
-    """List every category and variable for which there is a number."""
+def rows_of(scores: Sequence[MetricScores]) -> tuple[Row, ...]:
+    """List every category, mean and variable for which there is a number.
+
+    Args:
+        scores: one metric of several runs.
+
+    Returns:
+        The rows, in the order of the tables.
+    """
 
     def named(part: Literal["categories", "variables"]) -> list[str]:
         present = (item for one in scores for item in one[part].items())
