@@ -107,6 +107,7 @@ class Column:
             known is absent.
         variant: how our runs differ from their preset; for published numbers, how the runs beside
             them do. May be empty.
+        split: the split of the frames that the numbers are on, such as ``"test"``.
     """
 
     group: Group
@@ -115,6 +116,7 @@ class Column:
     labels: str = PUBLISHED_LABELS
     budget: dict[str, str] = field(default_factory=dict)
     variant: str = ""
+    split: str = "test"
 
     @property
     def title(self) -> str:
@@ -128,8 +130,9 @@ class Column:
 
     @property
     def subtitle(self) -> str:
-        """The protocol's display name; may be empty."""
-        return PROTOCOLS.get(self.protocol, self.protocol)
+        """The protocol's display name, and the split unless it is the test split; may be empty."""
+        protocol = PROTOCOLS.get(self.protocol, self.protocol)
+        return ", ".join(filter(None, (protocol, self.split if self.split != "test" else "")))
 
 
 @dataclass(frozen=True)
@@ -240,9 +243,10 @@ def compare(
     comparable = mixed_label_sets or label_sets == [PUBLISHED_LABELS]
 
     sources = list(_ours(runs, metric))
-    beside = _beside(runs, paper_agent) if comparable else None
-    for group, entries in (beside or {}).items():
+    beside = _beside(runs, paper_agent) if comparable else {}
+    for group, entries in beside.items():
         sources += _published(game, metric, group, entries)
+    there = {source.column.group for source in sources} - {"ours"} if comparable else None
     rows = _rows([scores for source in sources for scores in source.scores])
     return Table(
         game=game,
@@ -250,7 +254,7 @@ def compare(
         rows=rows,
         columns=tuple(source.column for source in sources),
         cells=tuple(tuple(source.cell(row) for source in sources) for row in rows),
-        notes=notes_of(runs, beside),
+        notes=notes_of(runs, there),
     )
 
 
@@ -295,7 +299,7 @@ def _beside(runs: Sequence[Results], agent: Agent | None) -> dict[Group, list[En
     found: dict[Group, list[Entry]] = {}
     if "random" in by_agent:
         methods = {*DEFAULT_COMPARISON, *(run["method"] for run in runs)}
-        found["report"] = found["paper"] = in_order(map(Entry, methods))
+        found["report"] = found["paper"] = found["reproduction"] = in_order(map(Entry, methods))
     if keys := [RunKey.of_record(run) for run in by_agent["ppo"]]:
         own = [key for key in keys if key.trained_where_probed]
         wanted = {Entry(key.method, key.variant) for key in own}
@@ -310,15 +314,21 @@ def _published(
     sources: dict[Group, Callable[..., published.Published | None]] = {
         "report": published.report,
         "paper": published.paper,
+        "reproduction": published.reproduction,
         "paper-ppo": partial(published.paper, agent="ppo"),
     }
     look_up = sources[group]
     for entry in entries:
         # Also a column without numbers, so that a game's tables have the same ones.
         found = {name: look_up(game, entry.method, metric=name) for name in METRICS}
-        if any(found.values()):
-            budget = published_budget(group, entry.method)
-            column = Column(group, entry.method, budget=budget, variant=entry.variant)
+        if known := next(filter(None, found.values()), None):
+            column = Column(
+                group,
+                entry.method,
+                budget=published_budget(group, entry.method),
+                variant=entry.variant,
+                split=known.split,
+            )
             own = found[metric]
             yield _Source(column, [own.scores], own.derived) if own else _Source(column, [])
 
