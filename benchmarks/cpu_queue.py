@@ -38,9 +38,9 @@ from lightning_stdim.utils.hardware import CORES_SHARE
 RUNNING = STATE / "running.json"
 ROOT = Path(__file__).resolve().parents[1]
 GRACE_SECONDS = 120.0  # for an interrupted item to write down where it was
-KEPT = {".csv", ".json", ".md", ".svg", ".yaml"}
-"""Files of a record that are kept in results/ (results/README.md), by suffix."""
-LEFT_OUT = {"checkpoints", "encoder", "reconstructions", "snapshots", "tensorboard", "hparams.yaml"}
+KEPT = {".csv", ".json", ".md", ".yaml"}
+"""Suffixes of the files that are kept of a record in results/ (results/README.md)."""
+LEFT_OUT = {"checkpoints", "encoder", "reconstructions", "tensorboard", "hparams.yaml"}
 
 
 def check_out(folder: Path, commit: str | None) -> None:
@@ -226,7 +226,7 @@ def gather(folder: Path, items: Sequence[Item]) -> int:
             folders[:] = sorted(set(folders) - LEFT_OUT)
             there = ROOT / "results" / Path(path).relative_to(folder / "runs")
             for file in sorted(set(files) - LEFT_OUT):
-                if Path(file).suffix in KEPT:
+                if Path(file).suffix in KEPT or file == "curve.png":
                     there.mkdir(parents=True, exist_ok=True)
                     shutil.copy2(Path(path, file), there / file)
         print(f"results/{name}")

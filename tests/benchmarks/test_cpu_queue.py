@@ -287,6 +287,9 @@ def test_only_finished_records_are_gathered(module, tmp_path: Path, monkeypatch)
         "grid/pong/st-dim/seed0/predictions.npz",
         "grid/pong/st-dim/seed0/encoder/config.json",
         "grid/pong/st-dim/seed0/checkpoints/last.ckpt",
+        "grid/pong/st-dim/seed0/snapshots/curve.png",
+        "grid/pong/st-dim/seed0/snapshots/step8.ckpt",
+        "grid/pong/st-dim/seed0/snapshots/step8/results.json",
         "grid/pong/st-dim/seed1/config.yaml",
         "grid/pong/st-dim/seed1/metrics.csv",
         "grid/pong/st-dim/seed1/checkpoints/last.ckpt",
@@ -310,6 +313,8 @@ def test_only_finished_records_are_gathered(module, tmp_path: Path, monkeypatch)
         "grid/pong/st-dim/seed0/config.yaml",
         "grid/pong/st-dim/seed0/metrics.csv",
         "grid/pong/st-dim/seed0/results.json",
+        "grid/pong/st-dim/seed0/snapshots/curve.png",
+        "grid/pong/st-dim/seed0/snapshots/step8/results.json",
     }
 
 
@@ -327,7 +332,7 @@ def test_the_list_can_be_worked_through(module) -> None:
         assert words[:3] == ["python", "-m", "lightning_stdim"], item.name
         for word in words:
             assert not word.endswith(".yaml") or (ROOT / word).is_file(), word
-        out = words[words.index("--out") + 1]
+        out = words[words.index("--out") + 1] if "--out" in words else words[-1]
         assert all(file.startswith(f"{out}/") for file in item.done), item.name
         assert item.done, item.name
         assert words[3] != "fit" or item.done[0] == f"{out}/results.json", item.name
