@@ -3,20 +3,37 @@
 #
 #     OUT=records bash benchmarks/gpu_queue.sh ITEM [argument...]
 #
-# Records go to OUT. The script stops after LIMIT seconds (470 by default). What it could not finish
-# goes on in the next call: on the same machine from runs/, on another one from the folder FROM (OUT by
-# default), which holds what the earlier call left in its OUT. Packages that the machine lacks are
-# taken from wheels in the folder WHEELS (.whl by default).
+# Records go to OUT as they are made. The script stops after LIMIT seconds (500 by default). What it
+# could not finish goes on in the next call: on the same machine from runs/, on another one from the
+# folder FROM (OUT by default), which holds what the earlier call left in its OUT. Packages that the
+# machine lacks are taken from wheels in the folder WHEELS (.whl by default; gpu_wheels.sh fills it).
+#
+# With DRY=1 it does the same with the least of everything, on the CPU: so that a missing file or
+# package is found before a GPU is there.
 set -euo pipefail
 FROM=$(realpath -m "${FROM:-${OUT:?name a folder for the records}}")
 OUT=$(realpath -m "$OUT")
+WHEELS=$(realpath -m "${WHEELS:-$(dirname "$0")/../.whl}")
 cd "$(dirname "$0")/.."
 mkdir -p "$OUT" runs
-end=$((SECONDS + ${LIMIT:-470}))
-if compgen -G "${WHEELS:-.whl}/*.whl" > /dev/null; then
-  python3 -m pip install --quiet --no-index --no-deps "${WHEELS:-.whl}"/*.whl
+end=$((SECONDS + ${LIMIT:-500}))
+device=cuda
+preset=paper
+dry=
+if [ -n "${DRY:-}" ]; then
+  export CUDA_VISIBLE_DEVICES=
+  device=cpu
+  preset=smoke
+  dry=-dry # in the names of what it leaves in runs/
+fi
+if compgen -G "$WHEELS/*.whl" > /dev/null; then
+  python3 -m pip install --quiet --no-index --no-deps "$WHEELS"/*.whl
 fi
 export PYTHONPATH=$PWD PYTHONUNBUFFERED=1
+
+least() { # OPTION...: options of a dry run
+  [ -z "$dry" ] || echo "$@"
+}
 
 until_end() { # COMMAND...: interrupted as by a Ctrl-C, with time left to write down where it was
   local left=$((end - SECONDS - 30))
@@ -24,9 +41,10 @@ until_end() { # COMMAND...: interrupted as by a Ctrl-C, with time left to write 
     echo "no time is left for $*"
     return
   fi
+  [ "$left" -le "${most:-$left}" ] || left=$most
   # Even in the background of a shell, where interrupts are ignored.
   env --default-signal=INT timeout --signal INT --kill-after 30 "$left" "$@" ||
-    echo "ended with status $?"
+    echo "ended with status $?: $*"
 }
 
 take_up() { # NAME: what there is of it, unless it is still here
@@ -42,12 +60,21 @@ take_up() { # NAME: what there is of it, unless it is still here
   done
 }
 
-pack() { # FILE PATH: below runs/, in parts, since what comes back may be limited file by file
-  rm -f "$OUT/$1".tar.*
-  tar -c -C runs "$2" | split --bytes 15M --numeric-suffixes - "$OUT/$1.tar."
+archive() { # NAME [option...]: runs/NAME, without a moment in which there is none
+  local name=$1
+  shift
+  tar "$@" -czf "runs/.$name.tar.gz" -C runs "$name"
+  mv "runs/.$name.tar.gz" "$OUT/$name.tar.gz"
 }
 
-leave() { # NAME [METHOD...]: its records; what unfinished runs need to go on; methods' encoders
+pack() { # FILE PATH: below runs/, in parts, since what comes back may be limited file by file
+  rm -f "runs/.$1".tar.*
+  tar -c -C runs "$2" | split --bytes 15M --numeric-suffixes - "runs/.$1.tar."
+  rm -f "$OUT/$1".tar.*
+  (cd runs && for part in ".$1".tar.*; do mv "$part" "$OUT/${part#.}"; done)
+}
+
+leave() { # NAME [GAME/METHOD...]: its records; what unfinished runs need to go on; encoders
   local name=$1 run file size
   local unwanted=(--exclude=checkpoints --exclude=encoder --exclude=tensorboard --exclude=.lock)
   shift
@@ -57,8 +84,9 @@ leave() { # NAME [METHOD...]: its records; what unfinished runs need to go on; m
     file=$name--${file//\//-}
     if [ -e "runs/$run/results.json" ]; then
       rm -f "$OUT/$file-unfinished".tar.*
-      if [[ " $* " == *" $(basename "$(dirname "$run")") "* ]] && [ -d "runs/$run/encoder" ]; then
-        pack "$file-encoder" "$run/encoder"
+      run=${run#"$name/"}
+      if [[ " $* " == *" ${run%/*} "* ]] && [ -d "runs/$name/$run/encoder" ]; then
+        [ -e "$OUT/$file-encoder.tar.00" ] || pack "$file-encoder" "$name/$run/encoder"
       fi
       continue
     fi
@@ -71,73 +99,128 @@ leave() { # NAME [METHOD...]: its records; what unfinished runs need to go on; m
       echo "$run will start over: it takes $size MB, and KEEP is ${KEEP:-100}"
     fi
   done < <(cd runs && find "$name" -type d -name 'seed*')
-  tar "${unwanted[@]}" --exclude='*.log' -czf "$OUT/$name.tar.gz" -C runs "$name"
+  archive "$name" "${unwanted[@]}" --exclude='*.log'
 }
 
-grid() { # NAME [option...]
-  local name=$1
+grid() { # NAME [option...] [-- GAME/METHOD...]: what is ready is left every EVERY seconds
+  local name=$1 options=() saver
   shift
+  while [ $# -gt 0 ] && [ "$1" != -- ]; do
+    options+=("$1")
+    shift
+  done
+  shift || true
   take_up "$name"
-  until_end python3 -m lightning_stdim benchmark --out "runs/$name" --preset paper "$@"
+  (while sleep "${EVERY:-30}"; do leave "$name" "$@"; done > "runs/$name.leave.log" 2>&1) &
+  saver=$!
+  until_end python3 -m lightning_stdim benchmark --out "runs/$name" --preset "$preset" \
+    "${options[@]}"
+  kill "$saver"
+  wait "$saver" 2> /dev/null || true
+  leave "$name" "$@"
+}
+
+measure() { # NAME SCRIPT [option...]: its record, in runs/NAME, unless there is one
+  local name=$1 script=$2
+  shift 2
+  if [ -e "runs/$name/$script-gpu.json" ] || [ -e "results/benchmarks/$name/$script-gpu.json" ]; then
+    echo "there is a record of $script in $name"
+    return
+  fi
+  mkdir -p "runs/$name"
+  until_end python3 "benchmarks/$script.py" "$@" --out "runs/$name/$script-gpu.json"
+  archive "$name"
 }
 
 item=${1:?name an item}
 shift
+short=(--methods "majority,random-cnn,st-dim,supervised" --jobs 4)
+protocols=(--protocols "paper,converged,challenge")
 case $item in
-  speed) # the scripts named, or those without a record
-    for script in floors methods step "probing --device cuda" memory; do
-      read -r name options <<< "$script"
-      if [ $# -gt 0 ]; then
-        [[ " $* " == *" $name "* ]] || continue
-      elif [ -e "results/benchmarks/$name-gpu.json" ] || [ -e "$FROM/$name-gpu.json" ]; then
-        echo "there is a record of $name; to repeat it, name it: speed $name"
-        continue
-      fi
+  first) # the speed in short, then Pong
+    take_up "gpu-short$dry"
+    # shellcheck disable=SC2046  # options are words
+    most=60 measure "gpu-short$dry" floors --steps 5000 --repeats 3 $(least --repeats 1)
+    # shellcheck disable=SC2046
+    most=40 measure "gpu-short$dry" step --repeats 7 --frames 5000 $(least --repeats 1 --frames 200)
+    # shellcheck disable=SC2046
+    most=60 measure "gpu-short$dry" probing --device $device $(least --steps 6000)
+    grid "paper-gpu$dry" --games pong "${short[@]}" "${protocols[@]}" "$@" -- \
+      pong/st-dim pong/supervised # whose encoders `factors` probes
+    ;;
+  ladder)
+    grid "paper-gpu$dry" --games boxing,mspacman,demonattack,freeway,breakout "${short[@]}" \
+      "${protocols[@]}" "$@"
+    ;;
+  speed) # the scripts named, or all
+    take_up "gpu-speed$dry"
+    for script in floors methods step probing memory; do
+      options=
+      [ $# -eq 0 ] || [[ " $* " == *" $script "* ]] || continue
+      case $script in
+        floors) options=$(least --steps 2500 --repeats 1) ;;
+        methods) options=$(least --methods st-dim,vae --repeats 1) ;;
+        step) options=$(least --frames 200 --repeats 1) ;;
+        probing) options="--device $device $(least --steps 6000)" ;;
+        memory) options=$(least --steps 5000 --batches 2) ;;
+      esac
       # shellcheck disable=SC2086  # options are words
-      until_end python3 "benchmarks/$name.py" $options --out "$OUT/$name-gpu.json"
+      measure "gpu-speed$dry" "$script" $options
     done
     ;;
-  trainings) until_end python3 benchmarks/trainings.py --out "$OUT/trainings-gpu.json" "$@" ;;
+  trainings)
+    # shellcheck disable=SC2046
+    until_end python3 benchmarks/trainings.py $(least --steps 5000 --probe-steps 6000 --epochs 1) \
+      --out "$OUT/trainings-gpu.json" "$@"
+    ;;
   attempts)
-    until_end python3 benchmarks/attempts.py --out "$OUT/attempts-gpu.json" "$@"
+    # shellcheck disable=SC2046
+    until_end python3 benchmarks/attempts.py $(least --repeats 1) --out "$OUT/attempts-gpu.json" "$@"
     ;;
   packing)
-    until_end python3 benchmarks/packing.py --bf16 --runs 2,4,8 --out "$OUT/packing-gpu.json" "$@"
+    # shellcheck disable=SC2046
+    until_end python3 benchmarks/packing.py --bf16 --runs 2,4,8 $(least --runs 2 --seconds 1) \
+      --out "$OUT/packing-gpu.json" "$@"
     ;;
   pong)
-    grid pong-paper --games pong --methods all --jobs 4 "$@"
-    leave pong-paper st-dim supervised # whose encoders `factors` probes
+    grid "paper-gpu$dry" --games pong --methods all --jobs 4 "${protocols[@]}" "$@" -- \
+      pong/st-dim pong/supervised
     ;;
   games)
-    grid games-paper --games all --methods majority,random-cnn,st-dim,supervised --jobs 4 "$@"
-    leave games-paper
+    grid "paper-gpu$dry" --games all "${short[@]}" "${protocols[@]}" "$@"
     ;;
   factors)
-    take_up pong-paper
-    take_up pong-factors-paper
-    mkdir -p runs/pong-factors-paper
-    until_end python3 studies/probe_factors.py --runs runs/pong-paper --probe-steps 50000 \
-      --device cuda --out runs/pong-factors-paper "$@"
-    leave pong-factors-paper
+    take_up "paper-gpu$dry"
+    take_up "factors-gpu$dry"
+    mkdir -p "runs/factors-gpu$dry"
+    # shellcheck disable=SC2046
+    until_end python3 studies/probe_factors.py --runs "runs/paper-gpu$dry" --probe-steps 50000 \
+      --device $device $(least --probe-steps 6000 --seeds 1) --out "runs/factors-gpu$dry" "$@"
+    leave "factors-gpu$dry"
     ;;
   tests)
     {
-      python3 -c 'import torch; print("PyTorch", torch.__version__, torch.cuda.get_device_name())'
-      until_end python3 -m pytest -n 8 -v --no-header -rfEs "$@"
+      python3 -c 'import torch; print("PyTorch", torch.__version__, torch.cuda.is_available())'
+      # shellcheck disable=SC2046
+      until_end python3 -m pytest -n 8 -v --no-header -rfEs $(least -n 0 tests/utils) "$@"
     } 2>&1 | tee "$OUT/tests-gpu.txt"
     ;;
   devices)
     count=$(python3 -c 'import torch; print(torch.cuda.device_count())')
-    if [ "$count" -lt 2 ]; then
+    if [ -z "$dry" ] && [ "$count" -lt 2 ]; then
       echo "this item compares two GPUs with one; here: $count" >&2
       exit 1
     fi
-    until_end python3 studies/devices.py --out "$OUT/devices-gpu.json" "$@"
-    until_end python3 benchmarks/scaling.py --ranks 1,2 --out "$OUT/scaling-gpu.json"
+    # shellcheck disable=SC2046
+    until_end python3 studies/devices.py $(least --accelerator cpu --steps 3) \
+      --out "$OUT/devices-gpu.json" "$@"
+    # shellcheck disable=SC2046
+    until_end python3 benchmarks/scaling.py --ranks 1,2 $(least --steps 1 --rounds 1) \
+      --out "$OUT/scaling-gpu.json"
     ;;
   *)
-    echo "there is no item $item: speed, trainings, pong, games, factors, attempts, packing," \
-      "tests or devices" >&2
+    echo "there is no item $item: first, ladder, speed, trainings, pong, games, factors, attempts," \
+      "packing, tests or devices" >&2
     exit 2
     ;;
 esac

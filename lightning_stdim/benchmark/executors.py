@@ -110,7 +110,9 @@ class LocalExecutor:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "PYTHONUNBUFFERED": "1", **self.shares[slot]},
                 pass_fds=[self.lock.fileno()],
-                start_new_session=True,  # a Ctrl-C reaches it once, through us, with its workers
+                # A Ctrl-C reaches it once, through us, with its workers. It stays in our session,
+                # whose priority holds for it (Linux groups processes by session).
+                process_group=0,
             )
         self.running[run] = slot, process, log
 

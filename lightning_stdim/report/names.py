@@ -94,14 +94,15 @@ CATEGORY_LABELS = {
     "misc_keys": "Miscellaneous",
 }
 
-Group = Literal["ours", "report", "paper", "paper-ppo"]
+Group = Literal["ours", "report", "paper", "reproduction", "paper-ppo"]
 """The origin of a number: this package; the reproducibility report; the paper, for frames of a
-random agent or of its PPO agent."""
+random agent; an independent reproduction of that; the paper, for frames of its PPO agent."""
 
 GROUPS: dict[Group, str] = {
     "ours": "ours",
     "report": "report",
     "paper": "paper",
+    "reproduction": "reproduction",
     "paper-ppo": "paper, PPO agent",
 }
 """Names of the origins in tables."""
@@ -110,6 +111,7 @@ GROUPS_IN_WORDS: dict[Group, str] = {
     "ours": "this package",
     "report": "the report",
     "paper": "the paper",
+    "reproduction": "a reproduction",
     "paper-ppo": "the paper, PPO agent",
 }
 """Names of the origins in text."""

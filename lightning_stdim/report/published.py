@@ -29,11 +29,13 @@ class Published:
         derived: the parts of ``scores`` (keys of MetricScores) that no table prints. They are
             means of printed numbers, so exact to half a unit of the second decimal.
         sources: the tables that the numbers come from.
+        split: the split of the frames that the scores are on.
     """
 
     scores: MetricScores
     derived: frozenset[str]
     sources: tuple[str, ...]
+    split: Literal["test", "validation"] = "test"
 
 
 def paper(
@@ -98,18 +100,62 @@ def paper_category(category: str, method: str, *, agent: Agent = "random") -> fl
     return _cell(_tables()["paper"][agent]["f1"]["categories"], category, method)
 
 
-def citations() -> dict[str, str]:
-    """Cite the two sources.
+def reproduction(game: str, method: str, *, metric: Metric = "f1") -> Published | None:
+    """Look up an independent reproduction's scores (Alacchi et al. 2019, its Table 1).
+
+    It is one run of ST-DIM on each of the paper's games, with the authors' code. Only the mean over
+    categories is printed.
+
+    Args:
+        game: canonical name.
+        method: only ``"st-dim"`` has scores.
+        metric: only ``"f1"`` (weighted by support) has scores.
 
     Returns:
-        ``"paper"`` and ``"report"``, a line each.
+        The scores, or None if the reproduction has none.
+    """
+    table = _tables()["reproduction"].get(metric, {}).get("games")
+    if table is None or game not in table["rows"] or method not in table["methods"]:
+        return None
+    scores = MetricScores(
+        variables={},
+        categories={},
+        mean_over_categories=_cell(table, game, method),
+        mean_over_variables=None,
+    )
+    return Published(
+        scores=scores, derived=frozenset(), sources=(f"{table['title']} ({table['source']})",)
+    )
+
+
+def reproduction_category(category: str, method: str) -> float | None:
+    """Look up the reproduction's F1 by category, mean over the paper's 22 games.
+
+    Args:
+        category: such as ``"agent_localization"``.
+        method: only ``"st-dim"`` has scores.
+
+    Returns:
+        The score, 0 to 1; None if the table does not have it.
+    """
+    return _cell(_tables()["reproduction"]["f1"]["categories"], category, method)
+
+
+def citations() -> dict[str, str]:
+    """Cite the sources.
+
+    Returns:
+        ``"paper"``, ``"report"`` and ``"reproduction"``, a line each.
     """
     tables = _tables()
-    return {source: tables[source]["citation"] for source in ("paper", "report")}
+    return {source: tables[source]["citation"] for source in ("paper", "report", "reproduction")}
 
 
 def report(game: str, method: str, *, metric: Metric = "f1") -> Published | None:
     """Look up the reproducibility report's scores: Pong, by category (its Tables 1 and 2).
+
+    Its logs show that the supervised scores are on the validation split, after epoch 12 of the
+    first of two runs; the others are on the test split.
 
     Args:
         game: canonical name; the report has ``"pong"`` alone.
@@ -130,7 +176,10 @@ def report(game: str, method: str, *, metric: Metric = "f1") -> Published | None
         mean_over_variables=None,
     )
     return Published(
-        scores=scores, derived=frozenset(), sources=(f"{table['title']} ({table['source']})",)
+        scores=scores,
+        derived=frozenset(),
+        sources=(f"{table['title']} ({table['source']})",),
+        split=table["splits"].get(method, "test"),
     )
 
 

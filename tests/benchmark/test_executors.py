@@ -9,9 +9,10 @@ import sys
 import pytest
 
 from lightning_stdim.benchmark import executors
-from lightning_stdim.benchmark.executors import shares
+from lightning_stdim.benchmark.executors import LocalExecutor, shares
 from lightning_stdim.cli import main
 from lightning_stdim.utils.hardware import cores
+from tests.specs import spec
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +44,16 @@ def test_a_run_collects_with_its_share(tmp_path) -> None:
         command = [sys.executable, "-c", code]
         out = subprocess.check_output(command, env=environment | share, text=True)
         assert int(out) == max(1, cores() // jobs)
+
+
+def test_a_run_is_in_the_session_but_not_in_the_process_group(tmp_path) -> None:
+    """The session's priority holds for it; a Ctrl-C in the terminal does not reach it."""
+    code = "import os; print(os.getsid(0), os.getpgid(0) == os.getpid())"
+    with (tmp_path / "lock").open("w") as lock:
+        executor = LocalExecutor(1, lock, program=[sys.executable, "-c", code])
+        executor.start(spec(), [], tmp_path / "log")
+        executor.running[spec()][1].wait()
+    assert (tmp_path / "log").read_text().split() == [str(os.getsid(0)), "True"]
 
 
 def test_a_launcher_that_is_not_there_is_refused_before_a_run_starts(tmp_path, capsys) -> None:

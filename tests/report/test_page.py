@@ -122,6 +122,20 @@ def test_the_reproducibility_reports_tables(page) -> None:
     assert rows["Mean over categories", "paper"] == ["0.17", "0.81", "0.87"]
     assert "Accuracy on Pong by category" in page.tables
     assert "F1 on Breakout by category" not in page.tables
+    assert rows["Mean over categories", "reproduction"] == ["–", "0.84", "–"]
+    assert "The report's Supervised numbers are validation scores" in page.text
+
+
+def test_the_reproduction_beside_the_paper(page) -> None:
+    columns, rows = page.tables[TABLE_2.format("paper")]
+    k = columns.index("ST-DIM") - 1
+    assert rows["Pong", "reproduction"][k] == "0.84"
+    assert rows["Breakout", "reproduction"][k] == "0.89"
+    assert rows["Mean over games", "reproduction"][k] == "0.86"  # half of 0.84 and 0.89
+    columns, rows = page.tables[TABLE_3.format("paper")]
+    printed = rows["Small object localization", "reproduction, 22 games"]
+    assert printed == ["0.53" if name == "ST-DIM" else "–" for name in columns[1:]]
+    assert "Reproduction: Alacchi, Lam and Perreault-Lafleur" in page.text
 
 
 def test_scores_by_the_reports_own_protocol_stand_beside_its_numbers(
@@ -372,8 +386,11 @@ def test_many_methods_on_one_game_are_rows(tmp_path, make_result) -> None:
         write_results(tmp_path / method, make_result(method, values=(k / 10,) * 3))
     page = Page(write(read_record(tmp_path))[0].read_text())
     rows = columns_of(page, TABLE_2.format("paper"))
-    assert rows["", "CPC"] == {"ours": "0.20", "paper": "0.71", "ours − paper": "−0.51"}
-    assert rows["", "BYOL"] == {"ours": "0.50", "paper": "–", "ours − paper": "–"}
+    none = {"reproduction": "–", "ours − reproduction": "–"}  # it has ST-DIM alone
+    assert rows["", "CPC"] == {"ours": "0.20", "paper": "0.71", "ours − paper": "−0.51"} | none
+    assert rows["", "BYOL"] == {"ours": "0.50", "paper": "–", "ours − paper": "–"} | none
+    assert rows["", "ST-DIM"]["reproduction"] == "0.84"
+    assert rows["", "ST-DIM"]["ours − reproduction"] == "−0.44"
     assert columns_of(page, TABLE_2.format("converged"))["", "CPC"] == {"Pong": "0.20"}
     rows = columns_of(page, "F1 by category, paper protocol")
     assert rows["CPC", "ours"]["Agent localization"] == "0.20"

@@ -6,7 +6,15 @@ import pytest
 
 from lightning_stdim.datamodules.labels.annotations import CATEGORIES
 from lightning_stdim.datamodules.labels.games import games
-from lightning_stdim.report.published import paper, paper_category, report
+from lightning_stdim.report.names import game_title
+from lightning_stdim.report.published import (
+    citations,
+    paper,
+    paper_category,
+    report,
+    reproduction,
+    reproduction_category,
+)
 
 
 @pytest.mark.parametrize(
@@ -92,3 +100,54 @@ def test_the_papers_ppo_agent() -> None:
     assert paper("pong", "st-dim", metric="accuracy", agent="ppo") is None
     assert paper_category("agent_localization", "st-dim", agent="ppo") == 0.54
     assert paper_category("agent_localization", "st-dim") == 0.58
+
+
+REPRODUCED = {
+    "Asteroids": 0.45, "Berzerk": 0.51, "Bowling": 0.97, "Boxing": 0.66, "Breakout": 0.89,
+    "Demon Attack": 0.70, "Freeway": 0.81, "Frostbite": 0.73, "H.E.R.O.": 0.94,
+    "Montezuma's Revenge": 0.81, "Ms. Pac-Man": 0.72, "Pitfall": 0.59, "Pong": 0.84,
+    "Private Eye": 0.90, "Q*bert": 0.72, "River Raid": 0.35, "Seaquest": 0.65,
+    "Space Invaders": 0.61, "Tennis": 0.63, "Venture": 0.60, "Video Pinball": 0.69,
+    "Yars' Revenge": 0.44,
+}  # fmt: skip
+
+
+def test_the_reproductions_games() -> None:
+    found = {game_title(game): reproduction(game, "st-dim") for game in games("paper")}
+    means = {title: one.scores["mean_over_categories"] for title, one in found.items()}
+    assert means == REPRODUCED
+    assert sum(means.values()) / 22 == pytest.approx(0.69, abs=0.006)  # its headline
+    # It is near the paper's, game by game, as no other order of the games would be.
+    for game in games("paper"):
+        theirs = paper(game, "st-dim").scores["mean_over_categories"]
+        assert means[game_title(game)] == pytest.approx(theirs, abs=0.085)
+    assert {one.split for one in found.values()} == {"test"}
+    assert "GabrielAlacchi/atari-ari-extensions" in found["Pong"].sources[0]
+
+
+def test_the_reproduction_has_st_dim_and_f1_alone() -> None:
+    assert reproduction("pong", "random-cnn") is None
+    assert reproduction("pong", "st-dim", metric="accuracy") is None
+    assert reproduction("skiing", "st-dim") is None
+    scores = reproduction("pong", "st-dim").scores
+    assert scores["variables"] == scores["categories"] == {}
+
+
+def test_the_reproductions_categories() -> None:
+    found = [reproduction_category(category, "st-dim") for category in CATEGORIES]
+    assert found == [0.53, 0.60, 0.69, 0.90, 0.75]  # small, agent, other, score, misc
+    assert reproduction_category("misc_keys", "cpc") is None
+
+
+def test_the_reports_supervised_scores_are_validation_scores() -> None:
+    for metric in ("f1", "accuracy"):
+        splits = {m: report("pong", m, metric=metric).split for m in ("random-cnn", "st-dim")}
+        assert set(splits.values()) == {"test"}
+        assert report("pong", "supervised", metric=metric).split == "validation"
+
+
+def test_every_source_is_cited() -> None:
+    found = citations()
+    assert "arXiv 1906.08226" in found["paper"]
+    assert "NeurIPS 2019 Reproducibility Challenge" in found["report"]
+    assert "Alacchi" in found["reproduction"]

@@ -62,7 +62,7 @@ class WorkerPool:
                     "MKL_NUM_THREADS": "1",
                 },
                 text=True,
-                start_new_session=True,  # Ctrl-C is for the parent, which then ends the workers
+                process_group=0,  # Ctrl-C is for the parent, which then ends the workers
             )
             for _ in range(size)
         ]

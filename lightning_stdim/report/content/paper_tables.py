@@ -1,8 +1,9 @@
-"""The published tables laid out again, with our numbers beside those of paper and report."""
+"""The published tables laid out again, with our numbers beside the published ones."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from statistics import fmean
 
 from lightning_stdim.report import published
@@ -17,6 +18,7 @@ from lightning_stdim.report.names import (
 from lightning_stdim.report.published import Agent
 from lightning_stdim.report.statistics.student import stratified_mean_with_ci
 from lightning_stdim.report.tables.comparison import MOST_METHODS, Column, ScoreCell, Table
+from lightning_stdim.report.tables.notes import SUPERVISED_OF_REPORT
 from lightning_stdim.report.tables.printable import (
     Block,
     Line,
@@ -33,6 +35,13 @@ Find = Callable[[Group, Entry, str], ScoreCell | None]
 
 PAPER: dict[Group, Agent] = {"paper": "random", "paper-ppo": "ppo"}
 """The paper's numbers, by the agent that collected the frames."""
+
+OVER_22_GAMES: dict[Group, Callable[[str, str], float | None]] = {
+    "paper": published.paper_category,
+    "reproduction": published.reproduction_category,
+    "paper-ppo": partial(published.paper_category, agent="ppo"),
+}
+"""The published F1 of a category and a method, mean over 22 games, by origin."""
 
 COMPLETE = "A mean over games is given where none is missing."
 
@@ -95,7 +104,7 @@ def table_3(games: Mapping[str, Table], protocol: Protocol) -> Sheet:
 
     Returns:
         The sheet. The published numbers that ours are compared with are means over our games of
-        the printed scores of the variables; what the paper prints, over its 22 games, follows.
+        the printed scores of the variables; what was printed for all 22 games follows.
     """
     entries = entries_of(games.values())
     groups = _groups(games.values(), protocol)
@@ -118,12 +127,10 @@ def table_3(games: Mapping[str, Table], protocol: Protocol) -> Sheet:
 def _over_22_games(
     category: str, entries: Sequence[Entry], group: Group, games: Mapping[str, Table]
 ) -> Line:
-    """Write the paper's mean of a category over its 22 games, for the methods in the tables."""
+    """Write a published mean of a category over 22 games, for the methods in the tables."""
     there = {c.entry for table in games.values() for c in table.columns if c.group == group}
     printed = (
-        published.paper_category(category, entry.method, agent=PAPER[group])
-        if entry in there
-        else None
+        OVER_22_GAMES[group](category, entry.method) if entry in there else None
         for entry in entries
     )
     cells = tuple(None if value is None else ScoreCell(value) for value in printed)
@@ -156,9 +163,10 @@ def report_table(table: Table) -> Sheet | None:
                 if metric:
                     whose = "ours, challenge"
                     lines += _lines(find, entries, [], "challenge", whose=whose)
-                lines += _lines(find, entries, ["paper"], "paper", whose="ours, paper")
+                whose = "ours, paper"
+                lines += _lines(find, entries, ["paper", "reproduction"], "paper", whose=whose)
             else:
-                lines = _lines(find, entries, ["report", "paper"], "paper")
+                lines = _lines(find, entries, ["report", "paper", "reproduction"], "paper")
             converged = tuple(find("ours", entry, "converged") for entry in entries)
             blocks.append(Block(row.label, (*lines, Line("ours, converged", converged))))
     what = {"f1": "F1", "accuracy": "Accuracy"}[table.metric]
@@ -166,6 +174,7 @@ def report_table(table: Table) -> Sheet | None:
         title=f"{what} on {game_title(table.game)} by category",
         columns=tuple(entry.title for entry in entries),
         blocks=tuple(blocks),
+        notes=(SUPERVISED_OF_REPORT,),
     )
 
 
@@ -196,7 +205,7 @@ def _lines(
 def _groups(tables: Iterable[Table], protocol: Protocol) -> tuple[Group, ...]:
     """List the origins that compare with our scores; none do under the converged protocol."""
     there = {column.group for table in tables for column in table.columns}
-    return tuple(group for group in PAPER if group in there) if protocol == "paper" else ()
+    return tuple(group for group in OVER_22_GAMES if group in there) if protocol == "paper" else ()
 
 
 def _finder(table: Table, kind: str, name: str) -> Find:

@@ -113,14 +113,13 @@ def tidy_csv(tables: Sequence[Table]) -> str:
         Lines of game, metric, kind of row, row, group, method, protocol, value, half_width (of
         the 95 % interval; empty for one run), runs (empty for published numbers), derived (1 if no
         published table prints the number), label_set (with its version), variant (how our
-        runs differ from their preset). Numbers are not rounded.
+        runs differ from their preset), split (of the frames that the number is on). Numbers are not
+        rounded.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    head = (
-        "game metric kind row group method protocol value half_width runs derived label_set variant"
-    )
-    writer.writerow(head.split())
+    head = "game metric kind row group method protocol value half_width runs derived"
+    writer.writerow([*head.split(), "label_set", "variant", "split"])
     for table in tables:
         for row, cells in zip(table.rows, table.cells, strict=True):
             for column, cell in zip(table.columns, cells, strict=True):
@@ -129,7 +128,8 @@ def tidy_csv(tables: Sequence[Table]) -> str:
                     where = (table.game, metric, row.kind, row.name)
                     whose = (column.group, column.method, column.protocol)
                     what = (cell.value, cell.half_width, cell.runs, int(cell.derived))
-                    writer.writerow((*where, *whose, *what, column.labels, column.variant))
+                    kind = (column.labels, column.variant, column.split)
+                    writer.writerow((*where, *whose, *what, *kind))
     return text.getvalue()
 
 

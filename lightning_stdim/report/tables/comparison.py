@@ -109,6 +109,7 @@ class Column:
         variant: how our runs differ from their preset; for published numbers, how the runs beside
             them do. May be empty.
         metric: the metric of the numbers, if it is not the table's: REPORT_F1, in a table of F1.
+        split: the split of the frames that the numbers are on, such as ``"test"``.
     """
 
     group: Group
@@ -118,6 +119,7 @@ class Column:
     budget: dict[str, str] = field(default_factory=dict)
     variant: str = ""
     metric: str = ""
+    split: str = "test"
 
     @property
     def title(self) -> str:
@@ -131,9 +133,10 @@ class Column:
 
     @property
     def subtitle(self) -> str:
-        """The protocol's display name, and the metric if it is not the table's; may be empty."""
+        """The display names of the protocol, the metric and the split, where they are not usual."""
         metric = "report's F1" if self.metric == REPORT_F1 else ""
-        return ", ".join(filter(None, (PROTOCOLS.get(self.protocol, self.protocol), metric)))
+        split = self.split if self.split != "test" else ""
+        return ", ".join(filter(None, (PROTOCOLS.get(self.protocol, self.protocol), metric, split)))
 
     @property
     def scored_by(self) -> str:
@@ -249,9 +252,10 @@ def compare(
     comparable = mixed_label_sets or label_sets == [PUBLISHED_LABELS]
 
     sources = list(_ours(runs, metric))
-    beside = _beside(runs, paper_agent) if comparable else None
-    for group, entries in (beside or {}).items():
+    beside = _beside(runs, paper_agent) if comparable else {}
+    for group, entries in beside.items():
         sources += _published(game, metric, group, entries)
+    there = {source.column.group for source in sources} - {"ours"} if comparable else None
     rows = rows_of([scores for source in sources for scores in source.scores])
     return Table(
         game=game,
@@ -259,7 +263,7 @@ def compare(
         rows=rows,
         columns=tuple(source.column for source in sources),
         cells=tuple(tuple(source.cell(row) for source in sources) for row in rows),
-        notes=notes_of(runs, beside),
+        notes=notes_of(runs, there),
     )
 
 
@@ -308,7 +312,7 @@ def _beside(runs: Sequence[Results], agent: Agent | None) -> dict[Group, list[En
     found: dict[Group, list[Entry]] = {}
     if "random" in by_agent:
         methods = {*DEFAULT_COMPARISON, *(run["method"] for run in runs)}
-        found["report"] = found["paper"] = in_order(map(Entry, methods))
+        found["report"] = found["paper"] = found["reproduction"] = in_order(map(Entry, methods))
     if keys := [RunKey.of_record(run) for run in by_agent["ppo"]]:
         own = [key for key in keys if key.trained_where_probed]
         wanted = {Entry(key.method, key.variant) for key in own}
@@ -323,15 +327,21 @@ def _published(
     sources: dict[Group, Callable[..., published.Published | None]] = {
         "report": published.report,
         "paper": published.paper,
+        "reproduction": published.reproduction,
         "paper-ppo": partial(published.paper, agent="ppo"),
     }
     look_up = sources[group]
     for entry in entries:
         # Also a column without numbers, so that a game's tables have the same ones.
         found = {name: look_up(game, entry.method, metric=name) for name in METRICS}
-        if any(found.values()):
-            budget = published_budget(group, entry.method)
-            column = Column(group, entry.method, budget=budget, variant=entry.variant)
+        if known := next(filter(None, found.values()), None):
+            column = Column(
+                group,
+                entry.method,
+                budget=published_budget(group, entry.method),
+                variant=entry.variant,
+                split=known.split,
+            )
             own = found[metric]
             yield _Source(column, [own.scores], own.derived) if own else _Source(column, [])
 

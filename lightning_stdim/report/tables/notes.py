@@ -15,6 +15,12 @@ BUDGET_ROWS = ("pretraining frames", "probe frames", "epochs", "time", "runs")
 PUBLISHED_LABELS = "paper 1"
 """The label set, with its version, of the published numbers."""
 
+SUPERVISED_OF_REPORT = (
+    "The report's Supervised numbers are validation scores, after epoch 12 of the first of its two "
+    "runs, as its logs show; they are not test scores."
+)
+"""What the reader of the report's numbers must know."""
+
 
 def _dropped(runs: Sequence[Results], where: str) -> Iterator[str]:
     """Say which variables of one label set were not scored, and why."""
@@ -82,6 +88,13 @@ def notes_of(runs: Sequence[Results], groups: Collection[Group] | None) -> tuple
             "spread. Those in italics are means of the paper's per-variable numbers, which it does "
             "not print."
         )
+    if "report" in groups:
+        notes.append(f"Report: one run of each method. {SUPERVISED_OF_REPORT}")
+    if "reproduction" in groups:
+        notes.append(
+            "Reproduction: one run of ST-DIM on every game of the paper, with the authors' code "
+            "(Alacchi, Lam and Perreault-Lafleur 2019, Table 1)."
+        )
     if "paper-ppo" in groups:
         notes.append(
             "Published, PPO agent: the paper's numbers for frames that its PPO agent collected, "
@@ -147,7 +160,9 @@ def published_budget(group: Group, method: str) -> dict[str, str]:
         Text by the names in BUDGET_ROWS; an entry that is not known is absent.
     """
     if group == "report":
-        return {"time": "6-8 h", "runs": "2" if method == "supervised" else "1"}
+        return {"time": "6-8 h", "runs": "1"}
+    if group == "reproduction":
+        return {"pretraining frames": "100k", "runs": "1"}
     trained = method in ("st-dim", "supervised")
     budget = {"probe frames": "50k", "epochs": "≤100" if trained else ""}
     if method == "st-dim":

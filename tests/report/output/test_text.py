@@ -96,6 +96,10 @@ def test_csv_has_every_number_unrounded(tables) -> None:
     assert (ours["metric"], ours["runs"], ours["derived"]) == ("f1", "2", "0")
     published = next(r for r in rows if r["group"] == "paper")
     assert (published["half_width"], published["runs"]) == ("", "")
+    on_validation = {(r["group"], r["method"]) for r in rows if r["split"] != "test"}
+    assert on_validation == {("report", "supervised")}
+    (reproduced,) = (r for r in rows if r["group"] == "reproduction")
+    assert (reproduced["row"], reproduced["value"]) == ("mean_over_categories", "0.84")
 
 
 def test_the_label_set_is_named_where_it_differs(make_result, tables) -> None:

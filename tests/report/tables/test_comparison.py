@@ -89,6 +89,7 @@ def test_rows_and_columns_in_order(make_result) -> None:
         ("paper", "random-cnn", ""),
         ("paper", "st-dim", ""),
         ("paper", "supervised", ""),
+        ("reproduction", "st-dim", ""),
     ]
     assert [(row.kind, row.name) for row in table.rows] == [
         ("category", "small_object_localization"),
@@ -222,6 +223,7 @@ def test_both_agents_beside_frames_of_both(make_result) -> None:
     assert published(table) == {
         *(("report", name, "") for name in DEFAULT[1:]),
         *(("paper", name, "") for name in DEFAULT),
+        ("reproduction", "st-dim", ""),
         *(("paper-ppo", name, "policy=ppo") for name in DEFAULT),
     }
 
@@ -229,12 +231,12 @@ def test_both_agents_beside_frames_of_both(make_result) -> None:
 def test_whose_numbers_can_be_said(make_result) -> None:
     mine = by_an_agent(make_result(), policy="my_agent:play")
     assert {group for group, _, _ in published(compare([mine], game="pong", metric="f1"))} == {
-        *("report", "paper"),
+        *("report", "paper", "reproduction"),
     }
     table = compare([mine], game="pong", metric="f1", paper_agent="ppo")
     assert published(table) == {("paper-ppo", name, "") for name in DEFAULT}
     table = compare([by_an_agent(make_result())], game="pong", metric="f1", paper_agent="random")
-    assert {group for group, _, _ in published(table)} == {"report", "paper"}
+    assert {group for group, _, _ in published(table)} == {"report", "paper", "reproduction"}
 
 
 def test_other_labels_are_not_compared_with_the_paper(make_result) -> None:
@@ -291,7 +293,8 @@ def test_other_labels_beside_the_paper_when_asked_for(make_result) -> None:
     result = of_labels(make_result, "upstream")
     table = compare([result], game="pong", metric="f1", mixed_label_sets=True)
     labels = {(column.group, column.labels) for column in table.columns}
-    assert labels == {("ours", "upstream 1"), ("report", "paper 1"), ("paper", "paper 1")}
+    others = ("report", "paper", "reproduction")
+    assert labels == {("ours", "upstream 1"), *((group, "paper 1") for group in others)}
 
 
 def test_what_was_not_scored_is_said_by_label_set(make_result) -> None:
@@ -300,6 +303,27 @@ def test_what_was_not_scored_is_said_by_label_set(make_result) -> None:
     table = compare([make_result(), other], game="pong", metric="f1", mixed_label_sets=True)
     notes = [note for note in table.notes if note.startswith("Not scored")]
     assert notes == ["Not scored (label set upstream 1): player_y (entropy 0.1 nats)."]
+
+
+def test_an_independent_reproduction_stands_beside_the_paper(make_result) -> None:
+    table = compare([make_result()], game="pong", metric="f1")
+    cell = value_of(table, "mean_over_categories", "reproduction", "st-dim", "")
+    assert (cell.value, cell.derived, cell.runs) == (0.84, False, None)  # its one table prints it
+    assert value_of(table, "small_object_localization", "reproduction", "st-dim", "") is None
+    assert any("one run of ST-DIM" in note and "Alacchi" in note for note in table.notes)
+
+
+@pytest.mark.parametrize("metric", ["f1", "accuracy"])
+def test_the_reports_supervised_column_says_that_it_is_on_validation_frames(
+    make_result, metric
+) -> None:
+    table = compare([make_result("supervised")], game="pong", metric=metric)
+    subtitles = {(c.group, c.method): c.subtitle for c in table.columns if c.group != "ours"}
+    assert {key for key, subtitle in subtitles.items() if subtitle} == {("report", "supervised")}
+    assert subtitles["report", "supervised"] == "validation"
+    assert any("not test scores" in note for note in table.notes)
+    elsewhere = compare([make_result(game="boxing")], game="boxing", metric=metric)
+    assert not any("not test scores" in note for note in elsewhere.notes)
 
 
 def test_undefined_scores_leave_no_number(make_result) -> None:
