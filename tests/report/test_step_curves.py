@@ -111,7 +111,8 @@ def test_the_picture_grows_with_what_is_in_it(number, methods, games, make_resul
             key(seed, game=game, method=method),
             F1 if seed else F1 | {64000: F1[0]},
             kept=(9000, F1[0]),
-            protocols=("paper", "converged"),
+            # Not every game's runs have both protocols.
+            protocols=("paper",) if (game,) == games[1:2] else ("paper", "converged"),
         )
     ]
     curves = step_curves(encoders)

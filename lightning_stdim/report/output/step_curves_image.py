@@ -19,7 +19,7 @@ from lightning_stdim.report.tables.step_curves import BySeed, StepCurve, mean, v
 
 INK, GREY = "#1a1a1a", "#8a8a8a"
 COLOURS = ("#2b7bba", "#d9730d", "#3a923a", "#8b5cb3", "#b5373c", "#7a5c3e")
-"""Told apart by the colour-blind; the first two are the page's."""
+"""The first two are the page's, which the colour-blind tell apart."""
 OF_PROTOCOL = {"converged": COLOURS[0], "paper": COLOURS[1]}
 COLUMNS = 3
 WIDTH, HEIGHT = 3.7, 2.9  # of a panel, in inches
@@ -55,6 +55,7 @@ def png(curves: Sequence[StepCurve], *, dpi: int = 160) -> bytes:
     entries = list(dict.fromkeys(curve.entry for curve in curves))
     protocols = list(dict.fromkeys(curve.protocol for curve in curves))
     games = list(dict.fromkeys(curve.game for curve in curves))
+    panels: list[Panel]
     if len(entries) == 1:
         panels = [
             (game_title(game), [(_protocol(curve.protocol), curve) for curve in found])
@@ -89,11 +90,14 @@ def png(curves: Sequence[StepCurve], *, dpi: int = 160) -> bytes:
             rows, columns, squeeze=False, sharey="row" if len(entries) > 1 else True
         )
         for axes, (title, found) in zip(grid.ravel(), panels, strict=False):
-            _draw(axes, title, found, colours)
+            if found:
+                _draw(axes, title, found, colours)
+            else:  # no run of this game has this protocol
+                axes.set_axis_off()
         for axes in grid.ravel()[len(panels) :]:
             axes.remove()
         for axes in grid[:, 0]:
-            axes.set_ylabel("F1, mean over categories")
+            axes.set_ylabel(f"F1, {curves[0].headline.label.lower()}")
         figure.legend(
             handles=list(_legend(curves, colours)),
             loc="outside lower center",
