@@ -9,7 +9,7 @@ import yaml
 
 from lightning_stdim.cli import main
 from lightning_stdim.datamodules.labels.annotations import annotation
-from lightning_stdim.presets import FOLDER, read_preset
+from lightning_stdim.presets import FOLDER, read_preset, read_specials
 from lightning_stdim.runs.key import RunKey
 from lightning_stdim.runs.predictions import Predictions
 from tests.cli.helpers import metrics, probe, results, weights
@@ -68,11 +68,13 @@ def test_no_preset_leaks_into_another(preset, lr, model, capsys):
     assert yaml.safe_load(capsys.readouterr().out)["model"]["init_args"]["lr"] == lr
 
 
-def test_laptop_bf16_is_laptop_in_another_precision():
-    settings = read_preset("laptop-bf16")
-    assert settings.pop("preset") == "laptop-bf16"
+@pytest.mark.parametrize("preset", ["laptop", "challenge"])
+def test_a_preset_in_bfloat16_differs_in_the_precision_alone(preset):
+    settings = read_preset(f"{preset}-bf16")
+    assert settings.pop("preset") == f"{preset}-bf16"
     assert settings["trainer"].pop("precision") == "bf16-mixed"
-    assert settings == {k: v for k, v in read_preset("laptop").items() if k != "preset"}
+    assert settings == {k: v for k, v in read_preset(preset).items() if k != "preset"}
+    assert read_specials(f"{preset}-bf16") == read_specials(preset)
 
 
 OLD = """# lightning.pytorch==2.6.6
