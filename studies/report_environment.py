@@ -7,7 +7,10 @@ name or the check was another when it ran. The script collects frames in both en
 the paper's, and splits them as the report's code does. It compares them with what the report's logs
 give away: the numbers of whole batches in the splits, which the accuracies are multiples of; and
 the entropies of the labels, which are what the training loss of its two supervised runs comes to
-once their encoder is dead and only biases learn.
+once their encoder is dead and only biases learn. Since Adam keeps moving these, the loss stays a
+little above the entropy; by how much is measured, with biases alone. A log fits an environment if
+it is within three standard deviations of the mean over the seeds, for entropies after taking off up
+to that much.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from record import print_table, script_parser, write_record, write_table
 
 from lightning_stdim.datamodules.atari import AtariDataModule
@@ -24,6 +28,8 @@ from lightning_stdim.datamodules.labels.entropy_filter import entropy
 
 BATCH = 64
 STEPS = 50_000
+EPOCHS = 30
+"""Epochs after which biases alone have come as near to the entropy as they come."""
 LOGS: dict[str, tuple[float, ...]] = {
     # Accuracies of pong-sup, pong-sup-run-2 and pong-2, and of both test results.
     "whole batches, train": (545, 539, 549),
@@ -68,15 +74,40 @@ def collected(environment: str, seed: int, root: str) -> ProbeData:
     ).probe_data()
 
 
-def compared(measured: list[dict[str, float]]) -> dict[str, dict[str, Any]]:
+def excess(data: ProbeData, variable: str) -> float:
+    """Train biases alone as the report trains its network; return how far above the entropy."""
+    labels = data.labels[data.splits["train"], data.variables.index(variable)]
+    labels = labels[: len(labels) // BATCH * BATCH]
+    biases = torch.zeros(255, requires_grad=True)
+    optimiser = torch.optim.Adam([biases], lr=3e-4)
+    order = torch.Generator().manual_seed(0)
+    for _ in range(EPOCHS):
+        losses = []
+        for batch in torch.randperm(len(labels), generator=order).split(BATCH):
+            loss = torch.nn.functional.cross_entropy(biases.expand(BATCH, -1), labels[batch])
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            losses.append(loss.item())
+    return float(np.mean(losses) - entropy(labels.numpy()))
+
+
+def compared(
+    measured: list[dict[str, float]], above: dict[str, float]
+) -> dict[str, dict[str, Any]]:
     """Summarise the seeds of an environment, and say what of the logs they could have written."""
     summary: dict[str, dict[str, Any]] = {}
     for name in measured[0]:
         values = np.array([one[name] for one in measured])
-        summary[name] = {"min": values.min(), "mean": values.mean(), "max": values.max()}
+        summary[name] = {
+            "min": float(values.min()),
+            "mean": float(values.mean()),
+            "max": float(values.max()),
+        }
         if name in LOGS:
-            away = np.abs(np.array(LOGS[name]) - values.mean()).max()
-            summary[name]["fits"] = bool(away <= 3 * values.std(ddof=1))
+            low, high = values.mean() + 3 * values.std(ddof=1) * np.array([-1, 1])
+            high += above.get(name, 0.0)
+            summary[name]["fits"] = all(low <= log <= high for log in LOGS[name])
     return summary
 
 
@@ -96,7 +127,9 @@ def main() -> None:
         ]
         for environment in ENVIRONMENTS
     }
-    summaries = {environment: compared(found) for environment, found in measured.items()}
+    played = collected("challenge-v0", 0, arguments.root)
+    above = {f"entropy of {name}": excess(played, name) for name in played.variables}
+    summaries = {environment: compared(found, above) for environment, found in measured.items()}
     headings = ("", "the report's logs", *summaries)
     rows = []
     for name in next(iter(summaries.values())):
@@ -112,7 +145,8 @@ def main() -> None:
     ]
     rows.append(("fit, of the lines with logs", "", *(f"{n} of {len(LOGS)}" for n in counts)))
     print_table(f"Splits of {STEPS} frames of Pong as the report made them", headings, rows)
-    write_record(arguments.out, {"logs": LOGS, "measured": measured, "summary": summaries})
+    record = {"logs": LOGS, "loss above": above, "measured": measured, "summary": summaries}
+    write_record(arguments.out, record)
     write_table(arguments.out, headings, rows)
 
 
