@@ -68,7 +68,6 @@ def probe_snapshots(
     controls: bool = False,
     device: str | None = None,
     command: str = "",
-    tell: Callable[[str], None] = print,
 ) -> Iterator[ProbedEncoder]:
     """Probe the untrained encoder of a run, its snapshots, and the encoder that it has kept.
 
@@ -85,7 +84,6 @@ def probe_snapshots(
         controls: also train probes on shuffled labels.
         device: where to compute; by default on the CPU.
         command: the command line, for the records.
-        tell: shows a line that says what is probed next.
 
     Yields:
         The encoders by their steps; the kept one at the end.
@@ -102,7 +100,7 @@ def probe_snapshots(
     for number, one in enumerate(encoders, start=1):
         results = _finished(run, one, places)
         if results is None:
-            tell(f"{run.key}: {one.name}, {number} of {len(encoders)}")
+            print(f"{run.key}: {one.name}, {number} of {len(encoders)}", flush=True)
             started = time.monotonic()
             evaluation = evaluate(
                 one.load(),

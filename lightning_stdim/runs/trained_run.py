@@ -14,18 +14,27 @@ from torch import nn
 
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.errors import ConfigurationError, EncoderError, StoreError
-from lightning_stdim.probes import ConvergedSettings, PaperSettings, check_protocols
+from lightning_stdim.probes import (
+    USUAL_PROTOCOLS,
+    ChallengeSettings,
+    ConvergedSettings,
+    PaperSettings,
+    check_protocols,
+)
 from lightning_stdim.probes.evaluate import ProbeProtocol
 from lightning_stdim.runs.directory import CONFIGURATION
 from lightning_stdim.runs.key import RunKey
 from lightning_stdim.runs.naming import class_name, make_key
 from lightning_stdim.runs.results import FILE, Results, read_results
 from lightning_stdim.runs.snapshots import snapshots_of
-from lightning_stdim.utils.comma_separated import comma_separated
 from lightning_stdim.utils.lightning_package import translate
 from lightning_stdim.utils.user_code import import_from
 
-PROBE_SETTINGS = {"paper": PaperSettings, "converged": ConvergedSettings}
+PROBE_SETTINGS = {
+    "paper": PaperSettings,
+    "converged": ConvergedSettings,
+    "challenge": ChallengeSettings,
+}
 """For each probe protocol the class of its settings, which a configuration has under its name."""
 
 
@@ -99,7 +108,6 @@ class TrainedRun:
         except (TypeError, KeyError) as error:
             raise ConfigurationError(f"{path}: {error}") from error
         results = read_results(folder) if (folder / FILE).is_file() else None
-        own = settings.get("protocols") or ",".join(PROBE_SETTINGS)
         return cls(
             folder=folder,
             key=RunKey.of_record(results)
@@ -115,7 +123,9 @@ class TrainedRun:
             preset=settings.get("preset"),
             seed=seed,
             data=data,
-            protocols=tuple(check_protocols(protocols or comma_separated(own))),
+            protocols=tuple(
+                check_protocols(protocols or settings.get("protocols") or USUAL_PROTOCOLS)
+            ),
             probes=probes,
             results=results,
             model=model,

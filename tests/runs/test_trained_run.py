@@ -55,6 +55,10 @@ def test_an_older_version_s_configuration(old):
     assert run.probes["paper"] == PaperSettings(max_epochs=90)
     assert run.probes["converged"].strengths == (0.1, 0.01)
     assert run.pretrains
+    (old / "config.yaml").write_text(OLD + "protocols: converged,challenge\nchallenge: {lr: 0.1}")
+    run = TrainedRun.read(old)
+    assert run.protocols == ("converged", "challenge")
+    assert run.probes["challenge"].lr == 0.1
 
 
 def test_what_the_command_changes(old):
