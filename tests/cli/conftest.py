@@ -12,6 +12,12 @@ def _in_its_own_folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def narrow():
+    """Options for a quick encoder."""
+    return ["--model.encoder_args={resize: [84, 84], feature_dim: 8}"]
+
+
+@pytest.fixture
 def shrunk(small):
     """Options that make any preset quick: a game of short episodes takes few frames to split."""
     options = {

@@ -11,7 +11,10 @@ from lightning_stdim.report.runs_on_disk import read_record
 from lightning_stdim.runs import probe_snapshots
 from tests.cli.helpers import probe, results
 
-SNAPSHOTS = "--snapshots=0,1,3"
+
+@pytest.fixture
+def quick(shrunk, narrow):
+    return [*shrunk, *narrow]
 
 
 @pytest.fixture
@@ -33,9 +36,9 @@ def f1(folder):
 
 
 def test_every_encoder_is_scored_as_probe_does_and_once(
-    shrunk, small, tmp_path, probings, capsys, monkeypatch
+    quick, small, tmp_path, probings, capsys, monkeypatch
 ):
-    assert main(["fit", *shrunk, "--out=run", SNAPSHOTS]) == 0
+    assert main(["fit", *quick, "--out=run", "--snapshots=0,1,3"]) == 0
     run, snapshots = tmp_path / "run", tmp_path / "run" / "snapshots"
     config = yaml.safe_load((run / "config.yaml").read_text())
     settings = {name: config[name] for name in ("paper", "converged")}
@@ -103,10 +106,10 @@ def test_every_encoder_is_scored_as_probe_does_and_once(
     assert (tmp_path / "other" / "curve.png").is_file()
 
 
-def test_several_methods_of_a_benchmark(shrunk, tmp_path, probings):
+def test_several_methods_of_a_benchmark(quick, tmp_path, probings):
     """Unfinished runs, too; the second one's untrained encoder is made from its own class."""
     for name, model in (("one", "STDIM"), ("two", "VAE")):
-        words = [*shrunk, f"--model={model}", f"--out=grid/{name}", "--snapshots=2"]
+        words = [f"--model={model}", *quick, f"--out=grid/{name}", "--snapshots=2"]
         assert main(["fit", *words]) == 0
         (tmp_path / "grid" / name / "results.json").unlink()
     assert main(["curve", "grid", "--protocols=converged"]) == 0
@@ -134,8 +137,8 @@ def test_wrong_calls(words, said, tmp_path, capsys):
     assert said in capsys.readouterr().err
 
 
-def test_a_run_without_snapshots(shrunk, capsys):
-    assert main(["fit", *shrunk, "--model=RandomCNN", "--out=run"]) == 0
+def test_a_run_without_snapshots(quick, capsys):
+    assert main(["fit", "--model=RandomCNN", *quick, "--out=run"]) == 0
     capsys.readouterr()
     assert main(["curve", "run"]) == 2
     assert "run has no snapshots: train with fit --snapshots" in capsys.readouterr().err
