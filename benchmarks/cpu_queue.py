@@ -143,6 +143,7 @@ def _execute(item: Item, folder: Path, env: dict[str, str], lock: IO[str]) -> in
         _announce(folder, item.name, os.getpid(), process.pid)
         return process.wait()
     except KeyboardInterrupt:
+        _set_autogroup(process.pid, 0)  # on busy cores it might not get to its end in time
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGINT)
         try:
@@ -154,8 +155,13 @@ def _execute(item: Item, folder: Path, env: dict[str, str], lock: IO[str]) -> in
 
 def _lower_priority() -> None:
     os.nice(19)
-    with suppress(OSError):  # on Linux `nice` compares only processes of the same session
-        Path("/proc/self/autogroup").write_text("19")
+    _set_autogroup(os.getpid(), 19)
+
+
+def _set_autogroup(pid: int, nice: int) -> None:
+    """Set the priority of a process's session: on Linux ``nice`` counts only within a session."""
+    with suppress(OSError):
+        Path(f"/proc/{pid}/autogroup").write_text(str(nice))
 
 
 def _announced(folder: Path) -> dict[str, Any]:

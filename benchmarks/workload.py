@@ -70,7 +70,7 @@ def training_step(method: SSLMethod, loss: Callable[[], Tensor]) -> Callable[[],
         loss: computes the loss of a batch, float [].
     """
     optimizer = method.configure_optimizers()
-    assert optimizer is not None
+    assert isinstance(optimizer, torch.optim.Optimizer)  # there is no warm-up
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)

@@ -17,8 +17,8 @@ def preset_path(name: str) -> Path:
     """Find a preset.
 
     Args:
-        name: ``"smoke"``, ``"laptop"``, ``"laptop-bf16"``, ``"paper"``, ``"challenge"``, or a YAML
-            file's path.
+        name: ``"smoke"``, ``"laptop"``, ``"laptop-bf16"``, ``"paper"``, ``"challenge"``,
+            ``"challenge-bf16"``, or the path of a YAML file.
 
     Returns:
         The path of its file.

@@ -22,6 +22,7 @@ from record import print_table, script_parser, write_record, write_table
 
 from lightning_stdim.datamodules.labels.annotations import annotation
 from lightning_stdim.datamodules.labels.entropy_filter import entropy
+from lightning_stdim.datamodules.labels.games import LabelSet
 from lightning_stdim.probes.metrics import PerVariableScores, report_f1
 from lightning_stdim.probes.scores import aggregate
 from lightning_stdim.report.runs_on_disk import Run, read_record
@@ -36,7 +37,8 @@ def measure(run: Run) -> list[dict[str, Any]]:
     if predictions is None:
         return []
     found, names = run.results["scores"], predictions.variables
-    categories = annotation(found["game"], found["label_set"]).categories
+    label_set: LabelSet = "upstream" if found["label_set"] == "upstream" else "paper"
+    categories = annotation(found["game"], label_set).categories
     entropies = {
         name: entropy(column) for name, column in zip(names, predictions.labels.T, strict=True)
     }

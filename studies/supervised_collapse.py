@@ -43,8 +43,9 @@ from lightning_stdim.callbacks import DeadUnits
 from lightning_stdim.cli.messages import ignore_unhelpful_warnings
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.datamodules.batches import ProbeData
+from lightning_stdim.presets import read_preset
 from lightning_stdim.probes import Supervised
-from lightning_stdim.probes.metrics import PerVariableScores
+from lightning_stdim.probes.metrics import report_f1
 from lightning_stdim.probes.scores import score_predictions
 from lightning_stdim.runs.lightning import AtomicCheckpointIO, RunCheckpoint
 from lightning_stdim.utils.files import atomically
@@ -149,7 +150,9 @@ class StepSizes(Callback):
 
 
 def norm(tensors: Sequence[Tensor]) -> Tensor:
-    return torch.stack([tensor.norm() for tensor in tensors]).norm()
+    norms = torch.stack([torch.linalg.vector_norm(tensor) for tensor in tensors])
+    total: Tensor = torch.linalg.vector_norm(norms)
+    return total
 
 
 class Record(Callback):
@@ -206,16 +209,12 @@ def values(trainer: Trainer, prefix: str) -> dict[str, float]:
 
 
 def validation_scores(model: Supervised) -> dict[str, Any]:
-    """Score the validation frames: by the F1 of this package, and by the report's.
-
-    The report exchanged predictions and labels, so that F1 is weighted by the predicted support,
-    and averaged F1 over batches of frames in random order, without the last, partial one.
-    """
+    """Score the validation frames: by the F1 of this package, and by the report's."""
     data: ProbeData = model.trainer.datamodule.probe_data()  # type: ignore[attr-defined]
     predictions = model.predict_labels("val")
     labels = data.labels[data.splits["val"]].cpu()
     f1 = score_predictions(predictions, labels, data)["f1"]
-    theirs = report_f1(predictions, labels)
+    theirs = report_f1(predictions, labels, batch_size=BATCH)
     return {
         "mean_f1": f1["mean_over_categories"],
         "f1": f1["variables"],
@@ -225,18 +224,6 @@ def validation_scores(model: Supervised) -> dict[str, Any]:
             for name, column in zip(data.variables, predictions.T, strict=True)
         },
     }
-
-
-def report_f1(predictions: Tensor, labels: Tensor) -> Tensor:
-    """Compute the report's F1 from int64 [n, V] each, float64 [V]."""
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
-    batches = []
-    for part in order.split(BATCH):
-        if len(part) == BATCH:
-            exchanged = PerVariableScores(labels.shape[1])
-            exchanged.update(labels[part], predictions[part])
-            batches.append(exchanged.compute()["f1"])
-    return torch.stack(batches).mean(0)
 
 
 def is_constant(epoch: dict[str, Any]) -> bool:
@@ -267,7 +254,7 @@ def train(
         patience=None,
         optimizers=arm.optimizers,  # type: ignore[arg-type]
     )
-    data = AtariDataModule("pong", seed=seed, stage="probe", batch_size=BATCH, **data_settings)
+    data = AtariDataModule(seed=seed, stage="probe", batch_size=BATCH, **data_settings)
     steps = StepSizes()
     record = Record(steps)
     settings: dict[str, Any] = {
@@ -281,8 +268,12 @@ def train(
     }
     last = folder / "checkpoints" / "last.ckpt"
     if not last.is_file():
-        before = {"enable_checkpointing": False, "inference_mode": False}  # its model goes on
-        trainer = Trainer(**settings, **before, callbacks=[DeadUnits()])
+        trainer = Trainer(
+            **settings,
+            enable_checkpointing=False,
+            inference_mode=False,  # the model goes on to be trained
+            callbacks=[DeadUnits()],
+        )
         trainer.validate(model, datamodule=data, verbose=False)
         record.add(trainer, model, {})
     trainer = Trainer(
@@ -391,11 +382,10 @@ def main() -> None:
     if unknown := [name for name in chosen if name not in arms]:
         parser.error(f"no arm is named {', '.join(unknown)}: choose from {', '.join(arms)}")
     seeds = [int(word) for word in arguments.seeds.split(",")]
-    data_settings = {
+    data_settings = read_preset("challenge")["data"] | {
         "probe_steps": arguments.steps,
         "root": arguments.root,
         "workers": arguments.workers,
-        "split_order": "time",
     }
     records: list[dict[str, Any]] = []
     for seed in seeds:

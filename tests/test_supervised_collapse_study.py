@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from sklearn.metrics import f1_score
 
 from lightning_stdim.datamodules.batches import ProbeData
 from lightning_stdim.probes import Supervised
@@ -23,22 +22,6 @@ from tests.trainers import quiet
 def study(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(Path(__file__).parent.parent / "studies")
     return importlib.import_module("supervised_collapse")
-
-
-def test_the_report_s_f1_is_scikit_learn_s_with_exchanged_arguments(study: Any) -> None:
-    generator = torch.Generator().manual_seed(1)
-    labels = torch.randint(0, 6, (150, 2), generator=generator)
-    predictions = torch.where(torch.rand(150, 2, generator=generator) < 0.6, labels, 3)
-    order = torch.randperm(150, generator=torch.Generator().manual_seed(0))
-    expected = [
-        sum(
-            f1_score(predictions[part, v], labels[part, v], average="weighted", zero_division=0)
-            for part in (order[:64], order[64:128])
-        )
-        / 2
-        for v in range(2)
-    ]
-    assert study.report_f1(predictions, labels).tolist() == pytest.approx(expected)
 
 
 def test_step_sizes_are_the_changes_of_the_encoder_s_layers(study: Any) -> None:

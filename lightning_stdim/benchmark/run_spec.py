@@ -17,7 +17,7 @@ from lightning_stdim.catalogue import METHODS, Method, method_named, of_class
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.presets import method_paths, preset_path, read_preset
 from lightning_stdim.runs.directory import CHECKPOINTS, ENCODER
-from lightning_stdim.runs.key import RunKey
+from lightning_stdim.runs.key import FRAMES, RunKey
 from lightning_stdim.utils.comma_separated import comma_separated
 
 USUAL = "default"
@@ -89,7 +89,8 @@ class RunSpec:
         """Build the arguments of ``python -m lightning_stdim`` that make this run.
 
         Both ``fit`` and ``probe`` get ``--method``, the method's name in the key. If the key has
-        options or a source, they also get ``--run_key``, a JSON object with ``"options"``, a list
+        options or a source, or the preset chooses other frames than the protocol's, they also get
+        ``--run_key``, a JSON object with ``"options"``, a list
         of pairs ``[name, value]``, and ``"source"``, null or the whole key of the run whose encoder
         is probed, as :meth:`RunKey.to_dict` gives it.
 
@@ -132,7 +133,8 @@ class RunSpec:
                 argv += ["--snapshots", snapshots]
         argv += ["--method", key.method]
         differs = {name: key.to_dict()[name] for name in ("options", "source")}
-        if any(differs.values()):
+        # Frames that the preset chooses would count as options without this.
+        if any(differs.values()) or FRAMES.keys() & read_preset(preset).get("data", {}).keys():
             argv += ["--run_key", json.dumps(differs)]
         argv += ["--out", str(folder)]
         if has_checkpoint(folder):

@@ -47,8 +47,8 @@ def benchmark(
             a file. A method of your own is given by its class, such as my_module.MyMethod, or by a
             YAML file with options of fit; it is then called by the file's stem.
         seeds: number of random seeds; they are 0, 1, ...
-        preset: name of a preset (smoke, laptop, laptop-bf16, paper or challenge) or a YAML file,
-            with the settings of the data, the training and the probes.
+        preset: name of a preset (smoke, laptop, laptop-bf16, paper, challenge or challenge-bf16) or
+            a YAML file, with the settings of the data, the training and the probes.
         out: the benchmark's directory; by default runs/<preset>.
         root: folder of the collections, which the runs share.
         snapshots: as for fit: numbers of optimiser steps after which every run that trains keeps

@@ -71,8 +71,8 @@ def probe(
         label_set: labels to score, paper or upstream; by default the preset's.
         controls: also train probes on shuffled labels, as a control; this takes two fifths of the
             converged protocol's time.
-        preset: name of a preset (smoke, laptop, laptop-bf16, paper or challenge) or a YAML file,
-            with the settings of the data and the probes.
+        preset: name of a preset (smoke, laptop, laptop-bf16, paper, challenge or challenge-bf16) or
+            a YAML file, with the settings of the data and the probes.
         hidden: number of units of a hidden layer in the paper protocol's probes, 0 for linear
             probes; by default the preset's.
         standardize: shift and scale the features for the paper protocol's probes; by default the

@@ -41,20 +41,22 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class RunCheckpoint(ModelCheckpoint):
-    """Keeps the best checkpoint by the method's own criterion, and the last one.
+    """Keeps one checkpoint: the best by the method's own criterion, or the last epoch's.
+
+    A run needs one of each. Lightning's ``save_last`` would do for both, but writes the last one
+    only in epochs that are also the best so far, so that a resumed run would go back to these.
 
     Args:
         folder: the run's directory.
-        monitor: logged value to minimise; None keeps the last checkpoint only.
+        monitor: logged value to minimise, for ``best.ckpt``; None for ``last.ckpt``.
     """
 
     def __init__(self, folder: Path, monitor: str | None) -> None:
         super().__init__(
             dirpath=folder / CHECKPOINTS,
-            filename="best",
+            filename="best" if monitor else "last",
             monitor=monitor,
-            save_top_k=1 if monitor else 0,
-            save_last=True,
+            save_top_k=1,
             enable_version_counter=False,
         )
 
@@ -132,8 +134,9 @@ def run_callbacks(
         there is no terminal; for the representation's health, if a method pretrains; and for
         pictures, if the model can reconstruct frames.
     """
-    monitor: str | None = getattr(model, "monitor", None) if keep == "best" else None
-    own: list[Callback] = [RunCheckpoint(folder, monitor)]
+    own: list[Callback] = [RunCheckpoint(folder, monitor=None)]
+    if keep == "best" and (monitor := getattr(model, "monitor", None)) is not None:
+        own.insert(0, RunCheckpoint(folder, monitor))  # before the last, which keeps its state
     if snapshots:
         own.append(Snapshots(folder / SNAPSHOTS, snapshots))
     if not sys.stdout.isatty():

@@ -31,6 +31,7 @@ PRINTED = {
         **PRESET["data"],
         **dict.fromkeys(("mode", "difficulty", "label_set")),
         **{"policy": "random", "epsilon": 0.0, "greedy": False, "pixels": "luma"},
+        **{"environment": "paper", "pretrain_on": "own"},
     },
     "trainer": {"max_epochs": 4, "max_steps": -1},
     "paper": {"max_epochs": 100},
@@ -151,6 +152,15 @@ def test_a_limit_of_steps_counts(of, fake: Path) -> None:
     printed.write_text(printed.read_text().replace("max_steps: -1", "max_steps: 375"))
     (fewer,) = of(grid(["pong"], ["st-dim"], [0])).kinds  # one epoch of 24 000 frames
     assert found.seconds - fewer.seconds == pytest.approx(3 * 253)
+
+
+def test_pretraining_on_the_frames_of_the_probes(of, fake: Path) -> None:
+    printed = fake / "printed.yaml"
+    printed.write_text(printed.read_text().replace("pretrain_on: own", "pretrain_on: probe"))
+    found = of(grid(["pong"], ["st-dim"], [0]))
+    assert found.collections == 1
+    labelled = 4 * (12000 * (0.7 * 0.01 + 0.1 * 0.002) + 1)
+    assert found.kinds[0].seconds == pytest.approx(PROBED + labelled)
 
 
 def test_sums(of) -> None:

@@ -101,8 +101,17 @@ def test_what_the_challenge_preset_gives_each_method(method, capsys) -> None:
     if method == "supervised":
         assert model["encoder_args"]["scale_frames"] is False
         assert (model["lr"], model["eps"]) == (3e-4, 1e-8)
+        assert (model["optimizers"], model["patience"]) == ("per_variable", None)
     else:
         assert model["encoder_args"].get("scale_frames", True)
+
+
+@pytest.mark.parametrize("method", ["majority", "st-dim"])
+def test_the_frames_of_a_preset_are_no_options_of_its_runs(method: str) -> None:
+    (run,) = grid(["pong"], [method], [0])
+    argv = run.arguments(preset="challenge", root="data", out=Path("out"))
+    assert json.loads(dict(pairwise(argv))["--run_key"]) == {"options": [], "source": None}
+    assert "--run_key" not in run.arguments(preset="smoke", root="data", out=Path("out"))
 
 
 def test_protocols_are_passed_on_and_checked() -> None:

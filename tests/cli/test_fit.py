@@ -9,7 +9,7 @@ import yaml
 
 from lightning_stdim.cli import main
 from lightning_stdim.datamodules.labels.annotations import annotation
-from lightning_stdim.presets import FOLDER, read_preset
+from lightning_stdim.presets import FOLDER, read_preset, read_specials
 from lightning_stdim.runs.key import RunKey
 from lightning_stdim.runs.predictions import Predictions
 from tests.cli.helpers import metrics, probe, results, weights
@@ -31,18 +31,20 @@ def test_fit_with_every_preset(preset, shrunk, tmp_path, capsys):
     assert "epoch 1 of at most 1" in printed  # there is no terminal for a bar
     assert "it/s" in printed
     assert "v_num" not in printed  # a run's directory is not a version of anything
-    assert set(found["scores"]["protocols"]) == {"paper", "converged"}
+    challenge = preset.startswith("challenge")
+    protocols = {"paper", "converged", *(["challenge"] if challenge else [])}
+    assert set(found["scores"]["protocols"]) == protocols
     for protocol in found["scores"]["protocols"].values():
         values = protocol["f1"]["variables"]
         variables = set(annotation("breakout", "paper").variables)
         assert set(values) | set(found["scores"]["dropped"]) == variables
         assert all(0 <= value <= 1 for value in values.values())
     predictions = Predictions.read(run)
-    assert set(predictions.predicted) == {"paper", "converged"}
+    assert set(predictions.predicted) == protocols
     assert predictions.variables == tuple(values)
     assert any(row.get("train/loss") for row in metrics(run))
     assert yaml.safe_load((run / "config.yaml").read_text())["data"]["game"] == "breakout"
-    kept = ("last",) if preset == "challenge" else ("best", "last")
+    kept = ("last",) if challenge else ("best", "last")
     assert {path.stem for path in (run / "checkpoints").iterdir()} == set(kept)
     for name in kept:
         assert weights(run / "checkpoints" / f"{name}.ckpt")
@@ -68,11 +70,13 @@ def test_no_preset_leaks_into_another(preset, lr, model, capsys):
     assert yaml.safe_load(capsys.readouterr().out)["model"]["init_args"]["lr"] == lr
 
 
-def test_laptop_bf16_is_laptop_in_another_precision():
-    settings = read_preset("laptop-bf16")
-    assert settings.pop("preset") == "laptop-bf16"
+@pytest.mark.parametrize("preset", ["laptop", "challenge"])
+def test_a_preset_in_bfloat16_differs_in_the_precision_alone(preset):
+    settings = read_preset(f"{preset}-bf16")
+    assert settings.pop("preset") == f"{preset}-bf16"
     assert settings["trainer"].pop("precision") == "bf16-mixed"
-    assert settings == {k: v for k, v in read_preset("laptop").items() if k != "preset"}
+    assert settings == {k: v for k, v in read_preset(preset).items() if k != "preset"}
+    assert read_specials(f"{preset}-bf16") == read_specials(preset)
 
 
 OLD = """# lightning.pytorch==2.6.6
