@@ -40,17 +40,17 @@ def method_name(model: object) -> str:
     return class_name(type(model))
 
 
-def class_name(cls: type) -> str:
+def class_name(method: type) -> str:
     """Name the method of a class, as :func:`method_name` does that of its objects.
 
     Args:
-        cls: the class.
+        method: the class.
 
     Returns:
         The name.
     """
-    own = vars(cls).get("name")
-    return own if isinstance(own, str) and own else f"{cls.__module__}.{cls.__qualname__}"
+    own = vars(method).get("name")
+    return own if isinstance(own, str) and own else f"{method.__module__}.{method.__qualname__}"
 
 
 def make_key(

@@ -64,6 +64,24 @@ def test_fewer_frames_take_more_epochs() -> None:
     assert dict(pairwise(argv))["--trainer.max_epochs"] == "27"
 
 
+def test_what_trains_keeps_snapshots() -> None:
+    runs = grid(["pong"], ["majority", "random-cnn", "st-dim", "supervised"], [0], preset="smoke")
+    given = {
+        run.method: dict(
+            pairwise(
+                run.arguments(preset="smoke", root="data", out=Path("out"), snapshots="0,1000")
+            )
+        ).get("--snapshots")
+        for run in runs
+    }
+    assert given == {
+        "majority": None,
+        "random-cnn": None,
+        "st-dim": "0,1000",
+        "supervised": "0,1000",
+    }
+
+
 def configurations(method: str, preset: str) -> list[str]:
     (run,) = grid(["pong"], [method], [0], preset=preset)
     argv = run.arguments(preset=preset, root="data", out=Path("out"))
