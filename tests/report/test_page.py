@@ -159,6 +159,8 @@ def test_scores_by_the_reports_own_protocol_stand_beside_its_numbers(
         "ours, paper": ["0.80", "0.60"],
         "paper": ["0.81", "0.87"],
         "ours − paper": ["−0.01", "−0.27"],
+        "reproduction": ["0.84", "–"],
+        "ours − reproduction": ["−0.04", "–"],
         "ours, converged": ["0.80", "0.60"],
     }
     _, rows = found.tables["Accuracy on Pong by category"]
