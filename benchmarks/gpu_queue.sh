@@ -32,7 +32,7 @@ fi
 export PYTHONPATH=$PWD PYTHONUNBUFFERED=1
 
 least() { # OPTION...: options of a dry run
-  [ -z "$dry" ] || echo "$@"
+  [ -z "$dry" ] || printf '%s ' "$@" # echo would take a -n for its own
 }
 
 until_end() { # COMMAND...: interrupted as by a Ctrl-C, with time left to write down where it was
