@@ -11,6 +11,7 @@ import pytest
 
 from lightning_stdim.datamodules.labels.games import games
 from lightning_stdim.report.names import Entry
+from lightning_stdim.report.published import report
 from lightning_stdim.report.runs_on_disk import read_record
 from lightning_stdim.report.statistics.aggregates import paired_difference
 from lightning_stdim.report.statistics.student import mean_with_ci
@@ -89,6 +90,48 @@ def test_scores_by_seed_are_those_of_the_recorded_run():
     }
     assert gap["paper"].removeprefix("+") + " ahead" in readme
     assert gap["converged"].removeprefix("-") + " behind" in readme
+
+
+def f1_of(folder, protocol, metric="f1"):
+    found = read_results(ROOT / "results" / folder)["scores"]["protocols"][protocol][metric]
+    return found["mean_over_categories"], found["variables"]
+
+
+SNAPSHOTS = "pong-paper/pong/st-dim/seed0/snapshots"
+UNTRAINED = "challenge-pong/pong/random-cnn/seed0"
+
+
+def test_scores_against_training_steps_are_those_of_the_recorded_snapshots():
+    """The first table of docs/probe-protocols.md."""
+    folders = (ROOT / "results" / SNAPSHOTS).glob("step*")
+    steps = sorted(int(folder.name.removeprefix("step")) for folder in folders)
+    rows = []
+    for step in steps:
+        cells = [f1_of(f"{SNAPSHOTS}/step{step}", p)[0] for p in ("paper", "converged")]
+        name = f"{step:,}".replace(",", " ") if step else "0 (Random-CNN)"
+        rows.append(f"| {name} | {cells[0]:.3f} | {cells[1]:.3f} |\n")
+    assert len(rows) >= 7
+    assert "".join(rows) in (ROOT / "docs/probe-protocols.md").read_text()
+
+
+def test_the_reports_numbers_are_those_of_its_logs_and_of_the_recorded_run():
+    """The table of "The report's numbers, made again" in docs/probe-protocols.md."""
+    log = (ROOT / "results/report-2019/pong-randcnn-50k-samples.txt").read_text()
+    theirs = [float(number) for number in re.findall(r"[\d.]+", log.split("F1 scores")[1])]
+    names = ("player_y", "enemy_y", "ball_x", "ball_y", "enemy_score", "player_score")
+    ours = {
+        "`challenge`, the report's F1": f1_of(UNTRAINED, "challenge", "report_f1"),
+        "`challenge`, F1": f1_of(UNTRAINED, "challenge"),
+        "`paper`, F1": f1_of(UNTRAINED, "paper"),
+        "`converged`, F1": f1_of(UNTRAINED, "converged"),
+    }
+    published = report("pong", "random-cnn")
+    assert published is not None
+    rows = {"the report": [*theirs, published.scores["mean_over_categories"]]}
+    rows |= {name: [*(found[v] for v in names), mean] for name, (mean, found) in ours.items()}
+    text = (ROOT / "docs/probe-protocols.md").read_text()
+    for name, cells in rows.items():
+        assert f"| {name} | " + " | ".join(f"{x:.2f}" for x in cells) + " |" in text
 
 
 def test_scores_in_bfloat16_are_those_of_the_recorded_runs():
@@ -325,6 +368,29 @@ def quoted_sentences():
         "docs/probe-protocols.md",
         "the untrained encoder scores {:.2f} under `paper` and {:.2f} under `converged`",
         *(probed[name]["mean_over_categories"] for name in ("paper", "converged")),
+    )
+    log = (ROOT / "results/report-2019/pong-randcnn-50k-samples.txt").read_text()
+    theirs = [float(number) for number in re.findall(r"[\d.]+", log.split("F1 scores")[1])]
+    mean, ours = f1_of(UNTRAINED, "challenge", "report_f1")
+    yield (
+        "docs/probe-protocols.md",
+        "Random-CNN has {:.2f} by the report's F1, as published, and no variable is more than "
+        "{:.2f} away from the report's log. By the usual F1, the same predictions have {:.2f}.",
+        mean,
+        max(abs(a - b) for a, b in zip(ours.values(), theirs, strict=True)),
+        f1_of(UNTRAINED, "challenge")[0],
+    )
+    majority = "challenge-pong/pong/majority/seed0"
+    yield (
+        "docs/probe-protocols.md",
+        "has {:.2f} instead of {:.2f}.",
+        *(f1_of(majority, "majority", metric)[0] for metric in ("report_f1", "f1")),
+    )
+    yield (
+        "docs/probe-protocols.md",
+        "{:.2f} from the paper's kind of frames, {:.2f} from the report's.",
+        f1_of(f"{SNAPSHOTS}/step0", "converged")[0],
+        f1_of(UNTRAINED, "converged")[0],
     )
     faults = record("studies/faults.json")["counts"]
     yield "docs/data.md", "has killed collections at {} random moments", faults["kills"]
