@@ -392,6 +392,12 @@ def quoted_sentences():
         f1_of(f"{SNAPSHOTS}/step0", "converged")[0],
         f1_of(UNTRAINED, "converged")[0],
     )
+    for protocol, sentence in (
+        ("paper", "Under `paper` Random-CNN has {:.2f} and ST-DIM {:.2f}, where the paper has"),
+        ("converged", "under `converged` they have {:.2f} and {:.2f}."),
+    ):
+        told = (f1_of(f"{SNAPSHOTS}/{step}", protocol)[0] for step in ("step0", "step69608"))
+        yield "README.md", sentence, *told
     faults = record("studies/faults.json")["counts"]
     yield "docs/data.md", "has killed collections at {} random moments", faults["kills"]
     yield "docs/data.md", "none of the {} finished files differed", faults["files compared"]
