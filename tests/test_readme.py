@@ -134,6 +134,23 @@ def test_the_reports_numbers_are_those_of_its_logs_and_of_the_recorded_run():
         assert f"| {name} | " + " | ".join(f"{x:.2f}" for x in cells) + " |" in text
 
 
+def test_scores_by_learning_rate_are_those_of_the_recorded_runs():
+    """The table of "The learning rate" in docs/probe-protocols.md."""
+
+    def cell(game, method):
+        for grid in ("laptop-games", "learning-rate"):
+            folder = f"{grid}/{game.lower()}/{method}/seed0"
+            if (ROOT / "results" / folder).is_dir():
+                found = (f1_of(folder, protocol)[0] for protocol in ("paper", "converged"))
+                return ", ".join(f"{score:.2f}" for score in found)
+        return "–"
+
+    text = (ROOT / "docs/probe-protocols.md").read_text()
+    for game in ("Freeway", "Tennis", "Pong", "Boxing"):
+        methods = ("st-dim", "st-dim-warm-up", "st-dim-3e-4", "random-cnn")
+        assert f"| {game} | " + " | ".join(cell(game, m) for m in methods) + " |" in text
+
+
 def test_scores_in_bfloat16_are_those_of_the_recorded_runs():
     """The table of docs/performance.md, against the same seeds in float32."""
     text = (ROOT / "docs/performance.md").read_text()
