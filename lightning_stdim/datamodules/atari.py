@@ -20,7 +20,7 @@ from lightning_stdim.datamodules.batches import ProbeBatch, ProbeData, SequenceB
 from lightning_stdim.datamodules.collection.collect import collect
 from lightning_stdim.datamodules.collection.settings import CollectionSettings
 from lightning_stdim.datamodules.emulator.environments import Environment
-from lightning_stdim.datamodules.episodes import as_played, with_stale_first_frames
+from lightning_stdim.datamodules.episodes import episodes_of
 from lightning_stdim.datamodules.frames.bank import FrameBank
 from lightning_stdim.datamodules.frames.loading import load_frames, rearranged
 from lightning_stdim.datamodules.frames.on_disk import Frames, FramesOnDisk
@@ -366,7 +366,7 @@ class AtariDataModule(PackageAware, LightningDataModule):
         path = self.collect(which)
         collection = store.read(path, with_frames=False)
         shape = (len(collection), *collection.frames.shape[1:])
-        played = (with_stale_first_frames if self.stale_first_frame else as_played)(collection)
+        played = episodes_of(collection, stale_first_frames=self.stale_first_frame)
         frames = self._load_frames(path, shape, self._device)
         self._frames = rearranged(frames, played.rows)
         shortest = max(self.min_episode_length, self.sequence_length)

@@ -32,6 +32,19 @@ class Episodes:
         return np.stack([self.start, self.length], axis=1)
 
 
+def episodes_of(collection: Collection, *, stale_first_frames: bool) -> Episodes:
+    """List the episodes of a collection in one of the two ways.
+
+    Args:
+        collection: a collection, with or without its frames.
+        stale_first_frames: as :func:`with_stale_first_frames`, rather than :func:`as_played`.
+
+    Returns:
+        The episodes.
+    """
+    return with_stale_first_frames(collection) if stale_first_frames else as_played(collection)
+
+
 def as_played(collection: Collection) -> Episodes:
     """List the episodes as they were played.
 

@@ -10,7 +10,7 @@ import torch
 
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.batches import ProbeData
-from lightning_stdim.datamodules.episodes import as_played, with_stale_first_frames
+from lightning_stdim.datamodules.episodes import episodes_of
 from lightning_stdim.datamodules.frames.loading import load_frames, rearranged
 from lightning_stdim.datamodules.frames.on_disk import Frames
 from lightning_stdim.datamodules.labels.annotations import annotation
@@ -79,7 +79,7 @@ def load_probe_data(
     game = str(collection.attributes["game"])
     label_set = label_set or default_label_set(game)
     described = annotation(game, label_set)
-    played = (with_stale_first_frames if stale_first_frame else as_played)(collection)
+    played = episodes_of(collection, stale_first_frames=stale_first_frame)
     rows = played.rows.copy()
     if stale_first_label:
         rows[collection.episode_start[1:]] = collection.episode_start[1:] - 1
