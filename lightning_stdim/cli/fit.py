@@ -45,6 +45,7 @@ from lightning_stdim.runs.lightning import (
     run_loggers,
 )
 from lightning_stdim.runs.naming import make_key, method_name
+from lightning_stdim.runs.processes import cluster_environment
 from lightning_stdim.runs.results import Budget
 from lightning_stdim.runs.snapshots import snapshot_steps
 from lightning_stdim.utils.files import make_directory
@@ -102,6 +103,7 @@ class StdimCLI(LightningCLI):
         """Choose the run's directory, and check a checkpoint before Lightning reads it."""
         self.subcommand = self.config["subcommand"]
         settings = self.config[self.subcommand]
+        self.cluster_environment = cluster_environment(settings["trainer"])
         checkpoint = settings.get("ckpt_path")
         self.resume = self.subcommand == "fit" and checkpoint is not None
         self.resume_step = 0
@@ -155,6 +157,7 @@ class StdimCLI(LightningCLI):
                 "keeps neighbours in time apart; use a small --data.steps"
             )
         kwargs.setdefault("default_root_dir", str(self.folder))
+        kwargs["plugins"] = _as_list(trainer["plugins"]) + _as_list(self.cluster_environment)
         if self.subcommand != "fit":
             kwargs["logger"] = False
             self.save_config_callback = None
@@ -167,7 +170,7 @@ class StdimCLI(LightningCLI):
             keep = self._get(self.config, "keep")
             own = run_callbacks(self.folder, self.model, given, keep=keep, snapshots=steps)
             kwargs["callbacks"] = [*given, *own]
-            kwargs["plugins"] = [*_as_list(trainer["plugins"]), AtomicCheckpointIO()]
+            kwargs["plugins"].append(AtomicCheckpointIO())
         try:
             return super().instantiate_trainer(**kwargs)
         except ValueError as error:  # Lightning's MisconfigurationException is no ValueError

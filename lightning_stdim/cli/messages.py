@@ -27,6 +27,8 @@ UNHELPFUL = (
     ".*does not have many workers",
     # A resumed run's directory is expected to exist.
     "Checkpoint directory .* exists and is not empty",
+    # A run of one process is no task of Slurm's.
+    "The `srun` command is available on your system but is not used",
     # The command line is handed on to Lightning, which may also read it by itself.
     "LightningCLI's args parameter",
 )
