@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from lightning_fabric.utilities.seed import max_seed_value
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
@@ -48,6 +49,7 @@ from lightning_stdim.runs.naming import make_key, method_name
 from lightning_stdim.runs.processes import cluster_environment
 from lightning_stdim.runs.results import Budget
 from lightning_stdim.runs.snapshots import snapshot_steps
+from lightning_stdim.utils.checks import integer
 from lightning_stdim.utils.files import make_directory
 from lightning_stdim.utils.lightning_package import translate
 
@@ -104,6 +106,13 @@ class StdimCLI(LightningCLI):
         self.subcommand = self.config["subcommand"]
         settings = self.config[self.subcommand]
         self.cluster_environment = cluster_environment(settings["trainer"])
+        seed = settings["seed_everything"]
+        if isinstance(seed, bool):  # Lightning's words for a random seed, and for none
+            raise ConfigurationError(
+                f"seed_everything={str(seed).lower()}: a run has a seed, which its frames, weights "
+                "and probes depend on: give a number, or leave it out for 0"
+            )
+        integer("seed_everything", seed, at_most=max_seed_value)
         checkpoint = settings.get("ckpt_path")
         self.resume = self.subcommand == "fit" and checkpoint is not None
         self.resume_step = 0
