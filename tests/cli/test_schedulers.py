@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from pytorch_lightning.utilities import rank_zero_only
@@ -82,3 +85,49 @@ def test_the_tasks_of_a_job_make_one_run_if_they_are_asked_to(shrunk, narrow, tm
     assert "results: " not in said[1]
     assert [path.name for path in Path(tmp_path).iterdir()] == ["run"]
     assert results(tmp_path / "run")["budget"]["optimizer_steps"] == 3
+
+
+def test_the_documented_job_goes_on_whenever_it_is_requeued(shrunk, narrow, tmp_path):
+    """The script in docs/benchmark.md, with stand-ins for Slurm and a small budget."""
+    docs = (Path(__file__).parents[2] / "docs" / "benchmark.md").read_text()
+    (script,) = (
+        part for part in re.findall(r"```bash\n(.+?)```", docs, re.S) if "scontrol requeue" in part
+    )
+    (tmp_path / "job.sh").write_text(script)
+    options = shlex.join([*shrunk, *narrow, "--protocols=paper", "--trainer.max_epochs=4"])
+    stand_ins = {
+        "python": f'exec {sys.executable} "$@" {options}',
+        "scontrol": f'echo "$@" >> {tmp_path}/requeued',
+    }
+    (tmp_path / "bin").mkdir()
+    for name, body in stand_ins.items():
+        (tmp_path / "bin" / name).write_text(f"#!/bin/bash\n{body}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    job = {"SLURM_JOB_ID": "77", "SLURM_NTASKS": "1", "SLURM_PROCID": "0", "OMP_NUM_THREADS": "1"}
+    environment = os.environ | job | {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+    run = tmp_path / "runs" / "pong-st-dim"
+    # The time limit comes before there is a checkpoint, then after the first one, then not at all.
+    for limit in (run / "config.yaml", run / "checkpoints" / "last.ckpt", None):
+        with subprocess.Popen(
+            ["bash", "job.sh"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            deadline = time.monotonic() + 120
+            while limit and not limit.exists():
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            if limit:
+                process.terminate()
+            said = process.communicate(timeout=120)[0]
+        assert (process.returncode == 0) == (limit is None), said
+    assert (tmp_path / "requeued").read_text() == "requeue 77\n" * 2
+    assert [path.name for path in run.parent.iterdir()] == [run.name]
+    assert not list(run.rglob("hpc_ckpt*"))
+    assert results(run)["budget"]["epochs"] == 4
+    assert "Restored all states from the checkpoint" in said
+    epochs = [row["epoch"] for row in metrics(run) if row["val/loss"]]
+    assert epochs == [str(k) for k in range(4)]
