@@ -118,9 +118,10 @@ def _minari_id(out: Path) -> str:
     except (TypeError, ValueError):  # the first without a version
         pass
     better = re.sub(r"[^-\w/]+", "-", re.sub(r"-v\d*$", "", name)) + "-v0"
+    example = root / better if inside else out.with_name(better)
     raise ConfigurationError(
         f"{name!r} is no name of a Minari dataset: choose an --out of letters, digits, - and _ "
-        f"that ends in -v and a number, such as {root / better if inside else out.with_name(better)}"
+        f"that ends in -v and a number, such as {example}"
     )
 
 
