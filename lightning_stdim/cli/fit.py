@@ -105,7 +105,6 @@ class StdimCLI(LightningCLI):
         """Choose the run's directory, and check a checkpoint before Lightning reads it."""
         self.subcommand = self.config["subcommand"]
         settings = self.config[self.subcommand]
-        self.cluster_environment = cluster_environment(settings["trainer"])
         seed = settings["seed_everything"]
         if isinstance(seed, bool):  # Lightning's words for a random seed, and for none
             raise ConfigurationError(
@@ -137,6 +136,7 @@ class StdimCLI(LightningCLI):
                         f"a checkpoint with the optimiser's state, such as {CHECKPOINTS}/last.ckpt"
                     )
                 self.resume_step = batches_stepped(found)
+        self.cluster_environment = cluster_environment(self.config[self.subcommand]["trainer"])
         super()._parse_ckpt_path()
 
     def before_instantiate_classes(self) -> None:
