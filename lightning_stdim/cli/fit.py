@@ -101,9 +101,8 @@ class StdimCLI(LightningCLI):
         parser.add_class_arguments(ChallengeSettings, "challenge")
         parser.set_defaults({"model": "lightning_stdim.methods.STDIM"})
 
-    def _parse_ckpt_path(self) -> None:
-        """Choose the run's directory, and check a checkpoint before Lightning reads it."""
-        self.subcommand = self.config["subcommand"]
+    def _set_seed(self) -> None:
+        """Check the seed, and choose the processes of the run, before Lightning speaks of both."""
         settings = self.config[self.subcommand]
         seed = settings["seed_everything"]
         if isinstance(seed, bool):  # Lightning's words for a random seed, and for none
@@ -112,6 +111,13 @@ class StdimCLI(LightningCLI):
                 "and probes depend on: give a number, or leave it out for 0"
             )
         integer("seed_everything", seed, at_most=max_seed_value)
+        self.cluster_environment = cluster_environment(settings["trainer"])
+        super()._set_seed()
+
+    def _parse_ckpt_path(self) -> None:
+        """Choose the run's directory, and check a checkpoint before Lightning reads it."""
+        self.subcommand = self.config["subcommand"]
+        settings = self.config[self.subcommand]
         checkpoint = settings.get("ckpt_path")
         self.resume = self.subcommand == "fit" and checkpoint is not None
         self.resume_step = 0
@@ -136,7 +142,6 @@ class StdimCLI(LightningCLI):
                         f"a checkpoint with the optimiser's state, such as {CHECKPOINTS}/last.ckpt"
                     )
                 self.resume_step = batches_stepped(found)
-        self.cluster_environment = cluster_environment(self.config[self.subcommand]["trainer"])
         super()._parse_ckpt_path()
 
     def before_instantiate_classes(self) -> None:
