@@ -12,6 +12,8 @@ from typing import Any, get_type_hints
 import docstring_parser
 from jsonargparse import ArgumentParser
 
+from lightning_stdim.cli.spellings import for_plain_command
+
 BOOLEANS = ("true", "false", "yes", "no")
 
 Command = Callable[..., int]
@@ -37,10 +39,12 @@ def run(command: Command, argv: Sequence[str], *, program: str) -> int:
     """
     parameters = signature(command).parameters
     parser = _parser(command, f"{program} {argv[0]}")
-    arguments = parser.parse_args(_with_values(argv[1:], command))
+    settings_of = _dataclasses(command)
+    own = {*parameters, *(f.name for settings in settings_of.values() for f in fields(settings))}
+    arguments = parser.parse_args(_with_values(for_plain_command(argv[1:], own), command))
     options = parser.instantiate_classes(arguments).as_dict()
     given = {name: value for name, value in options.items() if name in parameters}
-    for name, settings in _dataclasses(command).items():
+    for name, settings in settings_of.items():
         given[name] = settings(**{field.name: options[field.name] for field in fields(settings)})
     if "command_line" in parameters:
         given["command_line"] = f"{program} {shlex.join(argv)}"

@@ -152,10 +152,10 @@ def benchmark(
 
 
 def report(
-    out: str,
+    runs: str,
     *,
     methods: str = "",
-    into: str | None = None,
+    out: str | None = None,
     mixed_label_sets: bool = False,
     paper_agent: Literal["random", "ppo"] | None = None,
 ) -> int:
@@ -165,9 +165,9 @@ def report(
     report.md and report.csv, and in every game's folder comparison.md, .csv and .png.
 
     Args:
-        out: the benchmark's directory.
+        runs: the benchmark's directory.
         methods: names of the methods to report on, separated by commas; by default all.
-        into: directory for the files; by default the benchmark's.
+        out: directory for the files; by default the benchmark's. --into is the same.
         mixed_label_sets: as for benchmark; see benchmark --help.
         paper_agent: as for benchmark; see benchmark --help.
 
@@ -179,11 +179,11 @@ def report(
     from lightning_stdim.report.write import compare_games, write_comparison
     from lightning_stdim.utils.comma_separated import comma_separated
 
-    record = read_record(out)
+    record = read_record(runs)
     if methods:
         record = record.only(comma_separated(methods))
     games = compare_games(record, mixed_label_sets=mixed_label_sets, paper_agent=paper_agent)
-    folder = Path(into or out)
+    folder = Path(out or runs)
     for path in [*write_comparison(folder, games), *write_report(record, games, folder)]:
         print(path)
     return 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+import yaml
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
@@ -16,16 +17,18 @@ from lightning_stdim.cli.configuration import (
     YAML,
     default_configuration,
     given_options,
-    read_either_package,
+    read_any_spelling,
     run_options,
 )
 from lightning_stdim.cli.console import print_scores
 from lightning_stdim.cli.messages import as_our_errors, ignore_unhelpful_warnings
+from lightning_stdim.cli.spellings import for_model_command
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.datamodules.labels.games import canonical_game
 from lightning_stdim.encoders.pretrained import load_encoder, read_checkpoint
 from lightning_stdim.errors import ConfigurationError, EncoderError
 from lightning_stdim.methods import SSLMethod
+from lightning_stdim.presets import preset_name
 from lightning_stdim.probes import (
     ChallengeSettings,
     ConvergedSettings,
@@ -35,7 +38,14 @@ from lightning_stdim.probes import (
     check_challenge,
     check_protocols,
 )
-from lightning_stdim.runs.directory import CHECKPOINTS, kept_checkpoint, place_run
+from lightning_stdim.runs.continuation import check_same_model, check_same_settings
+from lightning_stdim.runs.directory import (
+    CHECKPOINTS,
+    CONFIGURATION,
+    kept_checkpoint,
+    place_run,
+    run_of,
+)
 from lightning_stdim.runs.features import write_features
 from lightning_stdim.runs.finish import evaluate, write_record
 from lightning_stdim.runs.lightning import (
@@ -44,7 +54,7 @@ from lightning_stdim.runs.lightning import (
     run_callbacks,
     run_loggers,
 )
-from lightning_stdim.runs.naming import make_key, method_name
+from lightning_stdim.runs.naming import check_method_name, make_key, method_name
 from lightning_stdim.runs.results import Budget
 from lightning_stdim.runs.snapshots import snapshot_steps
 from lightning_stdim.utils.files import make_directory
@@ -87,7 +97,7 @@ class StdimCLI(LightningCLI):
                     for command in LightningCLI.subcommands()
                 },
             },
-            args=[translate(word) for word in argv],
+            args=for_model_command([translate(word) for word in argv], self.given.preset),
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -105,6 +115,7 @@ class StdimCLI(LightningCLI):
         checkpoint = settings.get("ckpt_path")
         self.resume = self.subcommand == "fit" and checkpoint is not None
         self.resume_step = 0
+        self.found: dict[str, Any] = {}
         game = canonical_game(settings["data"]["game"])
         model = settings["model"]["class_path"].rpartition(".")[2]
         usual = Path("runs") / f"{game}-{model}-seed{settings['seed_everything']}"
@@ -119,6 +130,7 @@ class StdimCLI(LightningCLI):
             found = read_checkpoint(checkpoint)
             if not {"global_step", "hyper_parameters"} <= set(found):
                 raise EncoderError(f"{checkpoint} is not a checkpoint of a run of this package")
+            self._check_run(Path(checkpoint), settings["seed_everything"])
             if self.resume:
                 if "optimizer_states" not in found:
                     raise ConfigurationError(
@@ -126,7 +138,20 @@ class StdimCLI(LightningCLI):
                         f"a checkpoint with the optimiser's state, such as {CHECKPOINTS}/last.ckpt"
                     )
                 self.resume_step = batches_stepped(found)
-        super()._parse_ckpt_path()
+            names = ("hyper_parameters", "datamodule_hyper_parameters")
+            self.found = {name: found.get(name, {}) for name in names}
+        # Lightning would replace the model's arguments by the checkpoint's here, without a word
+        # about those that were typed. They are compared instead, once the model is there.
+
+    def _check_run(self, checkpoint: Path, seed: Any) -> None:
+        """Refuse another preset than the run's, and to go on with another seed."""
+        configuration = run_of(checkpoint) / CONFIGURATION
+        if configuration.is_file():
+            run = yaml.safe_load(configuration.read_text(encoding="utf-8"))
+            had = run.get("preset") and preset_name(run["preset"])
+            asked = {"preset": had if self.given.preset is None else preset_name(self.given.preset)}
+            asked |= {"seed_everything": seed} if self.resume else {}
+            check_same_settings({**run, "preset": had}, asked)
 
     def before_instantiate_classes(self) -> None:
         """Tell the model the data's pixels, and drop callbacks that are given twice.
@@ -148,6 +173,12 @@ class StdimCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Make the trainer, with the run's directory, loggers and checkpoints."""
+        if name := self._get(self.config, "method_name"):
+            check_method_name(name, self.model)
+        check_same_model(self.found, self.model)
+        if self.resume:  # for the user, before anything is written; old checkpoints lack the state
+            had = self.found["datamodule_hyper_parameters"]
+            self.datamodule.check_same({k: v for k, v in had.items() if v is not None})
         trainer = self._get(self.config_init, "trainer")
         if trainer["overfit_batches"]:
             raise ConfigurationError(
@@ -177,9 +208,11 @@ class StdimCLI(LightningCLI):
         """Refuse what cannot be probed, make the run's key, and start the clock."""
         if "challenge" in self.protocols and hasattr(self.model, "encoder"):
             check_challenge(self.model.encoder, self.datamodule.probe_labels())
+        preset = self._get(self.config, "preset")
+        self.preset = preset_name(preset) if preset else None
         self.key = make_key(
             game=self.datamodule.game,
-            method=self._get(self.config, "method") or method_name(self.model),
+            method=self._get(self.config, "method_name") or method_name(self.model),
             seed=self._get(self.config, "seed_everything"),
             run_key=self._get(self.config, "run_key"),
             variant=self._get(self.config, "variant"),
@@ -232,7 +265,7 @@ class StdimCLI(LightningCLI):
             evaluation,
             self.datamodule.probe_data(),
             key=self.key,
-            preset=self._get(self.config, "preset"),
+            preset=self.preset,
             budget=budget,
             command=f"{self.program} {shlex.join(self.argv)}",
             checkpoint=kept_checkpoint(self.folder) if hasattr(self.model, "encoder") else None,
@@ -296,7 +329,7 @@ def run(argv: Sequence[str], *, program: str) -> int:
         LightningStdimError: with one message for the user.
     """
     ignore_unhelpful_warnings()
-    read_either_package()
+    read_any_spelling()
     with as_our_errors():
         StdimCLI(argv, program=program)
     return 0

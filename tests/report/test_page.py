@@ -326,7 +326,7 @@ def test_some_methods_elsewhere(tmp_path, make_result, capsys) -> None:
         "report",
         str(tmp_path / "runs"),
         "--methods=st-dim,cpc",
-        f"--into={tmp_path / 'some'}",
+        f"--out={tmp_path / 'some'}",
     ]
     assert main(words) == 0
     columns, _ = Page((tmp_path / "some" / "report.html").read_text()).tables[
