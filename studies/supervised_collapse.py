@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 from record import markdown_table, script_parser, write_record
 from torch import Tensor, nn
@@ -273,6 +274,7 @@ def train(
             enable_checkpointing=False,
             inference_mode=False,  # the model goes on to be trained
             callbacks=[DeadUnits()],
+            plugins=[LightningEnvironment()],  # also where a scheduler started this process
         )
         trainer.validate(model, datamodule=data, verbose=False)
         record.add(trainer, model, {})
@@ -280,7 +282,7 @@ def train(
         **settings,
         max_epochs=epochs,
         callbacks=[DeadUnits(), steps, record, RunCheckpoint(folder, monitor=None)],
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(), LightningEnvironment()],
     )
     trainer.fit(
         model,

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import torch
 import yaml
+from lightning_fabric.utilities.seed import max_seed_value
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
@@ -55,8 +56,10 @@ from lightning_stdim.runs.lightning import (
     run_loggers,
 )
 from lightning_stdim.runs.naming import check_method_name, make_key, method_name
+from lightning_stdim.runs.processes import cluster_environment
 from lightning_stdim.runs.results import Budget
 from lightning_stdim.runs.snapshots import snapshot_steps
+from lightning_stdim.utils.checks import integer
 from lightning_stdim.utils.files import make_directory
 from lightning_stdim.utils.lightning_package import translate
 
@@ -112,6 +115,14 @@ class StdimCLI(LightningCLI):
         """Choose the run's directory, and check a checkpoint before Lightning reads it."""
         self.subcommand = self.config["subcommand"]
         settings = self.config[self.subcommand]
+        self.cluster_environment = cluster_environment(settings["trainer"])
+        seed = settings["seed_everything"]
+        if isinstance(seed, bool):  # Lightning's words for a random seed, and for none
+            raise ConfigurationError(
+                f"seed_everything={str(seed).lower()}: a run has a seed, which its frames, weights "
+                "and probes depend on: give a number, or leave it out for 0"
+            )
+        integer("seed_everything", seed, at_most=max_seed_value)
         checkpoint = settings.get("ckpt_path")
         self.resume = self.subcommand == "fit" and checkpoint is not None
         self.resume_step = 0
@@ -186,6 +197,7 @@ class StdimCLI(LightningCLI):
                 "keeps neighbours in time apart; use a small --data.steps"
             )
         kwargs.setdefault("default_root_dir", str(self.folder))
+        kwargs["plugins"] = _as_list(trainer["plugins"]) + _as_list(self.cluster_environment)
         if self.subcommand != "fit":
             kwargs["logger"] = False
             self.save_config_callback = None
@@ -198,7 +210,7 @@ class StdimCLI(LightningCLI):
             keep = self._get(self.config, "keep")
             own = run_callbacks(self.folder, self.model, given, keep=keep, snapshots=steps)
             kwargs["callbacks"] = [*given, *own]
-            kwargs["plugins"] = [*_as_list(trainer["plugins"]), AtomicCheckpointIO()]
+            kwargs["plugins"].append(AtomicCheckpointIO())
         try:
             return super().instantiate_trainer(**kwargs)
         except ValueError as error:  # Lightning's MisconfigurationException is no ValueError

@@ -32,6 +32,8 @@ UNHELPFUL = (
     "Be aware that when using `ckpt_path`",
     # A run that has been moved: RunCheckpoint restores what Lightning says is lost.
     "The dirpath has changed from",
+    # A run of one process is no task of Slurm's.
+    "The `srun` command is available on your system but is not used",
     # The command line is handed on to Lightning, which may also read it by itself.
     "LightningCLI's args parameter",
 )

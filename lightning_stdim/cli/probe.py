@@ -126,8 +126,10 @@ def probe(
         check_protocols,
     )
     from lightning_stdim.runs.finish import evaluate, write_record
+    from lightning_stdim.runs.processes import become_rank_zero
     from lightning_stdim.utils.hardware import check_device
 
+    become_rank_zero()
     wanted = check_protocols(protocols or settings.get("protocols", USUAL_PROTOCOLS))
     module = None
     if encoder not in UNTRAINED and Path(encoder).exists():

@@ -54,6 +54,13 @@ def bad_checkpoints(tmp_path):
         (["fit", "--run_key=[]"], "run_key '[]': it is a list, not an object; give an object"),
         (["fit", "--out"], "--out: expected one argument; see"),
         (["fit", "--data.workers=0"], "data.workers=0"),
+        (["fit", "--seed_everything=-1"], "seed_everything=-1 must be at least 0"),
+        (["fit", "--seed_everything=5000000000"], "seed_everything=5000000000 must be at least 0"),
+        (["fit", "--seed_everything=1000000"], "data.seed=1000000 must be at least 0 and at most"),
+        (["fit", "--seed_everything=false"], "seed_everything=false: a run has a seed"),
+        (["fit", "--seed_everything=true"], "seed_everything=true: a run has a seed"),
+        (["validate", "--seed_everything=false"], "seed_everything=false: a run has a seed"),
+        (["probe", "--encoder=random", "--seed=-1"], "seed=-1 must be at least 0"),
         (["fit", "--data.probe_steps=200", "--data.root=data"], "steps would do"),
         pytest.param(
             ["fit", "--trainer.accelerator=gpu"],
