@@ -49,6 +49,9 @@ def probe(
 
     Whatever is not given here is taken from the preset.
 
+    Example:
+        python -m lightning_stdim probe --encoder random --game breakout
+
     Args:
         encoder: what to score: a checkpoint; the folder encoder/ of a run; random for an encoder at
             its initialisation; majority for always predicting the most frequent label; or

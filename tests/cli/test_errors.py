@@ -38,7 +38,7 @@ def bad_checkpoints(tmp_path):
         (["collect", "--steps=1.5"], "--steps: expected int. Got value: 1.5; see"),
         (["collect", "--label_set=x"], "--label_set: expected one of 'paper', 'upstream'. Got"),
         (["describe", "a.h5", "--nope"], "--nope; see `python -m lightning_stdim describe --help`"),
-        (["export", "a.h5"], "are required: format, out; see"),
+        (["export", "a.h5"], "export needs --format, --out; for example: python -m"),
         (["fit", "--ckpt_path=last"], "no run to go on with"),
         (["test", "--ckpt_path=best"], "no run to go on with"),
         (["fit", "--ckpt_path=other.ckpt"], "not a checkpoint of a run"),
