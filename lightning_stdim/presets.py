@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +33,34 @@ def preset_path(name: str) -> Path:
         return path
     if Path(name).is_file():
         return Path(name)
-    known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.yaml")))
+    known = ", ".join(preset_names())
     raise ConfigurationError(
         f"unknown preset {name!r}; there are {known}, or a path to a YAML file"
     )
+
+
+def preset_names() -> list[str]:
+    """List the presets that ship.
+
+    Returns:
+        Their names, in alphabetical order.
+    """
+    return sorted(file.stem for file in FOLDER.glob("*.yaml"))
+
+
+def summary(path: Path) -> str:
+    """Say what a configuration is for.
+
+    Args:
+        path: its YAML file, which begins with a comment.
+
+    Returns:
+        The first sentence of the comment.
+    """
+    lines = path.read_text("utf-8").splitlines()
+    comment = " ".join(line.lstrip("# ") for line in takewhile(lambda s: s.startswith("#"), lines))
+    sentence, *_ = re.split(r"\.\s+(?=[A-Z])", comment, maxsplit=1)  # not after "et al."
+    return sentence.rstrip(".") + "."
 
 
 def method_path(name: str) -> Path:
