@@ -111,6 +111,7 @@ def probe(
         probe_options,
     )
     from lightning_stdim.runs.results import FILE
+    from lightning_stdim.runs.trial import try_encoder
     from lightning_stdim.utils.files import make_directory
 
     settings = read_preset(preset)
@@ -171,6 +172,8 @@ def probe(
     check_device(there)
     if module is None and encoder != "majority":
         module = resolve_encoder(encoder, seed=seed, pixels=data.pixels)
+    if module is not None:
+        try_encoder(module, data.pixels)  # before frames are collected and a folder is made
     key = make_probe_key(
         encoder,
         game=data.game,
