@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from importlib.resources import files
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ def preset_path(name: str) -> Path:
         return path
     if Path(name).is_file():
         return Path(name)
-    known = sorted(file.stem for file in FOLDER.glob("*.yaml"))
+    known = preset_names()
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}? There" if near else "there"
     raise ConfigurationError(
@@ -81,6 +83,30 @@ def preset_paths(name: str) -> list[Path]:
         base = contents.get("preset") if isinstance(contents, dict) else None
         following = None if base in (None, path.stem, following) else str(base)
     return found
+
+
+def preset_names() -> list[str]:
+    """List the presets that ship.
+
+    Returns:
+        Their names, in alphabetical order.
+    """
+    return sorted(file.stem for file in FOLDER.glob("*.yaml"))
+
+
+def summary(path: Path) -> str:
+    """Say what a configuration is for.
+
+    Args:
+        path: its YAML file, which begins with a comment.
+
+    Returns:
+        The first sentence of the comment.
+    """
+    lines = path.read_text("utf-8").splitlines()
+    comment = " ".join(line.lstrip("# ") for line in takewhile(lambda s: s.startswith("#"), lines))
+    sentence, *_ = re.split(r"\.\s+(?=[A-Z])", comment, maxsplit=1)  # not after "et al."
+    return sentence.rstrip(".") + "."
 
 
 def method_path(name: str) -> Path:

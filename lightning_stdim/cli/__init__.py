@@ -11,6 +11,7 @@ from argparse import ArgumentError
 from collections.abc import Sequence
 from importlib import import_module
 
+from lightning_stdim._version import __version__
 from lightning_stdim.errors import LightningStdimError
 from lightning_stdim.torch_environment import set_environment
 
@@ -31,6 +32,7 @@ PLAIN_COMMANDS = {
     "benchmark": "run every game with every method and seed, then write the report",
     "report": "compare finished runs with published results: a page, tables and plots",
     "train-policy": "train a PPO agent that can play for collect (needs the extra 'agents')",
+    "list": "print the methods, games, labels and presets that ship",
 }
 MODULES = {
     "collect": "collections",
@@ -41,6 +43,7 @@ MODULES = {
     "benchmark": "benchmark",
     "report": "benchmark",
     "train-policy": "train_policy",
+    "list": "listing",
 }
 """The module of each plain command; it has a function with the command's name."""
 
@@ -64,9 +67,29 @@ def usage() -> str:
     Returns:
         The text of ``--help``.
     """
-    lines = [f"usage: {PROGRAM} COMMAND [options]   (COMMAND --help for its options)", ""]
+    lines = [f"usage: {PROGRAM} COMMAND [options]", ""]
     lines += [f"  {name:12} {what}" for name, what in {**MODEL_COMMANDS, **PLAIN_COMMANDS}.items()]
+    lines += [
+        "",
+        "help COMMAND prints a command's options, list what can be named, --version the versions",
+    ]
     return "\n".join(lines)
+
+
+def versions() -> str:
+    """Name the versions of the package and of what its results depend on most.
+
+    Returns:
+        The text of ``--version``.
+    """
+    from lightning_stdim.runs.environment import environment
+
+    found = environment()
+    packages = {name: found["packages"][name] for name in ("torch", "pytorch-lightning", "ale-py")}
+    packages["Python"] = found["python"]
+    commit = f" ({found['commit']})" if found["commit"] else ""
+    others = ", ".join(f"{name} {version or 'missing'}" for name, version in packages.items())
+    return f"lightning-stdim {__version__}{commit}\n{others}"
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -82,9 +105,14 @@ def main(args: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if args is None else args)
     # A benchmark's runs inherit its environment, and may be executed on other machines.
     set_environment(threads=argv[:1] != ["benchmark"])
-    if not argv or argv[0] in ("-h", "--help"):
+    if argv[:1] == ["help"]:  # help COMMAND is COMMAND --help, and help alone is --help
+        argv = [*argv[1:2], "--help"]
+    if not argv or argv[0] in ("-h", "--help", "help"):
         print(usage())
         return 0 if argv else 2
+    if argv[0] == "--version":
+        print(versions())
+        return 0
     command = argv[0]
     try:
         if command in MODEL_COMMANDS:

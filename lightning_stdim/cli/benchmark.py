@@ -164,6 +164,9 @@ def report(
     Prints the comparison of every game. Writes report.html (a page that needs no other file),
     report.md and report.csv, and in every game's folder comparison.md, .csv and .png.
 
+    Example:
+        python -m lightning_stdim report runs/laptop
+
     Args:
         runs: the benchmark's directory.
         methods: names of the methods to report on, separated by commas; by default all.

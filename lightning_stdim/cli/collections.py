@@ -41,6 +41,9 @@ def collect(settings: CollectionSettings, *, workers: int | None = None, root: s
 def describe(files: list[str], *, label_set: LabelSet | None = None, out: str | None = None) -> int:
     """Print statistics of collections, side by side.
 
+    Example:
+        python -m lightning_stdim describe data/pong-random-seed0-20000.h5
+
     Args:
         files: files written by collect.
         label_set: labels to describe, paper or upstream; by default those in the file.
@@ -92,6 +95,9 @@ def describe(files: list[str], *, label_set: LabelSet | None = None, out: str | 
 
 def export(file: str, *, format: Literal["minari", "npz", "parquet"], out: str) -> int:
     """Write a collection in another format, with all values unchanged.
+
+    Example:
+        python -m lightning_stdim export data/pong-random-seed0-20000.h5 --format npz --out pong.npz
 
     Args:
         file: file written by collect.

@@ -26,6 +26,9 @@ def curve(
     curve.png, curve.md (from how many steps on is a method ahead, where, and by how much),
     curve.csv and curve.json.
 
+    Example:
+        python -m lightning_stdim curve runs/pong-STDIM-seed0
+
     Args:
         runs: directories of fit, or of a benchmark for all of its runs that have snapshots.
         out: folder for the curves, and for the scores of snapshots where these are not in the run's

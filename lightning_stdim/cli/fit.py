@@ -13,6 +13,7 @@ import yaml
 from lightning_fabric.utilities.seed import max_seed_value
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.utilities import rank_zero_only
 
 from lightning_stdim.cli.configuration import (
     YAML,
@@ -59,6 +60,7 @@ from lightning_stdim.runs.naming import check_method_name, make_key, method_name
 from lightning_stdim.runs.processes import cluster_environment
 from lightning_stdim.runs.results import Budget
 from lightning_stdim.runs.snapshots import snapshot_steps
+from lightning_stdim.runs.trial import try_out
 from lightning_stdim.utils.checks import integer
 from lightning_stdim.utils.files import make_directory
 from lightning_stdim.utils.lightning_package import translate
@@ -196,6 +198,8 @@ class StdimCLI(LightningCLI):
                 "trainer.overfit_batches takes the batches from another sampler than ours, which "
                 "keeps neighbours in time apart; use a small --data.steps"
             )
+        if self.subcommand == "fit" and not (self.resume or trainer["fast_dev_run"]):
+            self._try_out(trainer)  # before anything is written
         kwargs.setdefault("default_root_dir", str(self.folder))
         kwargs["plugins"] = _as_list(trainer["plugins"]) + _as_list(self.cluster_environment)
         if self.subcommand != "fit":
@@ -215,6 +219,18 @@ class StdimCLI(LightningCLI):
             return super().instantiate_trainer(**kwargs)
         except ValueError as error:  # Lightning's MisconfigurationException is no ValueError
             raise ConfigurationError(f"trainer: {error}") from error
+
+    @rank_zero_only
+    def _try_out(self, trainer: Any) -> None:
+        """Refuse a model that fails on frames."""
+        devices = trainer["devices"]
+        try_out(
+            self.model,
+            batch_size=self._get(self.config, "data.batch_size"),
+            accelerator=trainer["accelerator"],
+            devices=devices[:1] if isinstance(devices, list) else 1,
+            precision=trainer["precision"],
+        )
 
     def before_fit(self) -> None:
         """Refuse what cannot be probed, make the run's key, and start the clock."""

@@ -17,6 +17,7 @@ from lightning_stdim.errors import (
     StoreError,
     TrainingError,
 )
+from lightning_stdim.utils.user_code import what_failed
 
 UNHELPFUL = (
     # Lightning 2.6 calls functions that PyTorch 2.13 and jsonargparse 4.49 deprecate.
@@ -63,10 +64,18 @@ def as_our_errors() -> Iterator[None]:
     except MisconfigurationException as error:
         raise ConfigurationError(str(error)) from error
     except ValueError as error:  # how jsonargparse wraps what a model's __init__ raises
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, LightningStdimError):
-            cause = cause.__cause__ or cause.__context__
-        raise cause or error from None
+        if isinstance(error, LightningStdimError):
+            raise
+        causes: list[BaseException] = [error]
+        while cause := causes[-1].__cause__ or causes[-1].__context__:
+            causes.append(cause)
+            if isinstance(cause, LightningStdimError):
+                raise cause from None
+        if isinstance(causes[-1], Exception) and "Does not validate" in str(error):
+            raise ConfigurationError(
+                f"a class that the options name cannot be made: {what_failed(causes[-1])}"
+            ) from error
+        raise
     except torch.OutOfMemoryError as error:
         raise TrainingError(f"out of memory: {error}; try a smaller --data.batch_size") from error
     except RuntimeError as error:

@@ -49,6 +49,9 @@ def probe(
 
     Whatever is not given here is taken from the preset.
 
+    Example:
+        python -m lightning_stdim probe --encoder random --game breakout
+
     Args:
         encoder: what to score: the directory of a run of fit; a checkpoint; random for an encoder
             at its initialisation; majority for always predicting the most frequent label; or
@@ -109,6 +112,7 @@ def probe(
         probe_options,
     )
     from lightning_stdim.runs.results import FILE
+    from lightning_stdim.runs.trial import try_encoder
     from lightning_stdim.utils.files import make_directory
 
     settings = read_preset(preset)
@@ -171,6 +175,8 @@ def probe(
     check_device(there)
     if module is None and encoder != "majority":
         module = resolve_encoder(encoder, seed=seed, pixels=data.pixels)
+    if module is not None:
+        try_encoder(module, data.pixels)  # before frames are collected and a folder is made
     key = make_probe_key(
         encoder,
         game=data.game,

@@ -13,6 +13,7 @@ from lightning_stdim.callbacks import RaiseOnNonFiniteLoss, ResumableEarlyStoppi
 from lightning_stdim.datamodules.batches import ProbeBatch, SequenceBatch
 from lightning_stdim.datamodules.pixels import CHANNELS, Pixels
 from lightning_stdim.encoders import DEFAULT_ENCODER, build_encoder, frame_stack, with_channels
+from lightning_stdim.methods.terms import checked_terms
 from lightning_stdim.utils.epoch_means import EpochMeans
 from lightning_stdim.utils.lightning_package import PackageAware
 from lightning_stdim.utils.optimisation import check_optimisation, warmed_up_adam
@@ -111,7 +112,7 @@ class SSLMethod(PackageAware, LightningModule):
         return self(batch.frames)  # type: ignore[no-any-return]
 
     def _step(self, stage: str, batch: SequenceBatch, batch_idx: int) -> Tensor:
-        terms = self.loss(batch)
+        terms = checked_terms(self, self.loss(batch))
         named = {f"{stage}/{name}": value for name, value in terms.items()}
         samples = len(batch[1])  # anchors, or the labels of a method that does not pretrain
         self._means[stage].update(self, named, batch_idx=batch_idx, weight=samples)

@@ -17,7 +17,7 @@ from lightning_stdim.errors import ConfigurationError
 _LIBRARIES = ("stdlib", "platstdlib", "purelib", "platlib")
 _NOT_THE_USERS = (
     "<frozen",
-    os.path.join(os.path.dirname(__file__), ""),
+    os.path.join(os.path.dirname(os.path.dirname(__file__)), ""),  # this package
     *(os.path.join(sysconfig.get_path(name), "") for name in _LIBRARIES),
 )
 
@@ -88,7 +88,8 @@ def what_failed(error: Exception) -> str:
         error: the exception that it raised.
 
     Returns:
-        The exception's type and message, and the last file and line of the user's own code.
+        The exception's type and message in one line, and the last file and line of the user's own
+        code.
     """
     steps = [
         step
@@ -96,7 +97,8 @@ def what_failed(error: Exception) -> str:
         if not step.filename.startswith(_NOT_THE_USERS)
     ]
     place = f" ({Path(steps[-1].filename).name}:{steps[-1].lineno})" if steps else ""
-    return f"{type(error).__name__}: {error}{place}"
+    said = ": ".join(filter(None, (type(error).__name__, " ".join(str(error).split()))))
+    return said + place
 
 
 def _look_here() -> None:
