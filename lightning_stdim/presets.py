@@ -106,6 +106,6 @@ def read_specials(name: str) -> dict[str, Any]:
 
 def _read(path: Path, preset: str) -> Any:
     try:
-        return yaml.safe_load(path.read_text())
+        return yaml.safe_load(path.read_text("utf-8"))
     except yaml.YAMLError as error:
         raise ConfigurationError(f"preset {preset} is not YAML: {error}") from error

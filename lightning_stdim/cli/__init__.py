@@ -11,6 +11,7 @@ from argparse import ArgumentError
 from collections.abc import Sequence
 from importlib import import_module
 
+from lightning_stdim.cli.streams import forgiving_output
 from lightning_stdim.errors import LightningStdimError
 from lightning_stdim.torch_environment import set_environment
 
@@ -69,6 +70,7 @@ def usage() -> str:
     return "\n".join(lines)
 
 
+@forgiving_output()
 def main(args: Sequence[str] | None = None) -> int:
     """Run a command.
 

@@ -132,7 +132,7 @@ def read_results(path: str | Path) -> Results:
     """
     path = _file(path)
     try:
-        data = json.loads(path.read_text())
+        data = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise StoreError(f"no results: {path} does not exist; has the run finished?") from None
     except (OSError, ValueError) as error:
