@@ -365,13 +365,21 @@ def test_runs_on_other_frames_are_not_averaged_with_these(tmp_path, make_result)
 
 def test_the_command(tmp_path, make_result, capsys) -> None:
     write_results(tmp_path / "pong" / "st-dim" / "seed0", make_result())
+    write_results(tmp_path / "pong" / "vae" / "seed0", make_result("vae", values=(0.1, 0.2, 0.3)))
+    (tmp_path / "pong" / "cpc").mkdir()
+    (tmp_path / "pong" / "cpc" / "seed0.error.txt").write_text("error: no memory left\n")
     assert main(["report", str(tmp_path)]) == 0
-    written = capsys.readouterr().out.splitlines()[-6:]
-    assert [Path(path).name for path in written] == [
-        *("comparison.md", "comparison.csv", "comparison.png"),
-        *("report.html", "report.md", "report.csv"),
-    ]
-    assert all(Path(path).stat().st_size for path in written)
+    *_, verdict, failure, last = printed = capsys.readouterr().out.splitlines()
+    assert verdict.startswith("ST-DIM against VAE")
+    assert failure == "pong/cpc/seed0 failed: error: no memory left"
+    assert last == f"report: {tmp_path / 'report.html'}"
+    assert len(printed) < 8  # and no tables
+    for name in ("report.html", "report.md", "report.csv"):
+        assert (tmp_path / name).stat().st_size
+    for suffix in ("md", "csv", "png"):
+        assert (tmp_path / "pong" / f"comparison.{suffix}").stat().st_size
+    assert main(["report", str(tmp_path), "--tables"]) == 0
+    assert "Mean over categories" in capsys.readouterr().out
     assert main(["report", str(tmp_path / "nowhere")]) == 2
     assert "no run has finished there" in capsys.readouterr().err
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from lightning_stdim.report.runs_on_disk import Record
 from lightning_stdim.report.statistics import aggregates
 from lightning_stdim.report.statistics.aggregates import ScoreMatrix
 from lightning_stdim.report.tables.comparison import ScoreCell, Table
-from lightning_stdim.report.tables.printable import Sheet, protocol_of
+from lightning_stdim.report.tables.printable import Sheet, metric_of, protocol_of
 from lightning_stdim.report.tables.score_matrix import cell, common, ranked, score_matrix
 
 COLLAPSED = 2.0
@@ -40,7 +40,7 @@ class Summary:
     means: tuple[Sheet, str]
 
 
-def summarise(record: Record, games: Mapping[str, Table]) -> Summary:
+def summarise(record: Record, games: Mapping[str, Sequence[Table]]) -> Summary:
     """Sum up a benchmark.
 
     Runs that were probed on other frames than most, such as those of another mode, are of other
@@ -48,11 +48,12 @@ def summarise(record: Record, games: Mapping[str, Table]) -> Summary:
 
     Args:
         record: finished runs.
-        games: for each game its comparison of F1.
+        games: for each game a comparison of every metric.
 
     Returns:
         Words and tables.
     """
+    f1 = {game: metric_of(tables, "f1") for game, tables in games.items()}
     whole, record = record, record.on_the_same_frames()
     converged, paper = (score_matrix(record, protocol) for protocol in ("converged", "paper"))
     titles = [game_title(game) for game in record.games]
@@ -80,7 +81,7 @@ def summarise(record: Record, games: Mapping[str, Table]) -> Summary:
         names = "; ".join(entry.title for entry in elsewhere)
         paragraphs.append(f"Probed on other frames, so compared only in the tables below: {names}.")
     paragraphs.append(_collapsed(whole))
-    group, published = _published(games, converged)
+    group, published = _published(f1, converged)
     return Summary(
         paragraphs=tuple(filter(None, paragraphs)),
         verdicts=tuple(_verdicts(converged)),
