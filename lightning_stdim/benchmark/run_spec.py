@@ -258,7 +258,7 @@ def class_of(method: str) -> str | None:
     if not is_file(method):
         return method
     try:
-        settings = yaml.safe_load(Path(method).read_text())
+        settings = yaml.safe_load(Path(method).read_text("utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ConfigurationError(f"cannot read {method}: {error}") from error
     model = settings.get("model") if isinstance(settings, dict) else None

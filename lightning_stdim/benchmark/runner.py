@@ -238,11 +238,13 @@ def _finish(run: RunSpec, status: int, out: Path, progress: Progress) -> bool:
 
 def _fail(run: RunSpec, reason: str, out: Path, progress: Progress) -> None:
     log = _log(run, out)
-    tail = log.read_text(errors="replace").splitlines()[-ERROR_LINES:] if log.exists() else []
+    tail = (
+        log.read_text("utf-8", errors="replace").splitlines()[-ERROR_LINES:] if log.exists() else []
+    )
     error = _error(run, out)
     error.parent.mkdir(parents=True, exist_ok=True)
     said = ["The end of what it printed:", "", *tail, ""] if tail else [""]
-    error.write_text("\n".join([f"{run}: {reason}. {said[0]}".rstrip(), *said[1:]]))
+    error.write_text("\n".join([f"{run}: {reason}. {said[0]}".rstrip(), *said[1:]]), "utf-8")
     progress.change(run, "failed", (last_words(log) if tail else "") or reason)
 
 

@@ -156,13 +156,15 @@ def report(
     *,
     methods: str = "",
     out: str | None = None,
+    tables: bool = False,
     mixed_label_sets: bool = False,
     paper_agent: Literal["random", "ppo"] | None = None,
 ) -> int:
     """Compare the finished runs of a benchmark with each other and with published results.
 
-    Prints the comparison of every game. Writes report.html (a page that needs no other file),
-    report.md and report.csv, and in every game's folder comparison.md, .csv and .png.
+    Writes report.html (a page that needs no other file), report.md and report.csv, and in every
+    game's folder comparison.md, .csv and .png. Prints which methods are ahead, the runs that failed
+    and the page's path.
 
     Example:
         python -m lightning_stdim report runs/laptop
@@ -171,15 +173,17 @@ def report(
         runs: the benchmark's directory.
         methods: names of the methods to report on, separated by commas; by default all.
         out: directory for the files; by default the benchmark's. --into is the same.
+        tables: also print the comparison of every game.
         mixed_label_sets: as for benchmark; see benchmark --help.
         paper_agent: as for benchmark; see benchmark --help.
 
     Returns:
         The exit status.
     """
+    from lightning_stdim.report.content.summary import summarise
     from lightning_stdim.report.page import write_report
     from lightning_stdim.report.runs_on_disk import read_record
-    from lightning_stdim.report.write import compare_games, write_comparison
+    from lightning_stdim.report.write import compare_games, print_comparison, write_comparison
     from lightning_stdim.utils.comma_separated import comma_separated
 
     record = read_record(runs)
@@ -187,6 +191,14 @@ def report(
         record = record.only(comma_separated(methods))
     games = compare_games(record, mixed_label_sets=mixed_label_sets, paper_agent=paper_agent)
     folder = Path(out or runs)
-    for path in [*write_comparison(folder, games), *write_report(record, games, folder)]:
-        print(path)
+    summary = summarise(record, games)
+    page, *_ = write_report(record, games, folder, summary=summary)
+    write_comparison(folder, games)
+    if tables:
+        print_comparison(games)
+    for words in (*summary.paragraphs, *summary.verdicts):
+        print(words)
+    for failure in record.failures:
+        print(f"{failure.run} failed: {failure.last_line}")
+    print(f"report: {page}")
     return 0

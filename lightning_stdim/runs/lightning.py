@@ -94,7 +94,7 @@ class ContinuedCSVLogger(CSVLogger):
         self.earlier: list[dict[str, Any]] = []
         path = folder / "metrics.csv"
         if resume_step and path.is_file():
-            with path.open(newline="") as file:
+            with path.open(newline="", encoding="utf-8") as file:
                 for row in csv.DictReader(file):
                     if int(row["step"]) < resume_step:
                         self.earlier.append({k: v for k, v in row.items() if v != ""})

@@ -85,7 +85,7 @@ class TrainedRun:
         """
         path = folder / CONFIGURATION
         try:
-            settings = translate(yaml.safe_load(path.read_text()))
+            settings = translate(yaml.safe_load(path.read_text("utf-8")))
         except FileNotFoundError:
             raise StoreError(f"{folder} is no directory of a run of fit: no {path}") from None
         except (OSError, ValueError, yaml.YAMLError) as error:
