@@ -52,7 +52,6 @@ from lightning_stdim.runs.features import write_features
 from lightning_stdim.runs.finish import evaluate, write_record
 from lightning_stdim.runs.lightning import (
     AtomicCheckpointIO,
-    batches_stepped,
     run_callbacks,
     run_loggers,
 )
@@ -127,7 +126,6 @@ class StdimCLI(LightningCLI):
         integer("seed_everything", seed, at_most=max_seed_value)
         checkpoint = settings.get("ckpt_path")
         self.resume = self.subcommand == "fit" and checkpoint is not None
-        self.resume_step = 0
         self.found: dict[str, Any] = {}
         game = canonical_game(settings["data"]["game"])
         model = settings["model"]["class_path"].rpartition(".")[2]
@@ -150,9 +148,8 @@ class StdimCLI(LightningCLI):
                         f"{checkpoint} holds weights alone, as snapshots do: training goes on from "
                         f"a checkpoint with the optimiser's state, such as {CHECKPOINTS}/last.ckpt"
                     )
-                self.resume_step = batches_stepped(found)
-            names = ("hyper_parameters", "datamodule_hyper_parameters")
-            self.found = {name: found.get(name, {}) for name in names}
+            large = ("state_dict", "optimizer_states")
+            self.found = {name: part for name, part in found.items() if name not in large}
         # Lightning would replace the model's arguments by the checkpoint's here, without a word
         # about those that were typed. They are compared instead, once the model is there.
 
@@ -190,7 +187,7 @@ class StdimCLI(LightningCLI):
             check_method_name(name, self.model)
         check_same_model(self.found, self.model)
         if self.resume:  # for the user, before anything is written; old checkpoints lack the state
-            had = self.found["datamodule_hyper_parameters"]
+            had = self.found.get("datamodule_hyper_parameters", {})
             self.datamodule.check_same({k: v for k, v in had.items() if v is not None})
         trainer = self._get(self.config_init, "trainer")
         if trainer["overfit_batches"]:
@@ -206,7 +203,7 @@ class StdimCLI(LightningCLI):
             kwargs["logger"] = False
             self.save_config_callback = None
         elif trainer["logger"] in (None, True):
-            kwargs["logger"] = run_loggers(self.folder, resume_step=self.resume_step)
+            kwargs["logger"] = run_loggers(self.folder, resumed_from=self.found if self.resume else None)
         if self.subcommand == "fit" and not trainer["fast_dev_run"]:
             steps = snapshot_steps(self._get(self.config, "snapshots"))
             make_directory(self.folder)
@@ -312,9 +309,20 @@ class StdimCLI(LightningCLI):
 
         Args:
             **arguments: arguments of ``Trainer.predict``.
+
+        Raises:
+            ConfigurationError: no batch is to be encoded.
         """
-        vectors = torch.cat(cast(list[torch.Tensor], self.trainer.predict(**arguments)))
+        batches = cast(list[torch.Tensor], self.trainer.predict(**arguments))
+        if not batches:
+            raise ConfigurationError(
+                "trainer.limit_predict_batches leaves no frame to encode: leave it out"
+            )
+        vectors = torch.cat(batches)
         if not self.trainer.is_global_zero:
+            return
+        if self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            print(f"features of {len(vectors)} frames: not written, because of fast_dev_run")
             return
         path = write_features(self.folder, vectors, self.datamodule.probe_data())
         print(f"features of {len(vectors)} frames: {path}")
