@@ -14,6 +14,8 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from lightning_stdim.cli.configuration import (
     YAML,
+    SaveRunConfiguration,
+    as_default_files,
     default_configuration,
     given_options,
     read_either_package,
@@ -35,7 +37,14 @@ from lightning_stdim.probes import (
     check_challenge,
     check_protocols,
 )
-from lightning_stdim.runs.directory import CHECKPOINTS, kept_checkpoint, place_run
+from lightning_stdim.runs.directory import (
+    CHECKPOINTS,
+    CONFIGURATION,
+    configuration_of,
+    kept_checkpoint,
+    place_run,
+    run_of,
+)
 from lightning_stdim.runs.features import write_features
 from lightning_stdim.runs.finish import evaluate, write_record
 from lightning_stdim.runs.lightning import (
@@ -62,7 +71,7 @@ class StdimCLI(LightningCLI):
     def __init__(self, argv: Sequence[str], *, program: str) -> None:
         self.argv, self.program = list(argv), program
         self.given = given_options(argv)
-        defaults = default_configuration(self.given)
+        defaults = as_default_files(default_configuration(self.given))
         super().__init__(
             LightningModule,
             AtariDataModule,
@@ -77,7 +86,8 @@ class StdimCLI(LightningCLI):
                 "devices": 1,
                 "accelerator": "cuda" if torch.cuda.is_available() else "cpu",
             },
-            save_config_kwargs={"overwrite": True},
+            save_config_callback=SaveRunConfiguration,
+            save_config_kwargs={"save_to_log_dir": False},
             parser_kwargs={
                 "prog": program,
                 "exit_on_error": False,
@@ -97,6 +107,11 @@ class StdimCLI(LightningCLI):
         parser.add_class_arguments(ConvergedSettings, "converged")
         parser.add_class_arguments(ChallengeSettings, "challenge")
         parser.set_defaults({"model": "lightning_stdim.methods.STDIM"})
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse the command line; it may have to be parsed again with other defaults."""
+        self.words = args
+        super().parse_arguments(parser, args)
 
     def _parse_ckpt_path(self) -> None:
         """Choose the run's directory, and check a checkpoint before Lightning reads it."""
@@ -119,6 +134,7 @@ class StdimCLI(LightningCLI):
             found = read_checkpoint(checkpoint)
             if not {"global_step", "hyper_parameters"} <= set(found):
                 raise EncoderError(f"{checkpoint} is not a checkpoint of a run of this package")
+            self._take_configuration(Path(checkpoint))
             if self.resume:
                 if "optimizer_states" not in found:
                     raise ConfigurationError(
@@ -127,6 +143,22 @@ class StdimCLI(LightningCLI):
                     )
                 self.resume_step = batches_stepped(found)
         super()._parse_ckpt_path()
+
+    def _take_configuration(self, checkpoint: Path) -> None:
+        """Take the settings of the checkpoint's run, unless ``--config`` names others."""
+        if self.given.config:
+            return
+        path = run_of(checkpoint) / CONFIGURATION
+        if not path.is_file():
+            raise ConfigurationError(
+                f"there is no {path}, and without it the settings of the checkpoint's run are not "
+                "known: give --config with a file of them"
+            )
+        if configuration_of(self.given.out, self.given.ckpt_path) is None:
+            # The run was found by what was read at first: its game, model and seed.
+            self._parser(self.subcommand).default_config_files = as_default_files([path])
+            self.parse_arguments(self.parser, self.words)
+            self.config[self.subcommand]["ckpt_path"] = str(checkpoint)
 
     def before_instantiate_classes(self) -> None:
         """Tell the model the data's pixels, and drop callbacks that are given twice.
