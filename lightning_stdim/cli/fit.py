@@ -130,6 +130,12 @@ class StdimCLI(LightningCLI):
             resume=self.resume,
         )
         settings["ckpt_path"] = checkpoint
+        if checkpoint is None and self.subcommand != "fit":
+            raise ConfigurationError(
+                f"{self.subcommand} needs a checkpoint: give --ckpt_path with its file, such as "
+                f"{self.folder / CHECKPOINTS / 'best.ckpt'}, or --out with a run's directory and "
+                "--ckpt_path best"
+            )
         if checkpoint is not None:
             found = read_checkpoint(checkpoint)
             if not {"global_step", "hyper_parameters"} <= set(found):
@@ -275,8 +281,7 @@ class StdimCLI(LightningCLI):
     def after_test(self) -> None:
         """Probe the checkpoint's encoder and print its scores."""
         if self.trainer.is_global_zero:
-            checkpoint = self._get(self.config, "ckpt_path")
-            print_scores(self._evaluate(Path(checkpoint) if checkpoint else None))
+            print_scores(self._evaluate(Path(self._get(self.config, "ckpt_path"))))
 
     def predict(self, **arguments: Any) -> None:
         """Encode the probe frames and write them with their labels to ``features.npz``.
@@ -290,11 +295,10 @@ class StdimCLI(LightningCLI):
         path = write_features(self.folder, vectors, self.datamodule.probe_data())
         print(f"features of {len(vectors)} frames: {path}")
 
-    def _evaluate(self, checkpoint: Path | None) -> Evaluation:
+    def _evaluate(self, checkpoint: Path) -> Evaluation:
         encoder = None
         if hasattr(self.model, "encoder"):  # otherwise every variable has an encoder of its own
-            encoder = self.model.encoder if checkpoint is None else load_encoder(checkpoint)
-            encoder = encoder.to(self.trainer.strategy.root_device)
+            encoder = load_encoder(checkpoint).to(self.trainer.strategy.root_device)
         return evaluate(
             encoder,
             self.datamodule.probe_data(),
