@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import glob
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from jsonargparse import get_loader, set_loader
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.cli import SaveConfigCallback
 
 from lightning_stdim.catalogue import WITH_MODEL
 from lightning_stdim.presets import method_path, preset_paths
-from lightning_stdim.runs.directory import configuration_of
+from lightning_stdim.runs.directory import CONFIGURATION, configuration_of
+from lightning_stdim.utils.files import atomically
 from lightning_stdim.utils.lightning_package import translate
 from lightning_stdim.utils.user_code import dotted
 
@@ -104,6 +108,36 @@ def default_configuration(given: argparse.Namespace) -> list[str]:
         return [str(own)]
     preset = given.preset or (None if given.config else "laptop")
     return [str(path) for path in preset_paths(preset)] if preset else []
+
+
+def as_default_files(paths: Sequence[str | Path]) -> list[str]:
+    """Write paths as jsonargparse wants those of files with defaults, which it takes as patterns.
+
+    Args:
+        paths: the files. Each is read here, since the parser silently goes without one that it
+            cannot read.
+
+    Returns:
+        For each a pattern that matches the file alone.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    for path in paths:
+        Path(path).read_bytes()
+    return [glob.escape(str(Path(path).absolute())) for path in paths]
+
+
+class SaveRunConfiguration(SaveConfigCallback):
+    """Writes the configuration to the run's directory; Lightning's class, to the first logger's."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write ``config.yaml``; see Lightning's method of this name."""
+        config = self.config.clone()
+        # Where a part of the run began is no setting. As a --config it would replace a --ckpt_path.
+        config.pop("ckpt_path", None)
+        with atomically(Path(trainer.default_root_dir) / CONFIGURATION) as temporary:
+            self.parser.save(config, temporary, skip_none=False, multifile=False)
 
 
 def run_options(

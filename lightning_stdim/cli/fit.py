@@ -17,6 +17,8 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from lightning_stdim.cli.configuration import (
     YAML,
+    SaveRunConfiguration,
+    as_default_files,
     default_configuration,
     given_options,
     read_any_spelling,
@@ -44,6 +46,7 @@ from lightning_stdim.runs.continuation import check_same_model, check_same_setti
 from lightning_stdim.runs.directory import (
     CHECKPOINTS,
     CONFIGURATION,
+    configuration_of,
     kept_checkpoint,
     place_run,
     run_of,
@@ -76,7 +79,7 @@ class StdimCLI(LightningCLI):
     def __init__(self, argv: Sequence[str], *, program: str) -> None:
         self.argv, self.program = list(argv), program
         self.given = given_options(argv)
-        defaults = default_configuration(self.given)
+        defaults = as_default_files(default_configuration(self.given))
         super().__init__(
             LightningModule,
             AtariDataModule,
@@ -91,7 +94,8 @@ class StdimCLI(LightningCLI):
                 "devices": 1,
                 "accelerator": "cuda" if torch.cuda.is_available() else "cpu",
             },
-            save_config_kwargs={"overwrite": True},
+            save_config_callback=SaveRunConfiguration,
+            save_config_kwargs={"save_to_log_dir": False},
             parser_kwargs={
                 "prog": program,
                 "exit_on_error": False,
@@ -111,6 +115,11 @@ class StdimCLI(LightningCLI):
         parser.add_class_arguments(ConvergedSettings, "converged")
         parser.add_class_arguments(ChallengeSettings, "challenge")
         parser.set_defaults({"model": "lightning_stdim.methods.STDIM"})
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse the command line; it may have to be parsed again with other defaults."""
+        self.words = args
+        super().parse_arguments(parser, args)
 
     def _parse_ckpt_path(self) -> None:
         """Choose the run's directory, and check a checkpoint before Lightning reads it."""
@@ -137,31 +146,54 @@ class StdimCLI(LightningCLI):
             resume=self.resume,
         )
         settings["ckpt_path"] = checkpoint
+        if checkpoint is None and self.subcommand != "fit":
+            raise ConfigurationError(
+                f"{self.subcommand} needs a checkpoint: give --ckpt_path with its file, such as "
+                f"{self.folder / CHECKPOINTS / 'best.ckpt'}, or --out with a run's directory and "
+                "--ckpt_path best"
+            )
         if checkpoint is not None:
             found = read_checkpoint(checkpoint)
             if not {"global_step", "hyper_parameters"} <= set(found):
                 raise EncoderError(f"{checkpoint} is not a checkpoint of a run of this package")
-            self._check_run(Path(checkpoint), settings["seed_everything"])
-            if self.resume:
-                if "optimizer_states" not in found:
-                    raise ConfigurationError(
-                        f"{checkpoint} holds weights alone, as snapshots do: training goes on from "
-                        f"a checkpoint with the optimiser's state, such as {CHECKPOINTS}/last.ckpt"
-                    )
+            self._take_configuration(Path(checkpoint))
+            self._check_run(Path(checkpoint))
+            if self.resume and "optimizer_states" not in found:
+                raise ConfigurationError(
+                    f"{checkpoint} holds weights alone, as snapshots do: training goes on from "
+                    f"a checkpoint with the optimiser's state, such as {CHECKPOINTS}/last.ckpt"
+                )
             large = ("state_dict", "optimizer_states")
             self.found = {name: part for name, part in found.items() if name not in large}
         # Lightning would replace the model's arguments by the checkpoint's here, without a word
         # about those that were typed. They are compared instead, once the model is there.
 
-    def _check_run(self, checkpoint: Path, seed: Any) -> None:
+    def _check_run(self, checkpoint: Path) -> None:
         """Refuse another preset than the run's, and to go on with another seed."""
         configuration = run_of(checkpoint) / CONFIGURATION
         if configuration.is_file():
             run = yaml.safe_load(configuration.read_text(encoding="utf-8"))
             had = run.get("preset") and preset_name(run["preset"])
             asked = {"preset": had if self.given.preset is None else preset_name(self.given.preset)}
-            asked |= {"seed_everything": seed} if self.resume else {}
+            if self.resume:
+                asked |= {"seed_everything": self.config[self.subcommand]["seed_everything"]}
             check_same_settings({**run, "preset": had}, asked)
+
+    def _take_configuration(self, checkpoint: Path) -> None:
+        """Start from the settings of the checkpoint's run."""
+        path = run_of(checkpoint) / CONFIGURATION
+        if not path.is_file():
+            if self.given.config:
+                return
+            raise ConfigurationError(
+                f"there is no {path}, and without it the settings of the checkpoint's run are not "
+                "known: give --config with a file of them"
+            )
+        if configuration_of(self.given.out, self.given.ckpt_path) is None:
+            # The run was found by what was read at first: its game, model and seed.
+            self._parser(self.subcommand).default_config_files = as_default_files([path])
+            self.parse_arguments(self.parser, self.words)
+            self.config[self.subcommand]["ckpt_path"] = str(checkpoint)
 
     def before_instantiate_classes(self) -> None:
         """Tell the model the data's pixels, and drop callbacks that are given twice.
@@ -203,7 +235,8 @@ class StdimCLI(LightningCLI):
             kwargs["logger"] = False
             self.save_config_callback = None
         elif trainer["logger"] in (None, True):
-            kwargs["logger"] = run_loggers(self.folder, resumed_from=self.found if self.resume else None)
+            earlier = self.found if self.resume else None
+            kwargs["logger"] = run_loggers(self.folder, resumed_from=earlier)
         if self.subcommand == "fit" and not trainer["fast_dev_run"]:
             steps = snapshot_steps(self._get(self.config, "snapshots"))
             make_directory(self.folder)
@@ -301,8 +334,7 @@ class StdimCLI(LightningCLI):
     def after_test(self) -> None:
         """Probe the checkpoint's encoder and print its scores."""
         if self.trainer.is_global_zero:
-            checkpoint = self._get(self.config, "ckpt_path")
-            print_scores(self._evaluate(Path(checkpoint) if checkpoint else None))
+            print_scores(self._evaluate(Path(self._get(self.config, "ckpt_path"))))
 
     def predict(self, **arguments: Any) -> None:
         """Encode the probe frames and write them with their labels to ``features.npz``.
@@ -327,11 +359,10 @@ class StdimCLI(LightningCLI):
         path = write_features(self.folder, vectors, self.datamodule.probe_data())
         print(f"features of {len(vectors)} frames: {path}")
 
-    def _evaluate(self, checkpoint: Path | None) -> Evaluation:
+    def _evaluate(self, checkpoint: Path) -> Evaluation:
         encoder = None
         if hasattr(self.model, "encoder"):  # otherwise every variable has an encoder of its own
-            encoder = self.model.encoder if checkpoint is None else load_encoder(checkpoint)
-            encoder = encoder.to(self.trainer.strategy.root_device)
+            encoder = load_encoder(checkpoint).to(self.trainer.strategy.root_device)
         return evaluate(
             encoder,
             self.datamodule.probe_data(),

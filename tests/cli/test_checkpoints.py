@@ -57,3 +57,33 @@ def test_a_checkpoint_brings_the_settings_of_its_run(model, shrunk, tmp_path, ca
         capsys.readouterr()
         assert main(["validate", f"--ckpt_path={checkpoint}", "--data.game=spaceinvaders"]) == 2
         assert "the checkpoint's heads are for" in capsys.readouterr().err
+
+
+def test_the_configuration_is_the_run_s_whatever_logger_and_characters(
+    shrunk, narrow, tmp_path, capsys
+):
+    """It was where another logger wrote, or taken for a pattern, and silently not read."""
+    words = [*shrunk, *narrow, "--trainer.logger=CSVLogger", "--trainer.logger.save_dir=logs"]
+    out = "runs[1]*/run"
+    assert main(["fit", *words, f"--out={out}"]) == 0
+    assert list(tmp_path.rglob("config.yaml")) == [tmp_path / out / "config.yaml"]
+    checkpoint = f"--ckpt_path={out}/checkpoints/last.ckpt"
+    assert main(["validate", checkpoint]) == 0
+    (tmp_path / out / "config.yaml").rename(tmp_path / "mine[1].yaml")
+    capsys.readouterr()
+    for words in (
+        ["validate", checkpoint],
+        ["test", checkpoint],
+        ["predict", f"--out={out}", "--ckpt_path=last"],
+        ["fit", f"--out={out}", "--ckpt_path=last"],
+    ):
+        assert main(words) == 2
+        assert f"there is no {out}/config.yaml" in capsys.readouterr().err
+    assert main(["validate", checkpoint, "--config=mine[1].yaml"]) == 0
+    assert not (tmp_path / "data").exists()  # where another configuration's frames would be
+
+
+def test_a_run_that_is_found_by_its_game_brings_its_settings_too(shrunk, narrow, tmp_path):
+    assert main(["fit", *shrunk, *narrow]) == 0
+    assert main(["validate", "--data.game=breakout", "--ckpt_path=best"]) == 0
+    assert not (tmp_path / "data").exists()
