@@ -87,6 +87,8 @@ def _preset_in(config: str) -> tuple[str | None]:
     except (OSError, ValueError, yaml.YAMLError):
         return (None,)
     name = content.get("preset") if isinstance(content, dict) else None
+    if name == Path(config).stem:  # a preset's file, which names itself
+        return (config,)
     return (None if name is None else str(name),)
 
 

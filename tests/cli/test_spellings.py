@@ -61,6 +61,9 @@ def test_a_preset_and_a_method_choose_settings(capsys, tmp_path):
     assert (found["data"]["steps"], found["data"]["probe_steps"]) == (123, 6000)
     assert found["model"]["init_args"]["terms"] == "local-local"
     (tmp_path / "mine.yaml").write_text("preset: paper\nmodel: vae\ntrainer: {max_epochs: 2}\n")
+    (tmp_path / "own.yaml").write_text("preset: own\ndata: {steps: 5}\n")
+    found = settings(capsys, "--config=own.yaml")  # a preset of one's own, which names itself
+    assert (found["preset"], found["data"]["steps"]) == ("own", 5)
     for word in ("--config=mine.yaml", "--preset=mine.yaml"):  # the same settings either way
         found = settings(capsys, word)
         assert found["data"]["steps"] == 100_000
