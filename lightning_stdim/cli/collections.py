@@ -105,7 +105,7 @@ def export(file: str, *, format: Literal["minari", "npz", "parquet"], out: str) 
         format: minari, a dataset with the frames, actions, rewards, RAM and labels of every
             episode; npz, every array of the file; or parquet, one row for every step with RAM and
             labels but no frames.
-        out: file to write; for minari a folder.
+        out: file to write; for minari a folder, whose name is the dataset's, such as pong-v0.
 
     Returns:
         The exit status.
