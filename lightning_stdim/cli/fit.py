@@ -298,12 +298,13 @@ def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def run(argv: Sequence[str], *, program: str) -> int:
+def run(argv: Sequence[str], *, program: str, cli: type[StdimCLI] = StdimCLI) -> int:
     """Run one of LightningCLI's commands.
 
     Args:
         argv: the command and its options.
         program: what comes before them on a command line.
+        cli: the class that runs it.
 
     Returns:
         The exit status.
@@ -314,5 +315,5 @@ def run(argv: Sequence[str], *, program: str) -> int:
     ignore_unhelpful_warnings()
     read_either_package()
     with as_our_errors():
-        StdimCLI(argv, program=program)
+        cli(argv, program=program)
     return 0
