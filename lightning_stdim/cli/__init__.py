@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from lightning_stdim._version import __version__
+from lightning_stdim.cli.streams import forgiving_output
 from lightning_stdim.errors import LightningStdimError
 from lightning_stdim.torch_environment import set_environment
 
@@ -94,6 +95,7 @@ def versions() -> str:
     return f"lightning-stdim {__version__}{commit}\n{others}"
 
 
+@forgiving_output()
 def main(args: Sequence[str] | None = None) -> int:
     """Run a command.
 

@@ -14,6 +14,8 @@ import docstring_parser
 from docstring_parser import Docstring
 from jsonargparse import ArgumentParser
 
+from lightning_stdim.cli.spellings import for_plain_command
+
 BOOLEANS = ("true", "false", "yes", "no")
 
 Command = Callable[..., int]
@@ -40,15 +42,18 @@ def run(command: Command, argv: Sequence[str], *, program: str) -> int:
     parameters = signature(command).parameters
     said = docstring_parser.parse(command.__doc__ or "")
     parser = _parser(command, said, f"{program} {argv[0]}")
+    settings_of = _dataclasses(command)
+    own = {*parameters, *(f.name for settings in settings_of.values() for f in fields(settings))}
+    words = for_plain_command(argv[1:], own)
     try:
-        arguments = parser.parse_args(_with_values(argv[1:], command))
+        arguments = parser.parse_args(_with_values(words, command))
     except ArgumentError as error:
         if not (missing := _missing(error, parameters)):
             raise
         raise ArgumentError(None, f"{argv[0]} needs {missing}; {_example(said)}") from error
     options = parser.instantiate_classes(arguments).as_dict()
     given = {name: value for name, value in options.items() if name in parameters}
-    for name, settings in _dataclasses(command).items():
+    for name, settings in settings_of.items():
         given[name] = settings(**{field.name: options[field.name] for field in fields(settings)})
     if "command_line" in parameters:
         given["command_line"] = f"{program} {shlex.join(argv)}"

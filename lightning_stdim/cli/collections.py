@@ -81,14 +81,15 @@ def describe(files: list[str], *, label_set: LabelSet | None = None, out: str | 
         one(file, folder and folder / f"contact-sheet{suffix}.png")
         for file, suffix in zip(files, suffixes, strict=True)
     ]
-    print_descriptions([Path(file).stem for file in files], described)
     if folder:
         data = [
             {"file": file, **dataclasses.asdict(part)}
             for file, part in zip(files, described, strict=True)
         ]
         with atomically(folder / "describe.json") as temporary:
-            temporary.write_text(json.dumps(data, indent=1) + "\n")
+            temporary.write_text(json.dumps(data, indent=1) + "\n", "utf-8")
+    print_descriptions([Path(file).stem for file in files], described)
+    if folder:
         print(folder)
     return 0
 

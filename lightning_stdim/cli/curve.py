@@ -56,11 +56,13 @@ def curve(
     from lightning_stdim.runs.directory import SNAPSHOTS
     from lightning_stdim.runs.naming import curves_folder
     from lightning_stdim.runs.probe_snapshots import probe_snapshots
+    from lightning_stdim.runs.processes import become_rank_zero
     from lightning_stdim.runs.trained_run import TrainedRun, runs_with_snapshots
     from lightning_stdim.utils.comma_separated import comma_separated
     from lightning_stdim.utils.files import make_directory
     from lightning_stdim.utils.hardware import check_device
 
+    become_rank_zero()
     if probe_steps is not None and not out:
         raise ConfigurationError(
             "probe_steps takes the place of the runs' own: give an --out, so that these scores do "

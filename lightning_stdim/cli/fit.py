@@ -9,24 +9,30 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+import yaml
+from lightning_fabric.utilities.seed import max_seed_value
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities import rank_zero_only
 
 from lightning_stdim.cli.configuration import (
     YAML,
+    SaveRunConfiguration,
+    as_default_files,
     default_configuration,
     given_options,
-    read_either_package,
+    read_any_spelling,
     run_options,
 )
 from lightning_stdim.cli.console import print_scores
 from lightning_stdim.cli.messages import as_our_errors, ignore_unhelpful_warnings
+from lightning_stdim.cli.spellings import for_model_command
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.datamodules.labels.games import canonical_game
 from lightning_stdim.encoders.pretrained import load_encoder, read_checkpoint
 from lightning_stdim.errors import ConfigurationError, EncoderError
 from lightning_stdim.methods import SSLMethod
+from lightning_stdim.presets import preset_name
 from lightning_stdim.probes import (
     ChallengeSettings,
     ConvergedSettings,
@@ -36,19 +42,28 @@ from lightning_stdim.probes import (
     check_challenge,
     check_protocols,
 )
-from lightning_stdim.runs.directory import CHECKPOINTS, kept_checkpoint, place_run
+from lightning_stdim.runs.continuation import check_same_model, check_same_settings
+from lightning_stdim.runs.directory import (
+    CHECKPOINTS,
+    CONFIGURATION,
+    configuration_of,
+    kept_checkpoint,
+    place_run,
+    run_of,
+)
 from lightning_stdim.runs.features import write_features
 from lightning_stdim.runs.finish import evaluate, write_record
 from lightning_stdim.runs.lightning import (
     AtomicCheckpointIO,
-    batches_stepped,
     run_callbacks,
     run_loggers,
 )
-from lightning_stdim.runs.naming import make_key, method_name
+from lightning_stdim.runs.naming import check_method_name, make_key, method_name
+from lightning_stdim.runs.processes import cluster_environment
 from lightning_stdim.runs.results import Budget
 from lightning_stdim.runs.snapshots import snapshot_steps
 from lightning_stdim.runs.trial import try_out
+from lightning_stdim.utils.checks import integer
 from lightning_stdim.utils.files import make_directory
 from lightning_stdim.utils.lightning_package import translate
 
@@ -64,7 +79,7 @@ class StdimCLI(LightningCLI):
     def __init__(self, argv: Sequence[str], *, program: str) -> None:
         self.argv, self.program = list(argv), program
         self.given = given_options(argv)
-        defaults = default_configuration(self.given)
+        defaults = as_default_files(default_configuration(self.given))
         super().__init__(
             LightningModule,
             AtariDataModule,
@@ -79,7 +94,8 @@ class StdimCLI(LightningCLI):
                 "devices": 1,
                 "accelerator": "cuda" if torch.cuda.is_available() else "cpu",
             },
-            save_config_kwargs={"overwrite": True},
+            save_config_callback=SaveRunConfiguration,
+            save_config_kwargs={"save_to_log_dir": False},
             parser_kwargs={
                 "prog": program,
                 "exit_on_error": False,
@@ -89,7 +105,7 @@ class StdimCLI(LightningCLI):
                     for command in LightningCLI.subcommands()
                 },
             },
-            args=[translate(word) for word in argv],
+            args=for_model_command([translate(word) for word in argv], self.given.preset),
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -100,13 +116,26 @@ class StdimCLI(LightningCLI):
         parser.add_class_arguments(ChallengeSettings, "challenge")
         parser.set_defaults({"model": "lightning_stdim.methods.STDIM"})
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse the command line; it may have to be parsed again with other defaults."""
+        self.words = args
+        super().parse_arguments(parser, args)
+
     def _parse_ckpt_path(self) -> None:
         """Choose the run's directory, and check a checkpoint before Lightning reads it."""
         self.subcommand = self.config["subcommand"]
         settings = self.config[self.subcommand]
+        self.cluster_environment = cluster_environment(settings["trainer"])
+        seed = settings["seed_everything"]
+        if isinstance(seed, bool):  # Lightning's words for a random seed, and for none
+            raise ConfigurationError(
+                f"seed_everything={str(seed).lower()}: a run has a seed, which its frames, weights "
+                "and probes depend on: give a number, or leave it out for 0"
+            )
+        integer("seed_everything", seed, at_most=max_seed_value)
         checkpoint = settings.get("ckpt_path")
         self.resume = self.subcommand == "fit" and checkpoint is not None
-        self.resume_step = 0
+        self.found: dict[str, Any] = {}
         game = canonical_game(settings["data"]["game"])
         model = settings["model"]["class_path"].rpartition(".")[2]
         usual = Path("runs") / f"{game}-{model}-seed{settings['seed_everything']}"
@@ -117,18 +146,54 @@ class StdimCLI(LightningCLI):
             resume=self.resume,
         )
         settings["ckpt_path"] = checkpoint
+        if checkpoint is None and self.subcommand != "fit":
+            raise ConfigurationError(
+                f"{self.subcommand} needs a checkpoint: give --ckpt_path with its file, such as "
+                f"{self.folder / CHECKPOINTS / 'best.ckpt'}, or --out with a run's directory and "
+                "--ckpt_path best"
+            )
         if checkpoint is not None:
             found = read_checkpoint(checkpoint)
             if not {"global_step", "hyper_parameters"} <= set(found):
                 raise EncoderError(f"{checkpoint} is not a checkpoint of a run of this package")
+            self._take_configuration(Path(checkpoint))
+            self._check_run(Path(checkpoint))
+            if self.resume and "optimizer_states" not in found:
+                raise ConfigurationError(
+                    f"{checkpoint} holds weights alone, as snapshots do: training goes on from "
+                    f"a checkpoint with the optimiser's state, such as {CHECKPOINTS}/last.ckpt"
+                )
+            large = ("state_dict", "optimizer_states")
+            self.found = {name: part for name, part in found.items() if name not in large}
+        # Lightning would replace the model's arguments by the checkpoint's here, without a word
+        # about those that were typed. They are compared instead, once the model is there.
+
+    def _check_run(self, checkpoint: Path) -> None:
+        """Refuse another preset than the run's, and to go on with another seed."""
+        configuration = run_of(checkpoint) / CONFIGURATION
+        if configuration.is_file():
+            run = yaml.safe_load(configuration.read_text(encoding="utf-8"))
+            had = run.get("preset") and preset_name(run["preset"])
+            asked = {"preset": had if self.given.preset is None else preset_name(self.given.preset)}
             if self.resume:
-                if "optimizer_states" not in found:
-                    raise ConfigurationError(
-                        f"{checkpoint} holds weights alone, as snapshots do: training goes on from "
-                        f"a checkpoint with the optimiser's state, such as {CHECKPOINTS}/last.ckpt"
-                    )
-                self.resume_step = batches_stepped(found)
-        super()._parse_ckpt_path()
+                asked |= {"seed_everything": self.config[self.subcommand]["seed_everything"]}
+            check_same_settings({**run, "preset": had}, asked)
+
+    def _take_configuration(self, checkpoint: Path) -> None:
+        """Start from the settings of the checkpoint's run."""
+        path = run_of(checkpoint) / CONFIGURATION
+        if not path.is_file():
+            if self.given.config:
+                return
+            raise ConfigurationError(
+                f"there is no {path}, and without it the settings of the checkpoint's run are not "
+                "known: give --config with a file of them"
+            )
+        if configuration_of(self.given.out, self.given.ckpt_path) is None:
+            # The run was found by what was read at first: its game, model and seed.
+            self._parser(self.subcommand).default_config_files = as_default_files([path])
+            self.parse_arguments(self.parser, self.words)
+            self.config[self.subcommand]["ckpt_path"] = str(checkpoint)
 
     def before_instantiate_classes(self) -> None:
         """Tell the model the data's pixels, and drop callbacks that are given twice.
@@ -150,6 +215,12 @@ class StdimCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Make the trainer, with the run's directory, loggers and checkpoints."""
+        if name := self._get(self.config, "method_name"):
+            check_method_name(name, self.model)
+        check_same_model(self.found, self.model)
+        if self.resume:  # for the user, before anything is written; old checkpoints lack the state
+            had = self.found.get("datamodule_hyper_parameters", {})
+            self.datamodule.check_same({k: v for k, v in had.items() if v is not None})
         trainer = self._get(self.config_init, "trainer")
         if trainer["overfit_batches"]:
             raise ConfigurationError(
@@ -159,11 +230,13 @@ class StdimCLI(LightningCLI):
         if self.subcommand == "fit" and not (self.resume or trainer["fast_dev_run"]):
             self._try_out(trainer)  # before anything is written
         kwargs.setdefault("default_root_dir", str(self.folder))
+        kwargs["plugins"] = _as_list(trainer["plugins"]) + _as_list(self.cluster_environment)
         if self.subcommand != "fit":
             kwargs["logger"] = False
             self.save_config_callback = None
         elif trainer["logger"] in (None, True):
-            kwargs["logger"] = run_loggers(self.folder, resume_step=self.resume_step)
+            earlier = self.found if self.resume else None
+            kwargs["logger"] = run_loggers(self.folder, resumed_from=earlier)
         if self.subcommand == "fit" and not trainer["fast_dev_run"]:
             steps = snapshot_steps(self._get(self.config, "snapshots"))
             make_directory(self.folder)
@@ -171,7 +244,7 @@ class StdimCLI(LightningCLI):
             keep = self._get(self.config, "keep")
             own = run_callbacks(self.folder, self.model, given, keep=keep, snapshots=steps)
             kwargs["callbacks"] = [*given, *own]
-            kwargs["plugins"] = [*_as_list(trainer["plugins"]), AtomicCheckpointIO()]
+            kwargs["plugins"].append(AtomicCheckpointIO())
         try:
             return super().instantiate_trainer(**kwargs)
         except ValueError as error:  # Lightning's MisconfigurationException is no ValueError
@@ -193,9 +266,11 @@ class StdimCLI(LightningCLI):
         """Refuse what cannot be probed, make the run's key, and start the clock."""
         if "challenge" in self.protocols and hasattr(self.model, "encoder"):
             check_challenge(self.model.encoder, self.datamodule.probe_labels())
+        preset = self._get(self.config, "preset")
+        self.preset = preset_name(preset) if preset else None
         self.key = make_key(
             game=self.datamodule.game,
-            method=self._get(self.config, "method") or method_name(self.model),
+            method=self._get(self.config, "method_name") or method_name(self.model),
             seed=self._get(self.config, "seed_everything"),
             run_key=self._get(self.config, "run_key"),
             variant=self._get(self.config, "variant"),
@@ -248,7 +323,7 @@ class StdimCLI(LightningCLI):
             evaluation,
             self.datamodule.probe_data(),
             key=self.key,
-            preset=self._get(self.config, "preset"),
+            preset=self.preset,
             budget=budget,
             command=f"{self.program} {shlex.join(self.argv)}",
             checkpoint=kept_checkpoint(self.folder) if hasattr(self.model, "encoder") else None,
@@ -259,26 +334,35 @@ class StdimCLI(LightningCLI):
     def after_test(self) -> None:
         """Probe the checkpoint's encoder and print its scores."""
         if self.trainer.is_global_zero:
-            checkpoint = self._get(self.config, "ckpt_path")
-            print_scores(self._evaluate(Path(checkpoint) if checkpoint else None))
+            print_scores(self._evaluate(Path(self._get(self.config, "ckpt_path"))))
 
     def predict(self, **arguments: Any) -> None:
         """Encode the probe frames and write them with their labels to ``features.npz``.
 
         Args:
             **arguments: arguments of ``Trainer.predict``.
+
+        Raises:
+            ConfigurationError: no batch is to be encoded.
         """
-        vectors = torch.cat(cast(list[torch.Tensor], self.trainer.predict(**arguments)))
+        batches = cast(list[torch.Tensor], self.trainer.predict(**arguments))
+        if not batches:
+            raise ConfigurationError(
+                "trainer.limit_predict_batches leaves no frame to encode: leave it out"
+            )
+        vectors = torch.cat(batches)
         if not self.trainer.is_global_zero:
+            return
+        if self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            print(f"features of {len(vectors)} frames: not written, because of fast_dev_run")
             return
         path = write_features(self.folder, vectors, self.datamodule.probe_data())
         print(f"features of {len(vectors)} frames: {path}")
 
-    def _evaluate(self, checkpoint: Path | None) -> Evaluation:
+    def _evaluate(self, checkpoint: Path) -> Evaluation:
         encoder = None
         if hasattr(self.model, "encoder"):  # otherwise every variable has an encoder of its own
-            encoder = self.model.encoder if checkpoint is None else load_encoder(checkpoint)
-            encoder = encoder.to(self.trainer.strategy.root_device)
+            encoder = load_encoder(checkpoint).to(self.trainer.strategy.root_device)
         return evaluate(
             encoder,
             self.datamodule.probe_data(),
@@ -313,7 +397,7 @@ def run(argv: Sequence[str], *, program: str, cli: type[StdimCLI] = StdimCLI) ->
         LightningStdimError: with one message for the user.
     """
     ignore_unhelpful_warnings()
-    read_either_package()
+    read_any_spelling()
     with as_our_errors():
         cli(argv, program=program)
     return 0

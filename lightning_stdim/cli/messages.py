@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,12 @@ UNHELPFUL = (
     ".*does not have many workers",
     # A resumed run's directory is expected to exist.
     "Checkpoint directory .* exists and is not empty",
+    # A command that goes on with a run makes its callbacks again; those of training serve no test.
+    "Be aware that when using `ckpt_path`",
+    # A run that has been moved: RunCheckpoint restores what Lightning says is lost.
+    "The dirpath has changed from",
+    # A run of one process is no task of Slurm's.
+    "The `srun` command is available on your system but is not used",
     # The command line is handed on to Lightning, which may also read it by itself.
     "LightningCLI's args parameter",
 )
@@ -37,6 +44,9 @@ def ignore_unhelpful_warnings() -> None:
     """Silence warnings that no user can act on."""
     for message in UNHELPFUL:
         warnings.filterwarnings("ignore", message)
+    # Advertisements of Lightning's cloud services.
+    rank_zero = logging.getLogger("pytorch_lightning.utilities.rank_zero")
+    rank_zero.addFilter(lambda record: "Tip: For seamless" not in record.getMessage())
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import re
 import sys
 import sysconfig
 import traceback
@@ -21,6 +22,18 @@ _NOT_THE_USERS = (
 )
 
 
+def dotted(path: str) -> str:
+    """Spell the path of an object with dots alone.
+
+    Args:
+        path: such as ``"my_module:MyMethod"``.
+
+    Returns:
+        Such as ``"my_module.MyMethod"``; anything that is no such path as it is.
+    """
+    return path.replace(":", ".") if re.fullmatch(r"[\w.]+:\w+", path) else path
+
+
 def import_from(path: str) -> Any:
     """Import an object by its dotted path.
 
@@ -34,13 +47,13 @@ def import_from(path: str) -> Any:
     Raises:
         ConfigurationError: it cannot be imported.
     """
-    module, _, name = path.replace(":", ".").rpartition(".")
+    module, _, name = dotted(path).rpartition(".")
     _look_here()
     try:
         return getattr(importlib.import_module(module), name)
     except Exception as error:  # whatever a user's module may raise
         raise ConfigurationError(
-            f"{path!r} cannot be imported: {what_failed(error)}; give package.module:name"
+            f"{path!r} cannot be imported: {what_failed(error)}; give package.module.name"
         ) from error
 
 

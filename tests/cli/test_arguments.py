@@ -18,7 +18,7 @@ from lightning_stdim.cli import main
         ["FOLDER", "--mixed_label_sets", "true"],
         ["--mixed_label_sets", "FOLDER", "--into", "elsewhere"],
         ["--into", "elsewhere", "--mixed_label_sets", "FOLDER"],
-        ["FOLDER", "--mixed_label_sets", "--into", "elsewhere"],
+        ["FOLDER", "--mixed_label_sets", "--out", "elsewhere"],
     ],
 )
 def test_a_switch_needs_no_value(words, tmp_path, capsys):

@@ -256,7 +256,7 @@ def test_one_game_one_seed_one_method(tmp_path, make_result) -> None:
     assert "F1 by category, paper protocol" in page.tables
     assert "Probability of improvement, converged protocol" not in page.tables
     assert "No run here was trained." in page.text
-    write_results(tmp_path / "b", make_result("vae"))
+    write_results(tmp_path / "b", make_result("vae", values=(0.1, 0.2, 0.3)))
     page = Page(write(read_record(tmp_path))[0].read_text())
     assert "With a single seed nothing can be said" in page.text
 
@@ -280,6 +280,68 @@ def test_collapsed_encoders_are_pointed_out(tmp_path, make_result) -> None:
         assert "a training that failed: ST-DIM (Pong, seed 0)." in words
     (tmp_path / "run0" / "metrics.csv").write_text(rows)
     assert "training that failed" not in write(read_record(tmp_path))[0].read_text()
+
+
+def test_copies_of_a_run_are_no_seeds(tmp_path, make_result) -> None:
+    for seed in range(3):
+        write_results(tmp_path / f"a{seed}", make_result(seed=seed))
+        other = make_result("vae", seed, (0.1, 0.2, 0.3))
+        write_results(tmp_path / f"b{seed}", other)
+    page = Page(write(read_record(tmp_path))[0].read_text())
+    assert (
+        "Under the converged protocol ST-DIM leads with 0.60. As the differences are" in page.text
+    )
+    assert "ST-DIM against VAE cannot be judged: +0.38 in each of 3 seeds" in page.text
+    assert "same scores as another seed of theirs" in page.text
+    assert "ST-DIM (Pong, seed 0); ST-DIM (Pong, seed 1);" in page.text
+    assert "±.00" not in page.text
+    assert columns_of(page, TABLE_2.format("converged"))["", "Pong"]["ST-DIM"] == "0.60"
+
+
+def test_equal_methods_tie(tmp_path, make_result) -> None:
+    for method, value in (("st-dim", 0.4), ("vae", 0.4), ("cpc", 0.3)):
+        for seed in (0, 1):
+            run = make_result(method, seed, (value + seed / 10,) * 3)
+            write_results(tmp_path / f"{method}{seed}", run)
+    page = Page(write(read_record(tmp_path))[0].read_text())
+    assert "Under the converged protocol VAE and ST-DIM tie with 0.45." in page.text
+    assert "VAE and ST-DIM have the same score in 2 seeds: a tie." in page.text
+    assert "leads" not in page.text
+
+
+def test_a_record_with_a_nan_is_judged_in_words(tmp_path, make_result) -> None:
+    for seed in range(3):
+        write_results(tmp_path / f"a{seed}", make_result(seed=seed, values=(0.2, 0.4 + seed, 0.9)))
+        write_results(tmp_path / f"b{seed}", make_result("vae", seed, (0.3, 0.4, 0.1 * seed)))
+        write_results(tmp_path / f"c{seed}", make_result("cpc", seed, (0.1, 0.1, 0.2 * seed)))
+    path = tmp_path / "a1" / "results.json"
+    path.write_text(re.sub(r'("ball_y"|"mean_\w+"): [\d.]+', r"\1: NaN", path.read_text()))
+    page = Page(write(read_record(tmp_path))[0].read_text())
+    assert not re.search(r"\bnan\b", page.text)
+    assert "lack scores (NaN or null)" in page.text
+    assert "ahead: ST-DIM (Pong, seed 1)." in page.text
+    assert "Under the converged protocol VAE leads" in page.text
+    assert not re.search(r"ST-DIM (against|is ahead)|(ahead of|against) ST-DIM", page.text)
+
+
+@pytest.mark.parametrize("other", ["smoke", None])
+def test_runs_of_different_presets_are_kept_apart(tmp_path, make_result, other) -> None:
+    for seed in (0, 1):
+        write_results(tmp_path / f"a{seed}", make_result(seed=seed, values=(0.2 + seed / 10,) * 3))
+    write_results(tmp_path / "b", make_result(seed=0, values=(0.8,) * 3, preset=other))
+    write_results(tmp_path / "c", make_result("vae", game="breakout", preset=other))
+    record = read_record(tmp_path)
+    page = Page(write(record)[0].read_text())
+    words = f"preset={other}" if other else "no preset"
+    rows = columns_of(page, TABLE_2.format("paper"))
+    assert rows["Pong", "ours"]["ST-DIM (preset=laptop)"].startswith("0.25±")
+    assert rows["Pong", "ours"][f"ST-DIM ({words})"] == "0.80"
+    assert rows["Pong", "paper"][f"ST-DIM ({words})"] == "0.81"
+    assert f"VAE ({words})" in rows["Breakout", "ours"]
+    # Reported on alone, a method's runs of one preset need no name for it.
+    page = Page(write(record.only(["vae"]))[0].read_text())
+    assert columns_of(page, TABLE_2.format("paper"))["Breakout", "ours"]["VAE"] == "0.60"
+    assert "preset=" not in page.text
 
 
 def test_methods_of_different_seeds_are_pointed_out(tmp_path, make_result) -> None:
@@ -326,7 +388,7 @@ def test_some_methods_elsewhere(tmp_path, make_result, capsys) -> None:
         "report",
         str(tmp_path / "runs"),
         "--methods=st-dim,cpc",
-        f"--into={tmp_path / 'some'}",
+        f"--out={tmp_path / 'some'}",
     ]
     assert main(words) == 0
     columns, _ = Page((tmp_path / "some" / "report.html").read_text()).tables[
@@ -365,13 +427,21 @@ def test_runs_on_other_frames_are_not_averaged_with_these(tmp_path, make_result)
 
 def test_the_command(tmp_path, make_result, capsys) -> None:
     write_results(tmp_path / "pong" / "st-dim" / "seed0", make_result())
+    write_results(tmp_path / "pong" / "vae" / "seed0", make_result("vae", values=(0.1, 0.2, 0.3)))
+    (tmp_path / "pong" / "cpc").mkdir()
+    (tmp_path / "pong" / "cpc" / "seed0.error.txt").write_text("error: no memory left\n")
     assert main(["report", str(tmp_path)]) == 0
-    written = capsys.readouterr().out.splitlines()[-6:]
-    assert [Path(path).name for path in written] == [
-        *("comparison.md", "comparison.csv", "comparison.png"),
-        *("report.html", "report.md", "report.csv"),
-    ]
-    assert all(Path(path).stat().st_size for path in written)
+    *_, verdict, failure, last = printed = capsys.readouterr().out.splitlines()
+    assert verdict.startswith("ST-DIM against VAE")
+    assert failure == "pong/cpc/seed0 failed: error: no memory left"
+    assert last == f"report: {tmp_path / 'report.html'}"
+    assert len(printed) < 8  # and no tables
+    for name in ("report.html", "report.md", "report.csv"):
+        assert (tmp_path / name).stat().st_size
+    for suffix in ("md", "csv", "png"):
+        assert (tmp_path / "pong" / f"comparison.{suffix}").stat().st_size
+    assert main(["report", str(tmp_path), "--tables"]) == 0
+    assert "Mean over categories" in capsys.readouterr().out
     assert main(["report", str(tmp_path / "nowhere")]) == 2
     assert "no run has finished there" in capsys.readouterr().err
 
@@ -401,7 +471,7 @@ def test_many_methods_on_one_game_are_rows(tmp_path, make_result) -> None:
     assert titles == [f"Pong: F1 (weighted by class support), part {k} of 2" for k in (1, 2)]
 
 
-@pytest.mark.parametrize(("spread", "words"), [(0.0, "Of 1 the runs"), (0.3, "The runs do not")])
+@pytest.mark.parametrize(("spread", "words"), [(0.01, "Of 1 the runs"), (0.3, "The runs do not")])
 def test_a_change_of_order_is_called_resolved_only_if_the_runs_resolve_it(
     tmp_path, make_result, spread, words
 ) -> None:
@@ -410,6 +480,7 @@ def test_a_change_of_order_is_called_resolved_only_if_the_runs_resolve_it(
         for run, (paper, converged) in ((one, (0.6, 0.5)), (other, (0.2, 0.7))):
             if run is other:  # how far it is ahead depends on the seed
                 converged += spread * (seed - 1)
+                paper += spread / 10 * (seed - 1)
             for name, value in (("paper", paper + seed / 100), ("converged", converged)):
                 run["scores"]["protocols"][name] = make_result(values=(value,) * 3)["scores"][
                     "protocols"

@@ -220,7 +220,8 @@ def paired_difference(a: ScoreMatrix, b: ScoreMatrix, *, level: float = LEVEL) -
         level: coverage, in (0, 1).
 
     Returns:
-        The mean difference; no bounds if there is a single game with a single common seed.
+        The mean difference; no bounds if there is a single game with a single common seed, or if
+        all differences are equal.
 
     Raises:
         ConfigurationError: the arrays are not two-dimensional or differ in shape, or a game has no
@@ -254,6 +255,7 @@ def verdict(a: str, b: str, difference: PairedDifference) -> str:
     Returns:
         Such as "ST-DIM is ahead of VAE: +0.12 [0.08, 0.16], in 5 of 5 seeds" or "ST-DIM against
         VAE is not resolved by 3 seeds: +0.02 [-0.10, 0.14], ST-DIM ahead in 2 of 3 seeds".
+        Of differences that are all equal it says that they are: they have no spread to judge by.
     """
     if difference.high < 0:
         return verdict(b, a, -difference)
@@ -264,6 +266,13 @@ def verdict(a: str, b: str, difference: PairedDifference) -> str:
     unit = "run" if games > 1 else "seed"
 
     size, wins = f"{difference:+.2f}{over}", f"{difference.ahead} of {_count(pairs, unit)}"
+    if not difference.known and pairs > 1:
+        if not difference.ahead and not difference.behind:
+            return f"{a} and {b} have the same score in {_count(pairs, unit)}: a tie"
+        return (
+            f"{a} against {b} cannot be judged: {difference.value:+.2f} in each of "
+            f"{_count(pairs, unit)}, without any spread"
+        )
     if difference.resolved:
         return f"{a} is ahead of {b}: {size}, in {wins}"
     return f"{a} against {b} is not resolved by {seeds}: {size}, {a} ahead in {wins}"

@@ -56,7 +56,10 @@ def notes_of(runs: Sequence[Results], groups: Collection[Group] | None) -> tuple
     count = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
     notes = [f"Ours: preset {', '.join(presets)}; {count}."]
     if len(seeds) > 1:
-        notes.append("± is half the width of the 95 % Student t interval of the mean over seeds.")
+        notes.append(
+            "± is half the width of the 95 % Student t interval of the mean over seeds; it is left "
+            "out where all seeds have the same score."
+        )
     else:
         notes.append("A single seed: no interval can be given.")
     notes.append(
