@@ -38,6 +38,7 @@ def run_grid(
     jobs: int = 1,
     console: Console | None = None,
     executor: Callable[[int, IO[str]], Executor] = LocalExecutor,
+    check: Callable[[Sequence[RunSpec]], None] | None = None,
 ) -> int:
     """Make every run that has no results yet.
 
@@ -57,6 +58,7 @@ def run_grid(
         jobs: number of runs at a time.
         console: where to show progress; standard output by default.
         executor: makes the executor of the runs, from ``jobs`` and the directory's lock.
+        check: called with the runs that are still to be made, before the first one starts.
 
     Returns:
         An exit status: 0 if every run has results, 1 if some failed, 130 if interrupted.
@@ -72,6 +74,8 @@ def run_grid(
         raise ConfigurationError(f"jobs is {jobs}; at least one run at a time is needed")
     preset_path(preset)  # a wrong name should not wait for the first run
     snapshot_steps(snapshots)
+    if check:
+        check([run for run in specs if not is_complete(run.folder(out))])
     running: set[RunSpec] = set()
     failed: list[RunSpec] = []
     lacking: dict[RunSpec, list[str]] = {}

@@ -45,11 +45,13 @@ MODULES = {
     "report": "benchmark",
     "train-policy": "train_policy",
     "list": "listing",
+    "check": "check",  # for benchmark, not for users
 }
 """The module of each plain command; it has a function with the command's name."""
 
 _WORDING = (
     (r'^Parser key "(.+?)": ', r"--\1: "),
+    (r"(arguments are required: )(?:fit|validate|test|predict)\.", r"\1--"),
     (r"<class '(?:\w+\.)*(\w+)'>", r"\1"),
     (r"(- )?Does not validate against .+? Errors: ", ""),
     (r" - Expected a NoneType", ""),
@@ -127,7 +129,7 @@ def main(args: Sequence[str] | None = None) -> int:
             module = import_module(f"{__name__}.{MODULES[command]}")
             return run(getattr(module, command.replace("-", "_")), argv, program=PROGRAM)
     except ArgumentError as error:
-        print(f"error: {_reason(error)}; see `{PROGRAM} {command} --help`", file=sys.stderr)
+        print(f"error: {reason(error)}; see `{PROGRAM} {command} --help`", file=sys.stderr)
         return 2
     except LightningStdimError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -144,9 +146,16 @@ def main(args: Sequence[str] | None = None) -> int:
     return 2
 
 
-def _reason(error: ArgumentError) -> str:
-    """Say in one line what is wrong with an option."""
-    reason = " ".join(str(error).split())
+def reason(error: ArgumentError) -> str:
+    """Say in one line what is wrong with an option.
+
+    Args:
+        error: what a parser raised.
+
+    Returns:
+        Its message, with fewer of Python's terms.
+    """
+    said = " ".join(str(error).split())
     for theirs, ours in _WORDING:
-        reason = re.sub(theirs, ours, reason)
-    return reason
+        said = re.sub(theirs, ours, said)
+    return said

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import shlex
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from lightning_stdim.catalogue import DEFAULT_COMPARISON
+
+if TYPE_CHECKING:
+    from lightning_stdim.benchmark.run_spec import RunSpec
 
 
 def benchmark(
@@ -91,11 +96,13 @@ def benchmark(
     """
     from functools import partial
 
+    from lightning_stdim.benchmark.check import check_runs
     from lightning_stdim.benchmark.executors import LocalExecutor
     from lightning_stdim.benchmark.grid import Sweep, grid
     from lightning_stdim.benchmark.ray_executor import RayExecutor
     from lightning_stdim.benchmark.runner import run_grid
     from lightning_stdim.errors import ConfigurationError, StoreError
+    from lightning_stdim.runs.results import is_complete
     from lightning_stdim.utils.comma_separated import comma_separated
 
     if seeds < 1:
@@ -117,7 +124,19 @@ def benchmark(
         preset=preset,
         protocols=protocols,
     )
+    elsewhere = "Ray" if executor == "ray" else launcher.split(" ")[0]
+
+    def check(specs: Sequence[RunSpec]) -> None:
+        wrong = check_runs(specs, preset=preset, root=root)
+        if wrong and elsewhere and not estimate:
+            head = f"warning: these would fail here; {elsewhere} may have what is missing:"
+            print("\n  ".join([head, *wrong]), file=sys.stderr)
+        elif wrong:
+            head = "nothing was started, since these would fail:"
+            raise ConfigurationError("\n  ".join([head, *wrong]))
+
     if estimate:
+        check([spec for spec in specs if not is_complete(spec.folder(folder))])
         from lightning_stdim.benchmark.estimate import estimate as calibrate
 
         calibrate(
@@ -126,7 +145,7 @@ def benchmark(
             root=root,
             out=folder,
             jobs=jobs,
-            elsewhere="Ray" if executor == "ray" else launcher.split(" ")[0],
+            elsewhere=elsewhere,
             threads=max(1, int(cpus)) if executor == "ray" else None,
         ).print()
         return 0
@@ -137,6 +156,7 @@ def benchmark(
         root=root,
         snapshots=snapshots,
         jobs=jobs,
+        check=check,
         executor=partial(RayExecutor, address=address, cpus=cpus, gpus=gpus)
         if executor == "ray"
         else partial(LocalExecutor, launcher=shlex.split(launcher)),

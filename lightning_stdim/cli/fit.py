@@ -382,12 +382,13 @@ def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def run(argv: Sequence[str], *, program: str) -> int:
+def run(argv: Sequence[str], *, program: str, cli: type[StdimCLI] = StdimCLI) -> int:
     """Run one of LightningCLI's commands.
 
     Args:
         argv: the command and its options.
         program: what comes before them on a command line.
+        cli: the class that runs it.
 
     Returns:
         The exit status.
@@ -398,5 +399,5 @@ def run(argv: Sequence[str], *, program: str) -> int:
     ignore_unhelpful_warnings()
     read_any_spelling()
     with as_our_errors():
-        StdimCLI(argv, program=program)
+        cli(argv, program=program)
     return 0
