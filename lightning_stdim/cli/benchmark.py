@@ -216,7 +216,7 @@ def report(
     write_comparison(folder, games)
     if tables:
         print_comparison(games)
-    for words in (*summary.paragraphs, *summary.verdicts):
+    for words in (*filter(None, [summary.warning]), *summary.paragraphs, *summary.verdicts):
         print(words)
     for failure in record.failures:
         print(f"{failure.run} failed: {failure.last_line}")

@@ -7,6 +7,7 @@ import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 READABLE = "lightning_stdim.readable"
 """Name of the handler of characters that a console's encoding lacks, for :func:`open`."""
@@ -48,16 +49,17 @@ def forgiving_output() -> Iterator[None]:
         Nothing.
     """
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = map(_forgiving, before)  # type: ignore[assignment]
+    sys.stdout, sys.stderr = _forgiving(sys.stdout), _forgiving(sys.stderr)
     try:
         yield
     finally:
-        for stream in filter(None, (sys.stdout, sys.stderr)):
-            stream.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if stream:  # there is none in a window without a console
+                stream.flush()
         sys.stdout, sys.stderr = before
 
 
-def _forgiving(stream: object) -> object:
+def _forgiving(stream: TextIO) -> TextIO:
     if not isinstance(stream, io.TextIOWrapper):  # there is none, or a notebook's
         return stream
     raw = getattr(stream.buffer, "raw", stream.buffer)

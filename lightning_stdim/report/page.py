@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,7 @@ def _templates() -> Environment:
         signed=_signed,
         shade=_shade,
         percent=lambda share: f"{int(1000 * share) / 10:g}%",  # 0.9996 is not all
-        breakable=lambda text: escape(text).replace("/", Markup("/<wbr>")),
+        breakable=_breakable,
         markdown=_markdown,
     )
     environment.tests.update(difference=_is(SignedCell), interval=_is(Interval))
@@ -138,6 +139,13 @@ def _shade(difference: float) -> str:
     """Colour a difference: blue above zero, orange below; colour-blind readers tell them apart."""
     colour = "43, 123, 186" if difference > 0 else "217, 115, 13"
     return f"rgba({colour}, {STRONGEST * min(abs(difference) / FULL, 1):.2f})"
+
+
+def _breakable(text: str) -> Markup:
+    """Let long names, such as those of folders, classes and variants, go on in another line."""
+    return Markup("<wbr>").join(
+        map(escape, re.split(r"(?<=[/.,_=])(?=\S)|(?<=[a-z])(?=[A-Z])", text))
+    )
 
 
 def _markdown(text: str) -> str:

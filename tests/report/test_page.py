@@ -73,8 +73,8 @@ def test_differences_are_ours_minus_published(record, page) -> None:
             protocol = method if method == "majority" else "paper"
             ours = sum(mean_of(record, game, method, protocol)) / 2
             theirs = published.paper(game.lower(), method).scores["mean_over_categories"]
-            assert rows[game, "paper"][k] == f"{theirs:.2f}"
-            difference = rows[game, "ours − paper"][k].replace("−", "-")
+            assert rows[game, "published"][k] == f"{theirs:.2f}"
+            difference = rows[game, "ours − published"][k].replace("−", "-")
             assert difference == f"{ours - theirs:+.2f}"
     # The same colours as the signs: shades are blue above zero, orange below.
     shades = [a["style"] for tag, a in page.tags if tag == "td" and "difference" in str(a)]
@@ -86,11 +86,11 @@ def test_what_is_missing_is_a_dash(page) -> None:
     columns, rows = page.tables[TABLE_2.format("paper")]
     supervised, hostile = columns.index("Supervised") - 1, columns.index(HOSTILE) - 1
     assert rows["Breakout", "ours"][supervised] == "–"  # its run has failed
-    assert rows["Breakout", "paper"][supervised] == "0.94"
-    assert rows["Breakout", "ours − paper"][supervised] == "–"
+    assert rows["Breakout", "published"][supervised] == "0.94"
+    assert rows["Breakout", "ours − published"][supervised] == "–"
     assert rows["Pong", "ours"][supervised] != "–"
     assert rows["Mean over games", "ours"][supervised] == "–"
-    assert rows["Pong", "paper"][hostile] == "–"
+    assert rows["Pong", "published"][hostile] == "–"
 
 
 def test_means_over_games(record, page) -> None:
@@ -111,19 +111,19 @@ def test_means_over_games(record, page) -> None:
         for game in GAMES
     ]
     theirs = sum(printed) / 2
-    assert rows["Small object localization", "paper"][k] == f"{theirs:.2f}"
-    assert rows["Small object localization", "paper, 22 games"][k] == "0.51"
+    assert rows["Small object localization", "published"][k] == f"{theirs:.2f}"
+    assert rows["Small object localization", "published, 22 games"][k] == "0.51"
 
 
 def test_the_reproducibility_reports_tables(page) -> None:
     columns, rows = page.tables["F1 on Pong by category"]
     assert columns[1:] == ["Random-CNN", "ST-DIM", "Supervised"]
-    assert rows["Mean over categories", "report"] == ["0.66", "0.65", "0.61"]
-    assert rows["Mean over categories", "paper"] == ["0.17", "0.81", "0.87"]
+    assert rows["Mean over categories", "challenge report"] == ["0.66", "0.65", "0.61"]
+    assert rows["Mean over categories", "published"] == ["0.17", "0.81", "0.87"]
     assert "Accuracy on Pong by category" in page.tables
     assert "F1 on Breakout by category" not in page.tables
     assert rows["Mean over categories", "reproduction"] == ["–", "0.84", "–"]
-    assert "The report's Supervised numbers are validation scores" in page.text
+    assert "The challenge report's Supervised numbers are validation scores" in page.text
 
 
 def test_the_reproduction_beside_the_paper(page) -> None:
@@ -152,20 +152,20 @@ def test_scores_by_the_reports_own_protocol_stand_beside_its_numbers(
     _, rows = found.tables["F1 on Pong by category"]
     lines = {line: cells[1:] for (row, line), cells in rows.items() if row.startswith("Mean")}
     assert lines == {
-        "ours, challenge, report’s F1": ["0.20", "0.15"],  # a quarter of 0.8 and of 0.6
-        "report": ["0.65", "0.61"],
-        "ours − report": ["−0.45", "−0.46"],
+        "ours, challenge, challenge report’s F1": ["0.20", "0.15"],  # a quarter of 0.8 and of 0.6
+        "challenge report": ["0.65", "0.61"],
+        "ours − challenge report": ["−0.45", "−0.46"],
         "ours, challenge": ["0.80", "0.60"],
         "ours, paper": ["0.80", "0.60"],
-        "paper": ["0.81", "0.87"],
-        "ours − paper": ["−0.01", "−0.27"],
+        "published": ["0.81", "0.87"],
+        "ours − published": ["−0.01", "−0.27"],
         "reproduction": ["0.84", "–"],
         "ours − reproduction": ["−0.04", "–"],
         "ours, converged": ["0.80", "0.60"],
     }
     _, rows = found.tables["Accuracy on Pong by category"]
     assert rows["Mean over categories", "ours, challenge"][1:] == ["0.40", "0.30"]
-    assert ("Mean over categories", "ours, challenge, report’s F1") not in rows
+    assert ("Mean over categories", "ours, challenge, challenge report’s F1") not in rows
     assert "challenge protocol" in found.text
 
 
@@ -255,10 +255,80 @@ def test_one_game_one_seed_one_method(tmp_path, make_result) -> None:
     page = Page(write(read_record(tmp_path))[0].read_text())
     assert "F1 by category, paper protocol" in page.tables
     assert "Probability of improvement, converged protocol" not in page.tables
-    assert "No run here was trained." in page.text
+    assert "No run here has a learning curve." in page.text
     write_results(tmp_path / "b", make_result("vae", values=(0.1, 0.2, 0.3)))
     page = Page(write(read_record(tmp_path))[0].read_text())
     assert "With a single seed nothing can be said" in page.text
+
+
+def test_a_page_of_smoke_runs_says_so(tmp_path, make_result, page, capsys) -> None:
+    assert "mean nothing" not in page.text
+    write_results(tmp_path / "a", make_result(preset="smoke"))
+    found, markdown, _ = write(read_record(tmp_path))
+    words = "The scores on this page mean nothing"
+    head, _, _ = found.read_text("utf-8").partition("<h2")
+    assert words in head
+    assert words in markdown.read_text("utf-8").partition("##")[0]
+    write_results(tmp_path / "b", make_result("vae"))
+    assert main(["report", str(tmp_path), "--tables"]) == 0
+    printed = capsys.readouterr().out
+    assert "The scores of preset smoke mean nothing" in printed
+    assert "smoke mean nothing: it only tries out" in printed  # with the tables
+
+
+def test_paper_and_report_mean_one_thing_each(tmp_path, make_result) -> None:
+    protocols = ("paper", "converged", "challenge")
+    write_results(tmp_path / "a", make_result(protocols=protocols, by_report=("challenge",)))
+    page = Page(write(read_record(tmp_path))[0].read_text("utf-8"))
+    shown = " ".join([page.text, *(a.get("aria-label", "") for _, a in page.tags)])
+    shown = shown.replace("lightning_stdim report", "")  # the command
+    # Paper: the protocol, and the label set.
+    for found in re.finditer(r"\w+\W+paper\b\W*\w*", shown, re.IGNORECASE):
+        assert re.search(r"paper protocol|label set paper|, paper", found[0]), found[0]
+    for found in re.finditer(r"(\w+)\W+report\b", shown, re.IGNORECASE):
+        assert found[1].lower() in ("challenge", "the", "that"), found[0]
+    assert "the report " not in shown.replace("the report of the NeurIPS", "").lower()
+
+
+def test_every_line_of_a_table_says_whose_it_is(tmp_path, make_result) -> None:
+    """Also where no published number stands beside ours, but one for all games below."""
+    for method in ("vae", "my.Method"):
+        run = make_result(method, game="pong", variant="steps=3000")
+        run["scores"]["protocols"]["paper"]["f1"]["categories"]["misc_keys"] = 0.4
+        write_results(tmp_path / method, run)
+    page = Page(write(read_record(tmp_path))[0].read_text("utf-8"))
+    for title, (_, rows) in page.tables.items():
+        for block, label in rows:
+            assert label, (title, block)
+
+
+def test_what_is_seen_on_the_screen_in_all_frames_is_not_at_least_all(page) -> None:
+    assert "100%" not in page.text
+    assert "something was at that place" in page.text
+    assert "what moves is seen twice" in page.text
+
+
+def test_one_is_no_plural(tmp_path, make_result) -> None:
+    write_results(tmp_path / "a", make_result())
+    for number in (1, 2):
+        text = Page(write(read_record(tmp_path))[0].read_text("utf-8")).text
+        assert not re.search(r"\b1 (methods|runs|games|seeds|pairs|others|frames|epochs)\b", text)
+        write_results(tmp_path / f"b{number}", make_result("vae", values=(0.1, 0.2, 0.3)))
+
+
+def test_a_curve_of_one_epoch_has_dots(tmp_path, make_result) -> None:
+    write_results(tmp_path / "a", make_result())
+    metrics = tmp_path / "a" / "metrics.csv"
+    for epochs, dots in ((1, 2), (2, 0)):
+        rows = "".join(f"{k},{3.5 - k},\n{k},,{3.0 - k}\n" for k in range(epochs))
+        metrics.write_text("epoch,val/loss,train/loss\n" + rows)
+        source = write(read_record(tmp_path))[0].read_text("utf-8")
+        (drawn,) = re.findall(r"<svg[^>]*: loss over the epochs of .*?</svg>", source, re.DOTALL)
+        # Matplotlib draws a marker as a reference to its shape; ticks are of the text's colour.
+        used = [use for use in re.findall("<use [^>]*>", drawn) if "currentColor" not in use]
+        assert len(used) == dots
+        ticks = re.findall(r">(\d+)</text>", drawn)
+        assert "1" in ticks
 
 
 def test_small_losses_keep_their_ticks(tmp_path, make_result) -> None:
@@ -336,7 +406,7 @@ def test_runs_of_different_presets_are_kept_apart(tmp_path, make_result, other) 
     rows = columns_of(page, TABLE_2.format("paper"))
     assert rows["Pong", "ours"]["ST-DIM (preset=laptop)"].startswith("0.25±")
     assert rows["Pong", "ours"][f"ST-DIM ({words})"] == "0.80"
-    assert rows["Pong", "paper"][f"ST-DIM ({words})"] == "0.81"
+    assert rows["Pong", "published"][f"ST-DIM ({words})"] == "0.81"
     assert f"VAE ({words})" in rows["Breakout", "ours"]
     # Reported on alone, a method's runs of one preset need no name for it.
     page = Page(write(record.only(["vae"]))[0].read_text())
@@ -377,8 +447,8 @@ def test_variants_are_methods_of_their_own(tmp_path, make_result) -> None:
     columns, rows = page.tables[TABLE_2.format("paper")]
     k = columns.index("ST-DIM (steps=3000)") - 1
     assert rows["Pong", "ours"][k] == "0.60"
-    assert rows["Pong", "paper"][k] == "–"
-    assert rows["Pong", "paper"][columns.index("ST-DIM") - 1] == "0.81"
+    assert rows["Pong", "published"][k] == "–"
+    assert rows["Pong", "published"][columns.index("ST-DIM") - 1] == "0.81"
 
 
 def test_some_methods_elsewhere(tmp_path, make_result, capsys) -> None:
@@ -459,14 +529,16 @@ def test_many_methods_on_one_game_are_rows(tmp_path, make_result) -> None:
     page = Page(write(read_record(tmp_path))[0].read_text())
     rows = columns_of(page, TABLE_2.format("paper"))
     none = {"reproduction": "–", "ours − reproduction": "–"}  # it has ST-DIM alone
-    assert rows["", "CPC"] == {"ours": "0.20", "paper": "0.71", "ours − paper": "−0.51"} | none
-    assert rows["", "BYOL"] == {"ours": "0.50", "paper": "–", "ours − paper": "–"} | none
+    assert (
+        rows["", "CPC"] == {"ours": "0.20", "published": "0.71", "ours − published": "−0.51"} | none
+    )
+    assert rows["", "BYOL"] == {"ours": "0.50", "published": "–", "ours − published": "–"} | none
     assert rows["", "ST-DIM"]["reproduction"] == "0.84"
     assert rows["", "ST-DIM"]["ours − reproduction"] == "−0.44"
     assert columns_of(page, TABLE_2.format("converged"))["", "CPC"] == {"Pong": "0.20"}
     rows = columns_of(page, "F1 by category, paper protocol")
     assert rows["CPC", "ours"]["Agent localization"] == "0.20"
-    assert rows["CPC", "paper, 22 games"]["Agent localization"] == "0.43"
+    assert rows["CPC", "published, 22 games"]["Agent localization"] == "0.43"
     titles = [title for title in page.tables if title.startswith("Pong: F1 (weighted")]
     assert titles == [f"Pong: F1 (weighted by class support), part {k} of 2" for k in (1, 2)]
 
@@ -487,10 +559,10 @@ def test_a_change_of_order_is_called_resolved_only_if_the_runs_resolve_it(
                 ]["paper"]
             write_results(tmp_path / run["method"] / str(seed), run)
     page = Page(write(read_record(tmp_path))[0].read_text())
-    assert f"Of 1 pairs of methods 1 changes its order with the two protocols. {words}" in page.text
+    assert f"Of 1 pair of methods 1 changes its order with the two protocols. {words}" in page.text
     rows = columns_of(page, "The same features under both protocols")
     assert rows["", "ST-DIM"]["Runs"] == "3"
-    assert rows["", "ST-DIM"]["Published in the paper"] == "0.81"
+    assert rows["", "ST-DIM"]["Published"] == "0.81"
 
 
 def test_equal_methods_share_a_place(tmp_path, make_result) -> None:
@@ -610,19 +682,19 @@ def test_differences_to_the_papers_agent(tmp_path, make_result, capsys) -> None:
     assert main(["report", str(tmp_path)]) == 0
     page = Page((tmp_path / "report.html").read_text())
     rows = columns_of(page, TABLE_2.format("paper"))
-    mine = rows["Pong", "ours"], rows["Pong", "paper, PPO agent"]
+    mine = rows["Pong", "ours"], rows["Pong", "published, PPO agent"]
     name = "ST-DIM (policy=ppo)"
     assert [cells[name] for cells in mine] == ["0.60", "0.79"]
-    assert rows["Pong", "ours − paper, PPO agent"][name] == "−0.19"
-    assert not any(line == "paper" for _, line in rows)
+    assert rows["Pong", "ours − published, PPO agent"][name] == "−0.19"
+    assert not any(line == "published" for _, line in rows)
     rows = columns_of(page, "F1 by category, paper protocol")
-    printed = rows["Agent localization", "paper, PPO agent, 22 games"]
+    printed = rows["Agent localization", "published, PPO agent, 22 games"]
     assert printed[name] == "0.54"
     protocols = columns_of(page, "The same features under both protocols")["", name]
-    assert protocols["Published in the paper, PPO agent"] == "0.79"
+    assert protocols["Published, PPO agent"] == "0.79"
     assert main(["report", str(tmp_path), "--paper_agent", "random"]) == 0
     page = Page((tmp_path / "report.html").read_text())
-    assert columns_of(page, TABLE_2.format("paper"))["", "ST-DIM"]["paper"] == "0.81"
+    assert columns_of(page, TABLE_2.format("paper"))["", "ST-DIM"]["published"] == "0.81"
 
 
 def test_the_commands_of_runs_with_keys(tmp_path, make_result) -> None:

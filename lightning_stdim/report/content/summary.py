@@ -16,8 +16,10 @@ from lightning_stdim.report.statistics import aggregates
 from lightning_stdim.report.statistics.aggregates import ScoreMatrix
 from lightning_stdim.report.statistics.student import EQUAL
 from lightning_stdim.report.tables.comparison import ScoreCell, Table
+from lightning_stdim.report.tables.notes import SMOKE
 from lightning_stdim.report.tables.printable import Sheet, metric_of, protocol_of
 from lightning_stdim.report.tables.score_matrix import cell, common, ranked, score_matrix
+from lightning_stdim.utils.counted import counted
 
 COLLAPSED = 2.0
 """Effective rank below which ``RepresentationHealth`` warns of a collapse."""
@@ -28,6 +30,7 @@ class Summary:
     """The page's first part.
 
     Attributes:
+        warning: what a reader must know before any number; may be empty.
         paragraphs: what the numbers say, in words.
         verdicts: the leading method against each other one, a sentence each.
         aggregates: tables over several games; none for one game.
@@ -35,6 +38,7 @@ class Summary:
         means: every method averaged in every way, and what to note about it.
     """
 
+    warning: str
     paragraphs: tuple[str, ...]
     verdicts: tuple[str, ...]
     aggregates: tuple[Sheet, ...]
@@ -63,9 +67,9 @@ def summarise(record: Record, games: Mapping[str, Sequence[Table]]) -> Summary:
     presets = sorted({run["preset"] or "none" for run in record.results})
     where = titles[0] if len(titles) == 1 else f"{len(titles)} games"
     opening = (
-        f"{len(converged)} methods on {where}; preset {', '.join(presets)}; "
-        f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}. Scores are F1 weighted by "
-        "class support, means over categories as in the paper's tables."
+        f"{counted(len(converged), 'method')} on {where}; preset{'s' * (len(presets) > 1)} "
+        f"{', '.join(presets)}; seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}. Scores "
+        "are F1 weighted by class support, means over categories as in the published tables."
     )
     probed = {
         run.entry
@@ -85,6 +89,7 @@ def summarise(record: Record, games: Mapping[str, Sequence[Table]]) -> Summary:
     paragraphs.append(_collapsed(whole))
     group, published = _published(f1, converged)
     return Summary(
+        warning=_of_smoke(presets),
         paragraphs=tuple(filter(None, paragraphs)),
         verdicts=tuple(_verdicts(converged)),
         aggregates=tuple(
@@ -97,10 +102,21 @@ def summarise(record: Record, games: Mapping[str, Sequence[Table]]) -> Summary:
     )
 
 
+def _of_smoke(presets: Sequence[str]) -> str:
+    """Warn of scores that only show that the commands work."""
+    if SMOKE not in presets:
+        return ""
+    which = "on this page" if presets == [SMOKE] else f"of preset {SMOKE}"
+    return (
+        f"The scores {which} mean nothing: preset {SMOKE} only tries out the commands, with a "
+        "handful of frames and epochs."
+    )
+
+
 def _published(
     games: Mapping[str, Table], entries: Iterable[Entry]
 ) -> tuple[Group, dict[Entry, ScoreCell]]:
-    """Find the paper's numbers, for the agent that gives the most of them."""
+    """Find the published numbers, for the agent that gives the most of them."""
     find, entries = mean_over_games(games), list(entries)
     found = {
         group: {entry: score for entry in entries if (score := find(group, entry, ""))}
@@ -133,8 +149,8 @@ def _leader(scores: Mapping[Entry, ScoreMatrix], protocol: str) -> str:
     if not open_ones:
         return f"{text} The runs resolve its lead over every other method."
     names = "; ".join(entry.title for entry in open_ones)
-    many = f"{len(open_ones)} of the {len(compared)} others"
-    return f"{text} The runs do not resolve its lead over {many}: {names}."
+    many = f"{len(open_ones)} of the {len(compared)} others: " if len(compared) > 1 else ""
+    return f"{text} The runs do not resolve its lead over {many}{names}."
 
 
 def _incomplete(scores: Mapping[Entry, ScoreMatrix]) -> str:

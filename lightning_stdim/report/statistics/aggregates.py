@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.report.statistics.student import mean_with_ci, stratified_mean_with_ci
+from lightning_stdim.utils.counted import counted
 
 ScoreMatrix = NDArray[np.float64]
 """Float [..., runs, games]; the axes before the last two are those of resamples or methods."""
@@ -261,17 +262,17 @@ def verdict(a: str, b: str, difference: PairedDifference) -> str:
         return verdict(b, a, -difference)
     least, most = min(difference.seeds), max(difference.seeds)
     games, pairs = len(difference.seeds), sum(difference.seeds)
-    seeds = f"{least} to {most} seeds" if least < most else _count(most, "seed")
-    over = f" over {_count(games, 'game')}" if games > 1 else ""
+    seeds = f"{least} to {most} seeds" if least < most else counted(most, "seed")
+    over = f" over {counted(games, 'game')}" if games > 1 else ""
     unit = "run" if games > 1 else "seed"
 
-    size, wins = f"{difference:+.2f}{over}", f"{difference.ahead} of {_count(pairs, unit)}"
+    size, wins = f"{difference:+.2f}{over}", f"{difference.ahead} of {counted(pairs, unit)}"
     if not difference.known and pairs > 1:
         if not difference.ahead and not difference.behind:
-            return f"{a} and {b} have the same score in {_count(pairs, unit)}: a tie"
+            return f"{a} and {b} have the same score in {counted(pairs, unit)}: a tie"
         return (
             f"{a} against {b} cannot be judged: {difference.value:+.2f} in each of "
-            f"{_count(pairs, unit)}, without any spread"
+            f"{counted(pairs, unit)}, without any spread"
         )
     if difference.resolved:
         return f"{a} is ahead of {b}: {size}, in {wins}"
@@ -361,7 +362,3 @@ def _check(scores: ScoreMatrix, of: str = "") -> None:
         raise ConfigurationError(f"scores are of shape {np.shape(scores)}, not [runs, games]")
     if empty := np.flatnonzero(~_there(scores).any(axis=0)).tolist():
         raise ConfigurationError(f"no run{of} of games {empty}: leave them out")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"

@@ -1,4 +1,4 @@
-"""The comparison table of one game: our methods beside the report's and the paper's numbers.
+"""The comparison table of one game: our methods beside the published numbers.
 
 This module chooses rows, columns and cells; :mod:`lightning_stdim.report.output` draws them.
 """
@@ -140,7 +140,7 @@ class Column:
     @property
     def subtitle(self) -> str:
         """The display names of the protocol, the metric and the split, where they are not usual."""
-        metric = "report's F1" if self.metric == REPORT_F1 else ""
+        metric = "challenge report's F1" if self.metric == REPORT_F1 else ""
         split = self.split if self.split != "test" else ""
         return ", ".join(filter(None, (PROTOCOLS.get(self.protocol, self.protocol), metric, split)))
 
