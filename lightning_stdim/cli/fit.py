@@ -50,7 +50,6 @@ from lightning_stdim.runs.features import write_features
 from lightning_stdim.runs.finish import evaluate, write_record
 from lightning_stdim.runs.lightning import (
     AtomicCheckpointIO,
-    batches_stepped,
     run_callbacks,
     run_loggers,
 )
@@ -114,7 +113,7 @@ class StdimCLI(LightningCLI):
         settings = self.config[self.subcommand]
         checkpoint = settings.get("ckpt_path")
         self.resume = self.subcommand == "fit" and checkpoint is not None
-        self.resume_step = 0
+        self.resumed_from: dict[str, Any] | None = None
         self.found: dict[str, Any] = {}
         game = canonical_game(settings["data"]["game"])
         model = settings["model"]["class_path"].rpartition(".")[2]
@@ -137,7 +136,7 @@ class StdimCLI(LightningCLI):
                         f"{checkpoint} holds weights alone, as snapshots do: training goes on from "
                         f"a checkpoint with the optimiser's state, such as {CHECKPOINTS}/last.ckpt"
                     )
-                self.resume_step = batches_stepped(found)
+                self.resumed_from = found
             names = ("hyper_parameters", "datamodule_hyper_parameters")
             self.found = {name: found.get(name, {}) for name in names}
         # Lightning would replace the model's arguments by the checkpoint's here, without a word
@@ -190,7 +189,7 @@ class StdimCLI(LightningCLI):
             kwargs["logger"] = False
             self.save_config_callback = None
         elif trainer["logger"] in (None, True):
-            kwargs["logger"] = run_loggers(self.folder, resume_step=self.resume_step)
+            kwargs["logger"] = run_loggers(self.folder, resumed_from=self.resumed_from)
         if self.subcommand == "fit" and not trainer["fast_dev_run"]:
             steps = snapshot_steps(self._get(self.config, "snapshots"))
             make_directory(self.folder)

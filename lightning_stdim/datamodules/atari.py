@@ -36,8 +36,8 @@ from lightning_stdim.datamodules.policies.settings import PolicySettings
 from lightning_stdim.datamodules.probe_data import load_probe_data
 from lightning_stdim.datamodules.samplers import (
     FrameSampler,
-    IndexDataset,
     Neighbours,
+    ResumableLoader,
     Sampling,
     SequenceSampler,
 )
@@ -556,7 +556,15 @@ class AtariDataModule(PackageAware, LightningDataModule):
             seed=self.seed,
             shuffle=False,
         )
-        return self._load_positions(sampler)
+        # Lightning makes this loader anew for its own bookkeeping, which takes PyTorch's own class.
+        return DataLoader(
+            sampler.dataset, batch_size=None, sampler=sampler, pin_memory=self._pinned
+        )
+
+    @property
+    def _pinned(self) -> bool:
+        """Whether batches go into pinned memory, because a GPU is to fetch them."""
+        return self._device.type == "cuda"
 
     def _loader(self, split: Literal["train", "val", "test"]) -> DataLoader[Tensor]:
         ranks = {
@@ -596,16 +604,7 @@ class AtariDataModule(PackageAware, LightningDataModule):
                     f"{self.game}, pretrain, {split}: batches of {sampler.batch_size} instead of "
                     f"{self.batch_size}, because no more sequences lie apart in time"
                 )
-        return self._load_positions(sampler)
-
-    def _load_positions(self, sampler: FrameSampler | SequenceSampler) -> DataLoader[Tensor]:
-        """Load the positions of frames, into pinned memory if a GPU is to fetch them."""
-        return DataLoader(
-            IndexDataset(sampler.total_size),
-            batch_size=None,
-            sampler=sampler,
-            pin_memory=self._device.type == "cuda",
-        )
+        return ResumableLoader(sampler, pin_memory=self._pinned)
 
     def transfer_batch_to_device(
         self, batch: Tensor, device: torch.device, dataloader_idx: int
