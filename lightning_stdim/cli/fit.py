@@ -283,9 +283,20 @@ class StdimCLI(LightningCLI):
 
         Args:
             **arguments: arguments of ``Trainer.predict``.
+
+        Raises:
+            ConfigurationError: no batch is to be encoded.
         """
-        vectors = torch.cat(cast(list[torch.Tensor], self.trainer.predict(**arguments)))
+        batches = cast(list[torch.Tensor], self.trainer.predict(**arguments))
+        if not batches:
+            raise ConfigurationError(
+                "trainer.limit_predict_batches leaves no frame to encode: leave it out"
+            )
+        vectors = torch.cat(batches)
         if not self.trainer.is_global_zero:
+            return
+        if self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            print(f"features of {len(vectors)} frames: not written, because of fast_dev_run")
             return
         path = write_features(self.folder, vectors, self.datamodule.probe_data())
         print(f"features of {len(vectors)} frames: {path}")
