@@ -15,7 +15,7 @@ from lightning_stdim.datamodules.pixels import CHANNELS, Pixels
 from lightning_stdim.encoders import DEFAULT_ENCODER, build_encoder, frame_stack, with_channels
 from lightning_stdim.utils.epoch_means import EpochMeans
 from lightning_stdim.utils.lightning_package import PackageAware
-from lightning_stdim.utils.optimisation import check_optimisation, warmed_up_adam
+from lightning_stdim.utils.optimisation import check_optimisation, may_be_fused, warmed_up_adam
 
 
 class SSLMethod(PackageAware, LightningModule):
@@ -125,6 +125,7 @@ class SSLMethod(PackageAware, LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Make Adam over the parameters that require a gradient; None if there are none."""
         trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        return (
-            warmed_up_adam(trainable, self.lr, self.eps, self.warmup_steps) if trainable else None
-        )
+        if not trainable:
+            return None
+        fused = may_be_fused(self)
+        return warmed_up_adam(trainable, self.lr, self.eps, self.warmup_steps, fused=fused)

@@ -22,7 +22,7 @@ from lightning_stdim.encoders import DEFAULT_ENCODER, with_channels
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.probes.encoder_with_heads import EncoderWithHeads
 from lightning_stdim.utils.epoch_means import EpochMeans
-from lightning_stdim.utils.optimisation import check_optimisation
+from lightning_stdim.utils.optimisation import check_optimisation, may_be_fused
 
 Optimizers = Literal["shared", "per_variable"]
 
@@ -156,7 +156,7 @@ class Supervised(EncoderWithHeads):
 
     def _adam(self, units: Mapping[str, nn.Module]) -> torch.optim.Optimizer:
         groups = [{"params": list(unit.parameters()), "name": name} for name, unit in units.items()]
-        return torch.optim.Adam(groups, lr=self.lr, eps=self.eps, fused=True)
+        return torch.optim.Adam(groups, lr=self.lr, eps=self.eps, fused=may_be_fused(self))
 
     def configure_callbacks(self) -> list[Callback]:
         """Make early stopping and learning-rate schedule, unless the trainer has its own."""
