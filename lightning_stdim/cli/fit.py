@@ -184,6 +184,14 @@ class StdimCLI(LightningCLI):
                 "trainer.overfit_batches takes the batches from another sampler than ours, which "
                 "keeps neighbours in time apart; use a small --data.steps"
             )
+        if self.subcommand == "fit" and not trainer["fast_dev_run"]:
+            for name, wanted in (("enable_checkpointing", False), ("barebones", True)):
+                if trainer[name] is wanted:
+                    raise ConfigurationError(
+                        f"trainer.{name}={str(wanted).lower()} keeps no checkpoint, and fit probes "
+                        "the one that it has kept: leave it out (--keep last keeps one alone), or "
+                        "use a Trainer in Python"
+                    )
         kwargs.setdefault("default_root_dir", str(self.folder))
         if self.subcommand != "fit":
             kwargs["logger"] = False
