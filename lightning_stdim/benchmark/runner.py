@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -23,6 +21,7 @@ from lightning_stdim.runs.results import FILE, Results, is_complete, read_result
 from lightning_stdim.runs.snapshots import snapshot_steps
 from lightning_stdim.utils.locks import LockHeldError, exclusive_lock
 from lightning_stdim.utils.log_tail import last_words
+from lightning_stdim.utils.signals import terminated_as_interrupted
 
 POLL_SECONDS = 0.1
 ERROR_LINES = 30
@@ -81,7 +80,7 @@ def run_grid(
     lacking: dict[RunSpec, list[str]] = {}
     with (
         _claim(specs, out, preset) as lock,
-        _terminated_as_interrupted(),
+        terminated_as_interrupted(),
         Progress(specs, console, jobs=jobs) as progress,
     ):
         waiting: list[RunSpec] = []
@@ -138,19 +137,6 @@ def run_grid(
     for run in failed:
         console.print(f"{run} failed: {_error(run, out)}", markup=False, soft_wrap=True)
     return 1 if failed else 0
-
-
-@contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """Treat SIGTERM, which schedulers send at their time limit, like a Ctrl-C."""
-    if threading.current_thread() is not threading.main_thread():  # no other gets signals
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _next(waiting: Sequence[RunSpec], running: Collection[RunSpec]) -> RunSpec | None:

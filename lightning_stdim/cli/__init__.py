@@ -6,6 +6,7 @@ Only what the chosen command needs is imported: ``--help`` and ``collect`` never
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from argparse import ArgumentError
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from lightning_stdim._version import __version__
 from lightning_stdim.cli.streams import forgiving_output
 from lightning_stdim.errors import LightningStdimError
 from lightning_stdim.torch_environment import set_environment
+from lightning_stdim.utils.signals import terminated_as_interrupted
 
 PROGRAM = "python -m lightning_stdim"
 
@@ -48,6 +50,8 @@ MODULES = {
     "check": "check",  # for benchmark, not for users
 }
 """The module of each plain command; it has a function with the command's name."""
+GO_ON = {"collect", "curve", "benchmark", "train-policy"}
+"""The plain commands that go on where they were interrupted when they are given again."""
 
 _WORDING = (
     (r'^Parser key "(.+?)": ', r"--\1: "),
@@ -127,7 +131,8 @@ def main(args: Sequence[str] | None = None) -> int:
             from lightning_stdim.cli.arguments import run
 
             module = import_module(f"{__name__}.{MODULES[command]}")
-            return run(getattr(module, command.replace("-", "_")), argv, program=PROGRAM)
+            with terminated_as_interrupted():
+                return run(getattr(module, command.replace("-", "_")), argv, program=PROGRAM)
     except ArgumentError as error:
         print(f"error: {reason(error)}; see `{PROGRAM} {command} --help`", file=sys.stderr)
         return 2
@@ -135,7 +140,9 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
-        print(str(interrupt) or "interrupted", file=sys.stderr)
+        done = "what is done is kept; to go on" if command in GO_ON else "to start again"
+        words = f"interrupted; {done}: {PROGRAM} {shlex.join(argv)}"
+        print(str(interrupt) or words, file=sys.stderr)
         return 130
     import difflib
 

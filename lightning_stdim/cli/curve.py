@@ -88,20 +88,17 @@ def curve(
     else:
         folder = curves_folder(run.key for run in found)
     make_directory(folder)
-    try:
-        probed = [
-            one
-            for run in found
-            for one in probe_snapshots(
-                run,
-                out=folder if out else None,
-                controls=controls,
-                device=there,
-                command=command_line,
-            )
-        ]
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("interrupted; the same command goes on where it stopped") from None
+    probed = [
+        one
+        for run in found
+        for one in probe_snapshots(
+            run,
+            out=folder if out else None,
+            controls=controls,
+            device=there,
+            command=command_line,
+        )
+    ]
     curves = step_curves(probed)
     if not curves:
         raise ConfigurationError("the runs have no snapshot but that of step 0: there is no curve")

@@ -25,7 +25,7 @@ from lightning_stdim.cli.configuration import (
     run_options,
 )
 from lightning_stdim.cli.console import print_scores
-from lightning_stdim.cli.messages import as_our_errors, ignore_unhelpful_warnings
+from lightning_stdim.cli.messages import as_our_errors, ignore_unhelpful_warnings, interrupted_with
 from lightning_stdim.cli.spellings import for_model_command
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.datamodules.labels.games import canonical_game
@@ -229,6 +229,14 @@ class StdimCLI(LightningCLI):
             )
         if self.subcommand == "fit" and not (self.resume or trainer["fast_dev_run"]):
             self._try_out(trainer)  # before anything is written
+        if self.subcommand == "fit" and not trainer["fast_dev_run"]:
+            for name, wanted in (("enable_checkpointing", False), ("barebones", True)):
+                if trainer[name] is wanted:
+                    raise ConfigurationError(
+                        f"trainer.{name}={str(wanted).lower()} keeps no checkpoint, and fit probes "
+                        "the one that it has kept: leave it out (--keep last keeps one alone), or "
+                        "use a Trainer in Python"
+                    )
         kwargs.setdefault("default_root_dir", str(self.folder))
         kwargs["plugins"] = _as_list(trainer["plugins"]) + _as_list(self.cluster_environment)
         if self.subcommand != "fit":
@@ -292,13 +300,34 @@ class StdimCLI(LightningCLI):
             self.trainer.fit(**arguments)
         except SystemExit:
             last = self.folder / CHECKPOINTS / "last.ckpt"
-            go_on = f"with --out {self.folder} --ckpt_path last" if last.is_file() else "again"
-            raise KeyboardInterrupt(f"interrupted; to go on: the same command {go_on}") from None
+            words = (
+                f"{last} is kept; to go on: {self._going_on()}"
+                if last.is_file()
+                else f"there is no checkpoint yet; to start again: {self.program} "
+                + shlex.join(self.argv)
+            )
+            raise KeyboardInterrupt(f"interrupted; {words}") from None
+
+    def _going_on(self) -> str:
+        """Write the command that goes on with this run, or with its probes."""
+        place = ["--out", str(self.folder), "--ckpt_path", "last"]
+        argv = self.argv if self.argv[-len(place) :] == place else [*self.argv, *place]
+        return f"{self.program} {shlex.join(argv)}"
 
     def after_fit(self) -> None:
-        """Probe the encoder of the kept checkpoint, and write the run's record."""
+        """Probe the encoder of the kept checkpoint, and write the run's record.
+
+        Raises:
+            KeyboardInterrupt: when interrupted, also by a scheduler. It says how to go on.
+        """
         if self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
+        with interrupted_with(
+            f"the training is done and kept in {self.folder}; to probe it: {self._going_on()}"
+        ):
+            self._probe_and_record()
+
+    def _probe_and_record(self) -> None:
         if not kept_checkpoint(self.folder).is_file():  # nothing was trained
             for name in ("last", "best"):
                 self.trainer.save_checkpoint(self.folder / CHECKPOINTS / f"{name}.ckpt")
@@ -395,9 +424,12 @@ def run(argv: Sequence[str], *, program: str, cli: type[StdimCLI] = StdimCLI) ->
 
     Raises:
         LightningStdimError: with one message for the user.
+        KeyboardInterrupt: when interrupted. It says what is kept, and how to go on.
     """
     ignore_unhelpful_warnings()
     read_any_spelling()
-    with as_our_errors():
+    again = f"to start again: {program} {shlex.join(argv)}"
+    # Training ends at once, and with a checkpoint, by Lightning's own handler of SIGTERM.
+    with as_our_errors(), interrupted_with(again, terminated=argv[0] != "fit"):
         cli(argv, program=program)
     return 0

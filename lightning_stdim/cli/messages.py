@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from lightning_stdim.errors import (
     ConfigurationError,
@@ -17,6 +18,7 @@ from lightning_stdim.errors import (
     StoreError,
     TrainingError,
 )
+from lightning_stdim.utils.signals import terminated_as_interrupted
 from lightning_stdim.utils.user_code import what_failed
 
 UNHELPFUL = (
@@ -87,3 +89,29 @@ def as_our_errors() -> Iterator[None]:
         ) from error
     except OSError as error:
         raise StoreError(f"cannot read or write: {error}") from error
+
+
+@contextmanager
+def interrupted_with(words: str, *, terminated: bool = True) -> Iterator[None]:
+    """Say after an interruption what is kept, and how to go on.
+
+    Args:
+        words: what is said, unless the interruption comes with words of its own.
+        terminated: treat SIGTERM, which schedulers send, like a Ctrl-C.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        KeyboardInterrupt: when interrupted, with the words.
+    """
+    try:
+        with terminated_as_interrupted() if terminated else nullcontext():
+            yield
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(str(interrupt) or f"interrupted; {words}") from None
+    except SystemExit as end:  # Lightning exits so, without a word
+        by_signal = isinstance(end, SIGTERMException)
+        if not by_signal and not isinstance(end.__context__, KeyboardInterrupt):
+            raise
+        raise KeyboardInterrupt(f"interrupted; {words}") from None

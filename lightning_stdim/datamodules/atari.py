@@ -234,7 +234,9 @@ class AtariDataModule(PackageAware, LightningDataModule):
             label_set=label_set,
         )
         # Not for the loggers: they would merge them with the method's, whose names may be the same.
-        self.save_hyperparameters(logger=False)
+        # Lightning's BatchSizeFinder reads a batch size from here first, if there is one.
+        unknown = ["batch_size"] if batch_size is None else []
+        self.save_hyperparameters(logger=False, ignore=unknown)
         self.game = settings.game
         self.steps = steps
         self.probe_steps = probe_steps
@@ -303,6 +305,11 @@ class AtariDataModule(PackageAware, LightningDataModule):
     def batch_size(self) -> int:
         """Number of samples in a batch, over all devices together."""
         return self._batch_size or int(self._asked("batch_size", 64))
+
+    @batch_size.setter
+    def batch_size(self, batch_size: int) -> None:
+        self._batch_size = integer("data.batch_size", batch_size, at_least=1)
+        self.hparams["batch_size"] = self._batch_size
 
     def _asked(self, name: str, default: Any) -> Any:
         """Read what the LightningModule asks for."""

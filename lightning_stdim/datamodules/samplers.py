@@ -209,7 +209,7 @@ class SequenceSampler(ResumableSampler):
                 f"{count} sequences of {sequence_length} frames are too few for batches of "
                 f"{batch_size}{' that hold no neighbours in time' if blocks > 1 else ''}; ask for "
                 f"more steps (about {(blocks + 1) * batch_size} frames in this split) or a smaller "
-                "batch_size"
+                f"batch_size{f', at most {room}' if room > 1 else ''}"
             )
 
     def __len__(self) -> int:

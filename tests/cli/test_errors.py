@@ -60,6 +60,11 @@ def bad_checkpoints(tmp_path):
         (["fit", "--model=Supervised", "--model.lr=0"], "lr=0.0"),
         (["fit", "--paper.plateau_factor=2"], "factor=2.0"),
         (["fit", "--trainer.overfit_batches=2"], "overfit_batches"),
+        (
+            ["fit", "--trainer.enable_checkpointing=false"],
+            "trainer.enable_checkpointing=false keeps",
+        ),
+        (["fit", "--trainer.barebones=true"], "trainer.barebones=true keeps no checkpoint"),
         (["fit", "--run_key=[]"], "run_key '[]': it is a list, not an object; give an object"),
         (["fit", "--out"], "--out: expected one argument; see"),
         (["fit", "--data.workers=0"], "data.workers=0"),
