@@ -111,8 +111,9 @@ def run_options(
     """Options of the run as a whole.
 
     Args:
-        out: directory of the run; by default runs/<game>-<model>-seed<seed>. If it is taken, a
-            number is appended.
+        out: directory of the run, which has to be new or empty, unless --ckpt_path goes on with the
+            run in it; by default runs/<game>-<model>-seed<seed>, with a number appended if that is
+            taken.
         preset: name of the preset, to be stored with the results. It changes no setting; for that,
             give the preset's file as --config.
         method: name of the method in results and tables; by default the model's own name.

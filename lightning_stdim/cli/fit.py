@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
 
@@ -40,7 +41,9 @@ from lightning_stdim.probes import (
 from lightning_stdim.runs.directory import (
     CHECKPOINTS,
     CONFIGURATION,
+    claim_run,
     configuration_of,
+    hold_run,
     kept_checkpoint,
     place_run,
     run_of,
@@ -56,7 +59,6 @@ from lightning_stdim.runs.lightning import (
 from lightning_stdim.runs.naming import make_key, method_name
 from lightning_stdim.runs.results import Budget
 from lightning_stdim.runs.snapshots import snapshot_steps
-from lightning_stdim.utils.files import make_directory
 from lightning_stdim.utils.lightning_package import translate
 
 
@@ -66,10 +68,11 @@ class StdimCLI(LightningCLI):
     Args:
         argv: the command and its options.
         program: what comes before them on a command line.
+        held: keeps hold of the run's directory until it is closed.
     """
 
-    def __init__(self, argv: Sequence[str], *, program: str) -> None:
-        self.argv, self.program = list(argv), program
+    def __init__(self, argv: Sequence[str], *, program: str, held: ExitStack) -> None:
+        self.argv, self.program, self.held = list(argv), program, held
         self.given = given_options(argv)
         defaults = as_default_files(default_configuration(self.given))
         super().__init__(
@@ -123,7 +126,7 @@ class StdimCLI(LightningCLI):
         game = canonical_game(settings["data"]["game"])
         model = settings["model"]["class_path"].rpartition(".")[2]
         usual = Path("runs") / f"{game}-{model}-seed{settings['seed_everything']}"
-        self.folder, checkpoint = place_run(
+        self.folder, checkpoint, self.existing = place_run(
             Path(settings["out"] or usual),
             checkpoint,
             named=self.given.out is not None,  # the run's configuration may name an old place
@@ -185,6 +188,26 @@ class StdimCLI(LightningCLI):
             arguments["pixels"] = "rgb"
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Make the trainer, and take hold of the run's directory.
+
+        Only the trainer knows whether this process is the first of the run's, which does that for
+        all. If the directory gets a number, the trainer is made again.
+        """
+        trainer = self._make_trainer(**kwargs)
+        wanted = self.folder
+        if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self._claim()
+        return trainer if self.folder == wanted else self._make_trainer(**kwargs)
+
+    def _claim(self) -> None:
+        """Keep other processes from using the directory that this one writes to."""
+        if not self.existing and self.subcommand in ("fit", "predict"):
+            claim = claim_run(self.folder, number=self.given.out is None)
+            self.folder = self.held.enter_context(claim)
+        elif self.subcommand == "fit":
+            self.held.enter_context(hold_run(self.folder))
+
+    def _make_trainer(self, **kwargs: Any) -> Trainer:
         """Make the trainer, with the run's directory, loggers and checkpoints."""
         trainer = self._get(self.config_init, "trainer")
         if trainer["overfit_batches"]:
@@ -200,7 +223,6 @@ class StdimCLI(LightningCLI):
             kwargs["logger"] = run_loggers(self.folder, resume_step=self.resume_step)
         if self.subcommand == "fit" and not trainer["fast_dev_run"]:
             steps = snapshot_steps(self._get(self.config, "snapshots"))
-            make_directory(self.folder)
             given = _as_list(trainer["callbacks"])
             keep = self._get(self.config, "keep")
             own = run_callbacks(self.folder, self.model, given, keep=keep, snapshots=steps)
@@ -223,7 +245,8 @@ class StdimCLI(LightningCLI):
             variant=self._get(self.config, "variant"),
             variation=self.datamodule.variation,
         )
-        print(f"run directory: {self.folder}")
+        if self.trainer.is_global_zero:  # the others do not know its number yet
+            print(f"run directory: {self.folder}")
         self.started = time.monotonic()
 
     def fit(self, **arguments: Any) -> None:
@@ -246,6 +269,7 @@ class StdimCLI(LightningCLI):
         """Probe the encoder of the kept checkpoint, and write the run's record."""
         if self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
+        self.folder = self.trainer.strategy.broadcast(self.folder)  # the others' has no number
         if not kept_checkpoint(self.folder).is_file():  # nothing was trained
             for name in ("last", "best"):
                 self.trainer.save_checkpoint(self.folder / CHECKPOINTS / f"{name}.ckpt")
@@ -333,6 +357,6 @@ def run(argv: Sequence[str], *, program: str) -> int:
     """
     ignore_unhelpful_warnings()
     read_either_package()
-    with as_our_errors():
-        StdimCLI(argv, program=program)
+    with as_our_errors(), ExitStack() as held:
+        StdimCLI(argv, program=program, held=held)
     return 0
