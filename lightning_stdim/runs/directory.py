@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -10,8 +11,9 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-from lightning_stdim.errors import ConfigurationError, StoreError
-from lightning_stdim.utils.locks import LockHeldError, exclusive_lock
+from lightning_stdim.errors import ConfigurationError
+from lightning_stdim.utils.directories import LOCK, LOCKS, hold_directory
+from lightning_stdim.utils.locks import LockHeldError
 
 CHECKPOINTS = "checkpoints"
 SNAPSHOTS = "snapshots"
@@ -20,11 +22,7 @@ CONFIGURATION = "config.yaml"
 ENCODER = "encoder"
 """The folder of a run that holds its encoder."""
 
-
-_LOCK = ".lock"
-_LOCKS = {_LOCK, f"{_LOCK}.held"}
-_RETRIES = 100
-_UNTRAINED = {*_LOCKS, CONFIGURATION, "hparams.yaml", "tensorboard"}
+_AT_FIRST = {*LOCKS, CONFIGURATION, "hparams.yaml", "tensorboard"}
 """Names of all that a run has written when its first epoch begins."""
 
 
@@ -51,8 +49,9 @@ class Place(NamedTuple):
 def claim_run(wanted: Path, *, number: bool = False) -> Iterator[Path]:
     """Make the directory of a new run, and hold it, so that no other process uses it.
 
-    It is free if it is missing or empty, or has nothing but the beginning of a run that was killed
-    before it had trained. What a run leaves that ends so is removed here, too.
+    It is free if it is missing or empty, or if all that it has is of a run that ended before its
+    first checkpoint. If this one ends before it has logged anything, what it has written is removed
+    in the end.
 
     Args:
         wanted: the directory.
@@ -83,7 +82,7 @@ def hold_run(folder: Path) -> Iterator[None]:
     """Hold the directory of a run that exists, so that no other process goes on with it.
 
     Args:
-        folder: the directory.
+        folder: the directory; it is made if it is missing.
 
     Yields:
         Nothing.
@@ -93,7 +92,10 @@ def hold_run(folder: Path) -> Iterator[None]:
         StoreError: it cannot be written.
     """
     with ExitStack() as held:
-        _hold(folder, held)
+        try:
+            held.enter_context(hold_directory(folder))
+        except LockHeldError as error:
+            raise DirectoryTakenError(f"{folder} is in use by another process: {error}") from None
         yield
 
 
@@ -104,11 +106,10 @@ def clear_run(folder: Path) -> None:
         folder: the directory; it may be missing.
     """
     if folder.is_dir():
-        with suppress(DirectoryTakenError), ExitStack() as held:
-            held.callback(_remove_empty, [folder])  # after the lock is released
-            _hold(folder, held)
-            _clear(folder)
-            (folder / _LOCK).unlink(missing_ok=True)
+        with suppress(DirectoryTakenError, OSError):
+            with hold_run(folder):
+                _clear(folder)
+            folder.rmdir()
 
 
 def newest_run(wanted: Path) -> Path:
@@ -120,12 +121,13 @@ def newest_run(wanted: Path) -> Path:
     Returns:
         The directory with the greatest number; ``wanted`` if there is none.
     """
-    newest = wanted
-    for folder in _numbered(wanted):
-        if not folder.exists():
-            return newest
-        newest = folder
-    raise AssertionError("unreachable")
+    numbers = {
+        int(found[1] or 1)
+        for path in (wanted.parent.iterdir() if wanted.parent.is_dir() else ())
+        if (found := re.fullmatch(rf"{re.escape(wanted.name)}(?:-(\d+))?", path.name))
+    }
+    newest = max(numbers, default=1)  # one that failed at once has left a gap
+    return wanted if newest == 1 else wanted.with_name(f"{wanted.name}-{newest}")
 
 
 def _numbered(wanted: Path) -> Iterator[Path]:
@@ -138,40 +140,14 @@ def _numbered(wanted: Path) -> Iterator[Path]:
 def _new(folder: Path) -> Iterator[None]:
     """Claim one directory."""
     _check_free(folder)  # before anything is written there
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
-    with ExitStack() as held:
-        held.callback(_remove_empty, made)  # after the lock is released
-        _hold(folder, held)
+    with hold_run(folder):
         _check_free(folder)
         _clear(folder)
         try:
             yield
         finally:
-            if _is_free(folder):
+            if _names(folder) <= _AT_FIRST:
                 _clear(folder)
-                (folder / _LOCK).unlink(missing_ok=True)
-
-
-def _hold(folder: Path, held: ExitStack) -> None:
-    """Lock a directory until a stack is closed; make the directory if it is missing."""
-    for retries in reversed(range(_RETRIES)):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with ExitStack() as attempt:
-                lock = attempt.enter_context(exclusive_lock(folder / _LOCK))
-                if os.fstat(lock.fileno()).st_nlink:
-                    held.push(attempt.pop_all())
-                    return
-        except LockHeldError as error:
-            raise DirectoryTakenError(f"{folder} is in use by another process: {error}") from None
-        except OSError as error:
-            if not (isinstance(error, FileNotFoundError | FileExistsError) and retries):
-                raise StoreError(
-                    f"{folder} cannot be written ({error.strerror}); choose another directory with "
-                    "--out"
-                ) from error
-        # Another process, which had made the directory, has just removed it.
-    raise DirectoryTakenError(f"{folder} is in use by other processes: wait for them or end them")
 
 
 def _check_free(folder: Path) -> None:
@@ -186,13 +162,18 @@ def _check_free(folder: Path) -> None:
 
 def _is_free(folder: Path) -> bool:
     try:
-        names = {entry.name for entry in folder.iterdir() if not _is_empty(entry)}
+        names = _names(folder)
     except (FileNotFoundError, NotADirectoryError):
         return not os.path.lexists(folder)
     except PermissionError:
         return True  # as far as can be seen; taking hold of it will say what is wrong
-    # Without the lock, a configuration may be a file of the user's own.
-    return names <= _LOCKS or (_LOCK in names and names <= _UNTRAINED)
+    # Without the lock, these may be files of the user's own.
+    return names <= LOCKS or (LOCK in names and names <= {*_AT_FIRST, "metrics.csv"})
+
+
+def _names(folder: Path) -> set[str]:
+    """Name what is in a directory, except for empty folders."""
+    return {entry.name for entry in folder.iterdir() if not _is_empty(entry)}
 
 
 def _is_empty(folder: Path) -> bool:
@@ -202,19 +183,12 @@ def _is_empty(folder: Path) -> bool:
 def _clear(folder: Path) -> None:
     """Remove all but the locks from a directory."""
     for entry in folder.iterdir():
-        if entry.name in _LOCKS:
+        if entry.name in LOCKS:
             continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
         else:
             entry.unlink()
-
-
-def _remove_empty(folders: list[Path]) -> None:
-    """Remove directories, the innermost first, up to one that is not empty."""
-    with suppress(OSError):
-        for folder in folders:
-            folder.rmdir()
 
 
 def kept_checkpoint(run: Path) -> Path:

@@ -126,7 +126,7 @@ with claim_run(Path(sys.argv[1])) as folder:
 """
 
 
-@pytest.mark.parametrize(("written", "trained"), [("hparams.yaml", False), ("metrics.csv", True)])
+@pytest.mark.parametrize(("written", "trained"), [("metrics.csv", False), ("x.ckpt", True)])
 def test_a_killed_run_is_in_nobody_s_way(tmp_path, written, trained):
     run = tmp_path / "run"
     command = [sys.executable, "-c", HOLD, str(run), written]
@@ -166,10 +166,11 @@ def test_a_directory_that_cannot_be_made(tmp_path):
 
 @pytest.mark.parametrize("which", ["last", "best"])
 def test_the_newest_run_is_gone_on_with(which, tmp_path):
-    made(tmp_path / "run" / "config.yaml")
-    path = made(tmp_path / "run-2" / "checkpoints" / f"{which}.ckpt")
+    for name in ("run", "run-2", "run-x", "rerun-9"):
+        made(tmp_path / name / "config.yaml")
+    path = made(tmp_path / "run-10" / "checkpoints" / f"{which}.ckpt")
     found = place_run(tmp_path / "run", which, named=False, resume=True)
-    assert found == (tmp_path / "run-2", str(path), True)
+    assert found == (tmp_path / "run-10", str(path), True)
     path.unlink()
     with pytest.raises(ConfigurationError, match="name the run's directory with --out"):
         place_run(tmp_path / "run", which, named=False, resume=True)
