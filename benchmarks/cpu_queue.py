@@ -15,7 +15,6 @@ other. `run` does the same in the foreground.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -34,6 +33,7 @@ from record import script_parser
 from lightning_stdim.errors import ConfigurationError, LightningStdimError
 from lightning_stdim.utils.files import atomically
 from lightning_stdim.utils.hardware import CORES_SHARE
+from lightning_stdim.utils.locks import LockHeldError, exclusive_lock
 
 RUNNING = STATE / "running.json"
 ROOT = Path(__file__).resolve().parents[1]
@@ -62,12 +62,11 @@ def _git(*words: str) -> None:
 @contextmanager
 def queue_lock(folder: Path) -> Iterator[IO[str]]:
     """Hold the checkout's lock, which items inherit, in case the queue is killed."""
-    with (folder / STATE / "lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigurationError(f"a queue is running in {folder}; stop it first") from None
-        yield lock
+    try:
+        with exclusive_lock(folder / STATE / "lock") as lock:
+            yield lock
+    except LockHeldError as error:
+        raise ConfigurationError(f"a queue is running in {folder}: {error}") from None
 
 
 def is_running(folder: Path) -> bool:

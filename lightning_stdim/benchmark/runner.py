@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import signal
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Literal
 
@@ -22,6 +21,7 @@ from lightning_stdim.runs.grid_record import GridRecord
 from lightning_stdim.runs.key import RunKey
 from lightning_stdim.runs.results import FILE, Results, is_complete, read_results
 from lightning_stdim.runs.snapshots import snapshot_steps
+from lightning_stdim.utils.locks import LockHeldError, exclusive_lock
 from lightning_stdim.utils.log_tail import last_words
 
 POLL_SECONDS = 0.1
@@ -164,19 +164,17 @@ def _claim(specs: Sequence[RunSpec], out: Path, preset: str) -> Iterator[IO[str]
     """
     files = {run.key.method: run.method for run in specs if is_file(run.method)}
     record = GridRecord.of(preset, files)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = (out / ".lock").open("w")
-    except OSError as error:
-        raise StoreError(f"cannot write to {out}: {error}; choose another directory") from error
-    with lock:
+    with ExitStack() as held:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            out.mkdir(parents=True, exist_ok=True)
+            lock = held.enter_context(exclusive_lock(out / ".lock"))
+        except LockHeldError as error:
             raise ConfigurationError(
                 f"{out} is in use by another benchmark, or by a run that a killed one left behind; "
-                "wait for it or end it"
+                f"{error}"
             ) from None
+        except OSError as error:
+            raise StoreError(f"cannot write to {out}: {error}; choose another directory") from error
         if there := GridRecord.read(out):
             _check_settings(there, record, out)
         record.write(out)

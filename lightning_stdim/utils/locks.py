@@ -12,7 +12,18 @@ import filelock
 
 
 class LockHeldError(Exception):
-    """Another process holds a lock. The message says what to do, for the end of a longer one."""
+    """Another process holds a lock. The message says what to do, for the end of a longer one.
+
+    Args:
+        leftover: what to delete if there is no such process.
+
+    Attributes:
+        unless: the message's second half, which names that; may be empty.
+    """
+
+    def __init__(self, leftover: Path | None = None) -> None:
+        self.unless = f"; if there is none, delete {leftover}" if leftover else ""
+        super().__init__(f"wait for it or end it{self.unless}")
 
 
 @contextmanager
@@ -40,14 +51,12 @@ def exclusive_lock(path: Path) -> Iterator[IO[str]]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):  # some systems have the second for the first
-            raise LockHeldError("wait for it or end it") from None
+            raise LockHeldError from None
         except OSError:  # no locks here
             marker = path.with_name(f"{path.name}.held")
             soft = filelock.SoftFileLock(marker, thread_local=False)
             try:
                 held.enter_context(soft.acquire(timeout=0))
             except filelock.Timeout:
-                raise LockHeldError(
-                    f"wait for it or end it; if there is none, delete {marker}"
-                ) from None
+                raise LockHeldError(marker) from None
         yield file

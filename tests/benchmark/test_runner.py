@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -355,6 +356,19 @@ def test_killed_it_goes_on_where_it_stopped(grid: Grid) -> None:
     assert grid.run() == 0
     methods = ["majority" if call[0] == "probe" else Path(call[4]).stem for call in grid.calls]
     assert methods == ["majority", "random-cnn", "random-cnn", "st-dim"]
+
+
+def test_a_file_system_without_locks(grid: Grid, monkeypatch) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    grid.out.mkdir()
+    (grid.out / ".lock.held").touch()  # as a benchmark on another machine has it there
+    with pytest.raises(ConfigurationError, match=r"in use by .*; if there is none, delete .*held$"):
+        grid.run()
+    (grid.out / ".lock.held").unlink()
+    assert grid.run(methods=["random-cnn"]) == 0
 
 
 def alive(process: int) -> bool:

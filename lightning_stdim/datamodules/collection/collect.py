@@ -7,12 +7,10 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, SupportsIndex
-
-import filelock
 
 from lightning_stdim._version import __version__
 from lightning_stdim.datamodules import store
@@ -23,11 +21,13 @@ from lightning_stdim.datamodules.collection.unfinished import UnfinishedCollecti
 from lightning_stdim.datamodules.collection.worker_pool import WorkerPool
 from lightning_stdim.errors import StoreError
 from lightning_stdim.utils.checks import integer
+from lightning_stdim.utils.locks import LockHeldError, exclusive_lock
 from lightning_stdim.utils.progress_bar import progress_bar
 
 SEGMENT_ROWS = 1024
 """Number of rows in a segment. A worker records a segment in memory before it writes it, so this is
 what a kill can lose. A segment takes about 1 MB in Pong and 12 MB in Yars' Revenge."""
+POLL_SECONDS = 0.1
 
 
 def collect(
@@ -140,24 +140,24 @@ def _play(
 @contextmanager
 def _exclusive_lock(path: Path, progress: bool) -> Iterator[None]:
     """Let only one process at a time collect a file; the others wait."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            if progress:
-                print(f"another process is collecting {path}: waiting for it", file=sys.stderr)
-            lock.acquire()
-    except OSError as error:
-        raise StoreError(
-            f"{path.parent} cannot be written: {error.strerror}: choose another root"
-        ) from None
-    with lock:  # counts one more level of the same lock
-        try:
-            yield
-        finally:
-            lock.release()
+    with ExitStack() as held:
+        waiting = False
+        while True:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                held.enter_context(exclusive_lock(path.with_name(f".{path.name}.lock")))
+                break
+            except LockHeldError as error:
+                if progress and not waiting:
+                    message = f"another process is collecting {path}: waiting for it{error.unless}"
+                    print(message, file=sys.stderr)
+                waiting = True
+                time.sleep(POLL_SECONDS)
+            except OSError as error:
+                raise StoreError(
+                    f"{path.parent} cannot be written: {error.strerror}: choose another root"
+                ) from None
+        yield
 
 
 def _with_rate(update: Callable[[int, str], None], steps: int) -> Callable[[int], None]:

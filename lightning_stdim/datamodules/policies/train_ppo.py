@@ -15,13 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import filelock
-
 from lightning_stdim.datamodules.labels.games import canonical_game
 from lightning_stdim.errors import ConfigurationError, StoreError
 from lightning_stdim.utils.checks import integer
 from lightning_stdim.utils.files import atomically, make_directory
 from lightning_stdim.utils.hardware import check_device
+from lightning_stdim.utils.locks import LockHeldError, exclusive_lock
 from lightning_stdim.utils.progress_bar import progress_bar
 
 Precision = Literal["32", "bf16-mixed"]
@@ -308,7 +307,7 @@ def _draw(record: dict[str, Any], path: Path) -> None:
 def _exclusive_lock(folder: Path) -> Iterator[None]:
     """Keep two trainings out of one directory."""
     try:
-        with filelock.FileLock(folder / ".lock", timeout=0):
+        with exclusive_lock(folder / ".lock"):
             yield
-    except filelock.Timeout:
-        raise ConfigurationError(f"{folder} is in use by another training: wait for it") from None
+    except LockHeldError as error:
+        raise ConfigurationError(f"{folder} is in use by another training: {error}") from None

@@ -35,10 +35,17 @@ settings = module.CollectionSettings("breakout", steps=int(sys.argv[2]))
 print(module.collect(settings, workers=2, root=sys.argv[1]))
 """  # without the guard that multiprocessing would ask for
 
+NO_LOCKS = """
+import fcntl
+def flock(*_):
+    raise OSError(37, "No locks available")
+fcntl.flock = flock
+"""
 
-def start(root: Path, steps: int = STEPS) -> "subprocess.Popen[str]":
+
+def start(root: Path, steps: int = STEPS, *, locks: bool = True) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(root), str(steps)],
+        [sys.executable, "-c", ("" if locks else NO_LOCKS) + SCRIPT, str(root), str(steps)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -397,13 +404,16 @@ def test_an_interrupt_says_how_to_go_on(truth, tmp_path):
     assert (tmp_path / truth.name).read_bytes() == truth.read_bytes()
 
 
-def test_two_processes_do_not_collect_the_same_thing_twice(truth, tmp_path):
-    first = start(tmp_path)
+@pytest.mark.parametrize("locks", [True, False])
+def test_two_processes_do_not_collect_the_same_thing_twice(truth, tmp_path, locks):
+    first = start(tmp_path, locks=locks)
     wait_for_segments(tmp_path, 1, first)
     first.send_signal(signal.SIGSTOP)
-    second = start(tmp_path)
+    second = start(tmp_path, locks=locks)
     assert second.stderr is not None
-    assert "another process is collecting" in second.stderr.readline()
+    said = second.stderr.readline()
+    assert "another process is collecting" in said
+    assert ("if there is none, delete" in said) != locks
     first.send_signal(signal.SIGCONT)
     assert first.communicate()[0] == second.communicate()[0] != ""
     assert (tmp_path / truth.name).read_bytes() == truth.read_bytes()

@@ -5,7 +5,6 @@ import signal
 import tempfile
 import zipfile
 
-import filelock
 import numpy as np
 import pytest
 import torch
@@ -16,6 +15,7 @@ from lightning_stdim.cli import main
 from lightning_stdim.datamodules.policies import train_ppo
 from lightning_stdim.datamodules.store.hdf5 import read
 from lightning_stdim.errors import ConfigurationError, StoreError
+from lightning_stdim.utils.locks import exclusive_lock
 
 
 @pytest.fixture(autouse=True)
@@ -116,7 +116,7 @@ def test_wrong_input_is_one_clear_message(tmp_path):
     with pytest.raises(ConfigurationError, match="was trained with game pong, not breakout"):
         train(game="breakout")
     with (
-        filelock.FileLock(tmp_path / ".lock"),
+        exclusive_lock(tmp_path / ".lock"),
         pytest.raises(ConfigurationError, match="is in use by another training"),
     ):
         train()
