@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import shutil
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import ceil
@@ -16,7 +15,7 @@ import yaml
 from lightning_stdim.catalogue import METHODS, Method, method_named, of_class
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.presets import read_preset
-from lightning_stdim.runs.directory import CHECKPOINTS, ENCODER
+from lightning_stdim.runs.directory import CHECKPOINTS, ENCODER, clear_run
 from lightning_stdim.runs.key import FRAMES, RunKey
 from lightning_stdim.utils.comma_separated import comma_separated
 from lightning_stdim.utils.user_code import dotted
@@ -296,10 +295,11 @@ def has_checkpoint(folder: Path) -> bool:
 def clear_unfinished(folder: Path) -> None:
     """Remove the directory of an interrupted run that left no checkpoint to go on from.
 
-    Otherwise ``fit`` would take another directory: it uses none that has something in it.
+    Otherwise ``fit`` and ``probe`` would refuse it, since it has something in it.
 
     Args:
-        folder: the directory of a run without results. A run that can be resumed is left alone.
+        folder: the directory of a run without results. A run that can be resumed is left alone, and
+            so is one that another process is making: the command will say so.
     """
-    if folder.is_dir() and not has_checkpoint(folder):
-        shutil.rmtree(folder)
+    if not has_checkpoint(folder):
+        clear_run(folder)

@@ -157,8 +157,9 @@ def run_options(
     """Options of the run as a whole.
 
     Args:
-        out: directory of the run; by default runs/<game>-<model>-seed<seed>. If it is taken, a
-            number is appended.
+        out: directory of the run, which has to be new or empty, unless --ckpt_path goes on with the
+            run in it; by default runs/<game>-<model>-seed<seed>, with a number appended if that is
+            taken.
         preset: name of a preset (smoke, laptop, laptop-bf16, paper, challenge or challenge-bf16) or
             a YAML file, whose settings hold for all options that are not given; laptop, unless
             there is a --config. A run that goes on keeps its own.

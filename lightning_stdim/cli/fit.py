@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
 
@@ -46,7 +47,9 @@ from lightning_stdim.runs.continuation import check_same_model, check_same_setti
 from lightning_stdim.runs.directory import (
     CHECKPOINTS,
     CONFIGURATION,
+    claim_run,
     configuration_of,
+    hold_run,
     kept_checkpoint,
     place_run,
     run_of,
@@ -64,7 +67,6 @@ from lightning_stdim.runs.results import Budget
 from lightning_stdim.runs.snapshots import snapshot_steps
 from lightning_stdim.runs.trial import try_out
 from lightning_stdim.utils.checks import integer
-from lightning_stdim.utils.files import make_directory
 from lightning_stdim.utils.lightning_package import translate
 
 
@@ -74,10 +76,11 @@ class StdimCLI(LightningCLI):
     Args:
         argv: the command and its options.
         program: what comes before them on a command line.
+        held: keeps hold of the run's directory until it is closed.
     """
 
-    def __init__(self, argv: Sequence[str], *, program: str) -> None:
-        self.argv, self.program = list(argv), program
+    def __init__(self, argv: Sequence[str], *, program: str, held: ExitStack) -> None:
+        self.argv, self.program, self.held = list(argv), program, held
         self.given = given_options(argv)
         defaults = as_default_files(default_configuration(self.given))
         super().__init__(
@@ -139,7 +142,7 @@ class StdimCLI(LightningCLI):
         game = canonical_game(settings["data"]["game"])
         model = settings["model"]["class_path"].rpartition(".")[2]
         usual = Path("runs") / f"{game}-{model}-seed{settings['seed_everything']}"
-        self.folder, checkpoint = place_run(
+        self.folder, checkpoint, self.existing = place_run(
             Path(settings["out"] or usual),
             checkpoint,
             named=self.given.out is not None,  # the run's configuration may name an old place
@@ -214,7 +217,20 @@ class StdimCLI(LightningCLI):
             arguments["pixels"] = "rgb"
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Make the trainer, with the run's directory, loggers and checkpoints."""
+        """Make the trainer, and take hold of the run's directory.
+
+        Only the trainer knows whether this process is the first of the run's, which does that for
+        all. If the directory gets a number, the trainer is made again.
+        """
+        self._check()
+        trainer = self._make_trainer(**kwargs)
+        wanted = self.folder
+        if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self._claim()
+        return trainer if self.folder == wanted else self._make_trainer(**kwargs)
+
+    def _check(self) -> None:
+        """Refuse what cannot work, before anything is written."""
         if name := self._get(self.config, "method_name"):
             check_method_name(name, self.model)
         check_same_model(self.found, self.model)
@@ -227,8 +243,6 @@ class StdimCLI(LightningCLI):
                 "trainer.overfit_batches takes the batches from another sampler than ours, which "
                 "keeps neighbours in time apart; use a small --data.steps"
             )
-        if self.subcommand == "fit" and not (self.resume or trainer["fast_dev_run"]):
-            self._try_out(trainer)  # before anything is written
         if self.subcommand == "fit" and not trainer["fast_dev_run"]:
             for name, wanted in (("enable_checkpointing", False), ("barebones", True)):
                 if trainer[name] is wanted:
@@ -237,6 +251,20 @@ class StdimCLI(LightningCLI):
                         "the one that it has kept: leave it out (--keep last keeps one alone), or "
                         "use a Trainer in Python"
                     )
+            if not self.resume:
+                self._try_out(trainer)
+
+    def _claim(self) -> None:
+        """Keep other processes from using the directory that this one writes to."""
+        if not self.existing and self.subcommand in ("fit", "predict"):
+            claim = claim_run(self.folder, number=self.given.out is None)
+            self.folder = self.held.enter_context(claim)
+        elif self.subcommand == "fit":
+            self.held.enter_context(hold_run(self.folder))
+
+    def _make_trainer(self, **kwargs: Any) -> Trainer:
+        """Make the trainer, with the run's directory, loggers and checkpoints."""
+        trainer = self._get(self.config_init, "trainer")
         kwargs.setdefault("default_root_dir", str(self.folder))
         kwargs["plugins"] = _as_list(trainer["plugins"]) + _as_list(self.cluster_environment)
         if self.subcommand != "fit":
@@ -247,7 +275,6 @@ class StdimCLI(LightningCLI):
             kwargs["logger"] = run_loggers(self.folder, resumed_from=earlier)
         if self.subcommand == "fit" and not trainer["fast_dev_run"]:
             steps = snapshot_steps(self._get(self.config, "snapshots"))
-            make_directory(self.folder)
             given = _as_list(trainer["callbacks"])
             keep = self._get(self.config, "keep")
             own = run_callbacks(self.folder, self.model, given, keep=keep, snapshots=steps)
@@ -284,7 +311,8 @@ class StdimCLI(LightningCLI):
             variant=self._get(self.config, "variant"),
             variation=self.datamodule.variation,
         )
-        print(f"run directory: {self.folder}")
+        if self.trainer.is_global_zero:  # the others do not know its number yet
+            print(f"run directory: {self.folder}")
         self.started = time.monotonic()
 
     def fit(self, **arguments: Any) -> None:
@@ -328,6 +356,7 @@ class StdimCLI(LightningCLI):
             self._probe_and_record()
 
     def _probe_and_record(self) -> None:
+        self.folder = self.trainer.strategy.broadcast(self.folder)  # the others' has no number
         if not kept_checkpoint(self.folder).is_file():  # nothing was trained
             for name in ("last", "best"):
                 self.trainer.save_checkpoint(self.folder / CHECKPOINTS / f"{name}.ckpt")
@@ -430,6 +459,10 @@ def run(argv: Sequence[str], *, program: str, cli: type[StdimCLI] = StdimCLI) ->
     read_any_spelling()
     again = f"to start again: {program} {shlex.join(argv)}"
     # Training ends at once, and with a checkpoint, by Lightning's own handler of SIGTERM.
-    with as_our_errors(), interrupted_with(again, terminated=argv[0] != "fit"):
-        cli(argv, program=program)
+    with (
+        as_our_errors(),
+        interrupted_with(again, terminated=argv[0] != "fit"),
+        ExitStack() as held,
+    ):
+        cli(argv, program=program, held=held)
     return 0

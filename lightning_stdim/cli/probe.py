@@ -91,8 +91,8 @@ def probe(
             in tables; by default, how the frames differ from the protocol's.
         run_key: what differs from the preset, as JSON. The command benchmark sets it for its runs;
             you need not set it.
-        out: directory for the results; by default runs/<game>-probe-<encoder>-seed<seed>, with a
-            number appended if that is taken.
+        out: directory for the results, which has to be new or empty; by default
+            runs/<game>-probe-<encoder>-seed<seed>, with a number appended if that is taken.
         command_line: the command line of this call, for the record.
 
     Returns:
@@ -104,16 +104,14 @@ def probe(
     from lightning_stdim.cli.console import print_scores
     from lightning_stdim.errors import ConfigurationError
     from lightning_stdim.presets import preset_name, read_preset
-    from lightning_stdim.runs.directory import run_directory
+    from lightning_stdim.runs.directory import claim_run
     from lightning_stdim.runs.naming import (
         UNTRAINED,
         make_probe_key,
         probe_folder,
         probe_options,
     )
-    from lightning_stdim.runs.results import FILE
     from lightning_stdim.runs.trial import try_encoder
-    from lightning_stdim.utils.files import make_directory
 
     settings = read_preset(preset)
 
@@ -187,41 +185,39 @@ def probe(
         variation=data.variation,
         probes=probe_options(paper, usual),
     )
-    folder = Path(out) if out else run_directory(Path("runs") / probe_folder(key))
-    make_directory(folder)
-    if (folder / FILE).exists():
-        raise ConfigurationError(f"{folder} holds results already; choose another --out")
-    started = time.monotonic()
-    labelled = data.probe_data()
-    evaluation = evaluate(
-        module,
-        labelled,
-        protocols=wanted,
-        seed=seed,
-        paper=paper,
-        converged=converged,
-        challenge=challenge,
-        controls=controls,
-        device=there,
-    )
-    # Of an encoder that was trained elsewhere nothing is known here.
-    spent = 0 if encoder in UNTRAINED else None
-    budget: Budget = {
-        "pretrain_frames": spent,
-        "probe_frames": data.probe_steps,
-        "epochs": spent,
-        "optimizer_steps": spent,
-        "seconds": round(time.monotonic() - started, 1),
-    }
-    path = write_record(
-        folder,
-        evaluation,
-        labelled,
-        key=key,
-        preset=preset_name(preset),
-        budget=budget,
-        command=command_line,
-    )
+    place = Path(out or Path("runs") / probe_folder(key))
+    with claim_run(place, number=out is None) as folder:
+        started = time.monotonic()
+        labelled = data.probe_data()
+        evaluation = evaluate(
+            module,
+            labelled,
+            protocols=wanted,
+            seed=seed,
+            paper=paper,
+            converged=converged,
+            challenge=challenge,
+            controls=controls,
+            device=there,
+        )
+        # Of an encoder that was trained elsewhere nothing is known here.
+        spent = 0 if encoder in UNTRAINED else None
+        budget: Budget = {
+            "pretrain_frames": spent,
+            "probe_frames": data.probe_steps,
+            "epochs": spent,
+            "optimizer_steps": spent,
+            "seconds": round(time.monotonic() - started, 1),
+        }
+        path = write_record(
+            folder,
+            evaluation,
+            labelled,
+            key=key,
+            preset=preset_name(preset),
+            budget=budget,
+            command=command_line,
+        )
     print_scores(evaluation)
     print(f"results: {path}")
     return 0
