@@ -56,6 +56,9 @@ def _problem(argv: Sequence[str]) -> str | None:
 class _Built(StdimCLI):
     """Model, data and trainer, of which ``fit`` has tried the model."""
 
+    def _claim(self) -> None:
+        """Write nothing, and so take hold of nothing."""
+
     def _run_subcommand(self, subcommand: str) -> None:
         if "challenge" in self.protocols and hasattr(self.model, "encoder"):
             scaling_modules(self.model.encoder)
