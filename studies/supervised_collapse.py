@@ -48,7 +48,7 @@ from lightning_stdim.presets import read_preset
 from lightning_stdim.probes import Supervised
 from lightning_stdim.probes.metrics import report_f1
 from lightning_stdim.probes.scores import score_predictions
-from lightning_stdim.runs.lightning import AtomicCheckpointIO, RunCheckpoint
+from lightning_stdim.runs.lightning import AtomicCheckpointIO, LastCheckpoint
 from lightning_stdim.utils.files import atomically
 
 LR, EPS, BATCH = 3e-4, 1e-8, 64
@@ -281,7 +281,7 @@ def train(
     trainer = Trainer(
         **settings,
         max_epochs=epochs,
-        callbacks=[DeadUnits(), steps, record, RunCheckpoint(folder, monitor=None)],
+        callbacks=[DeadUnits(), steps, record, LastCheckpoint(folder)],
         plugins=[AtomicCheckpointIO(), LightningEnvironment()],
     )
     trainer.fit(

@@ -41,6 +41,9 @@ def collect(settings: CollectionSettings, *, workers: int | None = None, root: s
 def describe(files: list[str], *, label_set: LabelSet | None = None, out: str | None = None) -> int:
     """Print statistics of collections, side by side.
 
+    Example:
+        python -m lightning_stdim describe data/pong-random-seed0-20000.h5
+
     Args:
         files: files written by collect.
         label_set: labels to describe, paper or upstream; by default those in the file.
@@ -78,20 +81,24 @@ def describe(files: list[str], *, label_set: LabelSet | None = None, out: str | 
         one(file, folder and folder / f"contact-sheet{suffix}.png")
         for file, suffix in zip(files, suffixes, strict=True)
     ]
-    print_descriptions([Path(file).stem for file in files], described)
     if folder:
         data = [
             {"file": file, **dataclasses.asdict(part)}
             for file, part in zip(files, described, strict=True)
         ]
         with atomically(folder / "describe.json") as temporary:
-            temporary.write_text(json.dumps(data, indent=1) + "\n")
+            temporary.write_text(json.dumps(data, indent=1) + "\n", "utf-8")
+    print_descriptions([Path(file).stem for file in files], described)
+    if folder:
         print(folder)
     return 0
 
 
 def export(file: str, *, format: Literal["minari", "npz", "parquet"], out: str) -> int:
     """Write a collection in another format, with all values unchanged.
+
+    Example:
+        python -m lightning_stdim export data/pong-random-seed0-20000.h5 --format npz --out pong.npz
 
     Args:
         file: file written by collect.

@@ -26,6 +26,9 @@ def curve(
     curve.png, curve.md (from how many steps on is a method ahead, where, and by how much),
     curve.csv and curve.json.
 
+    Example:
+        python -m lightning_stdim curve runs/pong-STDIM-seed0
+
     Args:
         runs: directories of fit, or of a benchmark for all of its runs that have snapshots.
         out: folder for the curves, and for the scores of snapshots where these are not in the run's
@@ -85,20 +88,17 @@ def curve(
     else:
         folder = curves_folder(run.key for run in found)
     make_directory(folder)
-    try:
-        probed = [
-            one
-            for run in found
-            for one in probe_snapshots(
-                run,
-                out=folder if out else None,
-                controls=controls,
-                device=there,
-                command=command_line,
-            )
-        ]
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("interrupted; the same command goes on where it stopped") from None
+    probed = [
+        one
+        for run in found
+        for one in probe_snapshots(
+            run,
+            out=folder if out else None,
+            controls=controls,
+            device=there,
+            command=command_line,
+        )
+    ]
     curves = step_curves(probed)
     if not curves:
         raise ConfigurationError("the runs have no snapshot but that of step 0: there is no curve")

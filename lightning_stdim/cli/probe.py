@@ -39,7 +39,7 @@ def probe(
     classes: Literal["all", "observed"] | None = None,
     protocols: str | None = None,
     device: str | None = None,
-    method: str | None = None,
+    method_name: str | None = None,
     variant: str = "",
     run_key: str | None = None,
     out: str | None = None,
@@ -49,11 +49,14 @@ def probe(
 
     Whatever is not given here is taken from the preset.
 
+    Example:
+        python -m lightning_stdim probe --encoder random --game breakout
+
     Args:
-        encoder: what to score: a checkpoint; the folder encoder/ of a run; random for an encoder at
-            its initialisation; majority for always predicting the most frequent label; or
-            module:callable for a class or function of your own that returns a torch.nn.Module. That
-            module maps uint8 frames [B, 1, 210, 160] ([B, 3, 210, 160] with --pixels rgb) to
+        encoder: what to score: the directory of a run of fit; a checkpoint; random for an encoder
+            at its initialisation; majority for always predicting the most frequent label; or
+            my_module.MyEncoder for a class or function of your own that returns a torch.nn.Module.
+            That module maps uint8 frames [B, 1, 210, 160] ([B, 3, 210, 160] with --pixels rgb) to
             vectors [B, D]. Your code is looked up in the current folder first.
         game: as in CollectionSettings.
         steps: number of frames to probe on; by default the preset's.
@@ -82,13 +85,14 @@ def probe(
         protocols: names of the probe protocols, separated by commas: paper, converged, and
             challenge, the reproducibility report's; by default the preset's, or else the first two.
         device: where to compute, such as cpu or cuda:1; by default a GPU if there is one.
-        method: name of the method in results and tables; by default the encoder's.
+        method_name: what the encoder's method is called in results and tables; by default its own
+            name.
         variant: your own words for what differs from the preset, stored with the results and shown
             in tables; by default, how the frames differ from the protocol's.
         run_key: what differs from the preset, as JSON. The command benchmark sets it for its runs;
             you need not set it.
-        out: directory for the results; by default runs/<game>-probe-<encoder>-seed<seed>, with a
-            number appended if that is taken.
+        out: directory for the results, which has to be new or empty; by default
+            runs/<game>-probe-<encoder>-seed<seed>, with a number appended if that is taken.
         command_line: the command line of this call, for the record.
 
     Returns:
@@ -99,16 +103,15 @@ def probe(
 
     from lightning_stdim.cli.console import print_scores
     from lightning_stdim.errors import ConfigurationError
-    from lightning_stdim.presets import read_preset
-    from lightning_stdim.runs.directory import run_directory
+    from lightning_stdim.presets import preset_name, read_preset
+    from lightning_stdim.runs.directory import claim_run
     from lightning_stdim.runs.naming import (
         UNTRAINED,
         make_probe_key,
         probe_folder,
         probe_options,
     )
-    from lightning_stdim.runs.results import FILE
-    from lightning_stdim.utils.files import make_directory
+    from lightning_stdim.runs.trial import try_encoder
 
     settings = read_preset(preset)
 
@@ -170,51 +173,51 @@ def probe(
     check_device(there)
     if module is None and encoder != "majority":
         module = resolve_encoder(encoder, seed=seed, pixels=data.pixels)
+    if module is not None:
+        try_encoder(module, data.pixels)  # before frames are collected and a folder is made
     key = make_probe_key(
         encoder,
         game=data.game,
         seed=seed,
-        method=method,
+        method=method_name,
         run_key=run_key,
         variant=variant,
         variation=data.variation,
         probes=probe_options(paper, usual),
     )
-    folder = Path(out) if out else run_directory(Path("runs") / probe_folder(key))
-    make_directory(folder)
-    if (folder / FILE).exists():
-        raise ConfigurationError(f"{folder} holds results already; choose another --out")
-    started = time.monotonic()
-    labelled = data.probe_data()
-    evaluation = evaluate(
-        module,
-        labelled,
-        protocols=wanted,
-        seed=seed,
-        paper=paper,
-        converged=converged,
-        challenge=challenge,
-        controls=controls,
-        device=there,
-    )
-    # Of an encoder that was trained elsewhere nothing is known here.
-    spent = 0 if encoder in UNTRAINED else None
-    budget: Budget = {
-        "pretrain_frames": spent,
-        "probe_frames": data.probe_steps,
-        "epochs": spent,
-        "optimizer_steps": spent,
-        "seconds": round(time.monotonic() - started, 1),
-    }
-    path = write_record(
-        folder,
-        evaluation,
-        labelled,
-        key=key,
-        preset=settings.get("preset"),
-        budget=budget,
-        command=command_line,
-    )
+    place = Path(out or Path("runs") / probe_folder(key))
+    with claim_run(place, number=out is None) as folder:
+        started = time.monotonic()
+        labelled = data.probe_data()
+        evaluation = evaluate(
+            module,
+            labelled,
+            protocols=wanted,
+            seed=seed,
+            paper=paper,
+            converged=converged,
+            challenge=challenge,
+            controls=controls,
+            device=there,
+        )
+        # Of an encoder that was trained elsewhere nothing is known here.
+        spent = 0 if encoder in UNTRAINED else None
+        budget: Budget = {
+            "pretrain_frames": spent,
+            "probe_frames": data.probe_steps,
+            "epochs": spent,
+            "optimizer_steps": spent,
+            "seconds": round(time.monotonic() - started, 1),
+        }
+        path = write_record(
+            folder,
+            evaluation,
+            labelled,
+            key=key,
+            preset=preset_name(preset),
+            budget=budget,
+            command=command_line,
+        )
     print_scores(evaluation)
     print(f"results: {path}")
     return 0

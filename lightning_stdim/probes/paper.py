@@ -306,7 +306,7 @@ def fit_paper(
             trainer.fit(probe)
         except SystemExit:  # Lightning turns Ctrl-C into this, and ignores further ones
             signal.signal(signal.SIGINT, handler)
-            raise KeyboardInterrupt("interrupted while probing") from None
+            raise KeyboardInterrupt from None
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     stopping = next(c for c in callbacks if isinstance(c, PerVariableEarlyStopping))
     (optimizer,) = trainer.optimizers

@@ -18,6 +18,18 @@ def test_validate_test_predict_and_probe_on_a_checkpoint(shrunk, small, tmp_path
     features = np.load(tmp_path / "run" / "features.npz")
     assert features["features"].shape == (PROBE_STEPS, 256)
     assert len(features["labels"]) == PROBE_STEPS
+    again = ["predict", *shrunk, "--ckpt_path", checkpoint]
+    assert main([*again, "--trainer.fast_dev_run=true"]) == 0
+    assert "not written" in capsys.readouterr().out
+    assert not (tmp_path / "run" / "features-partial.npz").exists()
+    assert main([*again, "--trainer.limit_predict_batches=2"]) == 0
+    some = np.load(tmp_path / "run" / "features-partial.npz")
+    assert len(some["features"]) == 2 * 16
+    np.testing.assert_allclose(some["features"], features["features"][some["positions"]])
+    assert np.array_equal(some["labels"], features["labels"][some["positions"]])
+    assert len(np.load(tmp_path / "run" / "features.npz")["features"]) == PROBE_STEPS
+    assert main([*again, "--trainer.limit_predict_batches=0"]) == 2
+    assert "trainer.limit_predict_batches" in capsys.readouterr().err
     (tmp_path / "same.yaml").write_text(
         "converged: {strengths: [0.1], search_tolerance: 0.1, tolerance: 0.01}"
     )
@@ -45,3 +57,33 @@ def test_a_checkpoint_brings_the_settings_of_its_run(model, shrunk, tmp_path, ca
         capsys.readouterr()
         assert main(["validate", f"--ckpt_path={checkpoint}", "--data.game=spaceinvaders"]) == 2
         assert "the checkpoint's heads are for" in capsys.readouterr().err
+
+
+def test_the_configuration_is_the_run_s_whatever_logger_and_characters(
+    shrunk, narrow, tmp_path, capsys
+):
+    """It was where another logger wrote, or taken for a pattern, and silently not read."""
+    words = [*shrunk, *narrow, "--trainer.logger=CSVLogger", "--trainer.logger.save_dir=logs"]
+    out = "runs[1]*/run"
+    assert main(["fit", *words, f"--out={out}"]) == 0
+    assert list(tmp_path.rglob("config.yaml")) == [tmp_path / out / "config.yaml"]
+    checkpoint = f"--ckpt_path={out}/checkpoints/last.ckpt"
+    assert main(["validate", checkpoint]) == 0
+    (tmp_path / out / "config.yaml").rename(tmp_path / "mine[1].yaml")
+    capsys.readouterr()
+    for words in (
+        ["validate", checkpoint],
+        ["test", checkpoint],
+        ["predict", f"--out={out}", "--ckpt_path=last"],
+        ["fit", f"--out={out}", "--ckpt_path=last"],
+    ):
+        assert main(words) == 2
+        assert f"there is no {out}/config.yaml" in capsys.readouterr().err
+    assert main(["validate", checkpoint, "--config=mine[1].yaml"]) == 0
+    assert not (tmp_path / "data").exists()  # where another configuration's frames would be
+
+
+def test_a_run_that_is_found_by_its_game_brings_its_settings_too(shrunk, narrow, tmp_path):
+    assert main(["fit", *shrunk, *narrow]) == 0
+    assert main(["validate", "--data.game=breakout", "--ckpt_path=best"]) == 0
+    assert not (tmp_path / "data").exists()

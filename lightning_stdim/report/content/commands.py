@@ -51,7 +51,7 @@ def commands(record: Record, folder: Path) -> list[str]:
         argv += ["--out", record.out.name]
         lines.append(f"{PROGRAM} benchmark {shlex.join(argv)}")
     argv = [record.out.name, *(["--methods", ",".join(record.chosen)] if record.chosen else [])]
-    argv += ["--into", folder.name] if folder != record.out else []
+    argv += ["--out", folder.name] if folder != record.out else []
     return [*lines, f"{PROGRAM} report {shlex.join(argv)}"]
 
 
