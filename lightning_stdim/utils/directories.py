@@ -60,7 +60,7 @@ def _hold(folder: Path, held: ExitStack) -> None:
                     "--out"
                 ) from error
         # Another process, which had made the directory, has just removed it.
-    raise LockHeldError("wait for it or end it")
+    raise LockHeldError
 
 
 def _remove_empty(folders: list[Path]) -> None:
