@@ -12,6 +12,8 @@ from typing import Any, get_type_hints
 import docstring_parser
 from jsonargparse import ArgumentParser
 
+from lightning_stdim.utils.checks import not_empty
+
 BOOLEANS = ("true", "false", "yes", "no")
 
 Command = Callable[..., int]
@@ -34,6 +36,7 @@ def run(command: Command, argv: Sequence[str], *, program: str) -> int:
 
     Raises:
         ArgumentError: an option is unknown or has a wrong value.
+        ConfigurationError: the directory to write to is an empty word.
     """
     parameters = signature(command).parameters
     parser = _parser(command, f"{program} {argv[0]}")
@@ -42,6 +45,8 @@ def run(command: Command, argv: Sequence[str], *, program: str) -> int:
     given = {name: value for name, value in options.items() if name in parameters}
     for name, settings in _dataclasses(command).items():
         given[name] = settings(**{field.name: options[field.name] for field in fields(settings)})
+    for name in ("out", "into"):
+        not_empty(name, given.get(name))
     if "command_line" in parameters:
         given["command_line"] = f"{program} {shlex.join(argv)}"
     return command(**given)

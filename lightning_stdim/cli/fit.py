@@ -59,6 +59,7 @@ from lightning_stdim.runs.lightning import (
 from lightning_stdim.runs.naming import make_key, method_name
 from lightning_stdim.runs.results import Budget
 from lightning_stdim.runs.snapshots import snapshot_steps
+from lightning_stdim.utils.checks import not_empty
 from lightning_stdim.utils.lightning_package import translate
 
 
@@ -118,6 +119,7 @@ class StdimCLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         """Choose the run's directory, and check a checkpoint before Lightning reads it."""
+        not_empty("out", self.given.out)
         self.subcommand = self.config["subcommand"]
         settings = self.config[self.subcommand]
         checkpoint = settings.get("ckpt_path")

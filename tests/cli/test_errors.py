@@ -56,6 +56,13 @@ def bad_checkpoints(tmp_path):
         (["fit", "--trainer.overfit_batches=2"], "overfit_batches"),
         (["fit", "--run_key=[]"], "run_key '[]': it is a list, not an object; give an object"),
         (["fit", "--out"], "--out: expected one argument; see"),
+        (["fit", "--out="], "out is empty: give a path"),
+        (["predict", "--out", "", "--ckpt_path=last"], "out is empty: give a path"),
+        (["probe", "--encoder=random", "--out="], "out is empty: give a path"),
+        (["benchmark", "--out="], "out is empty: give a path"),
+        (["report", ""], "out is empty: give a path"),
+        (["report", "runs", "--into="], "into is empty: give a path"),
+        (["train-policy", "--out="], "out is empty: give a path"),
         (["fit", "--data.workers=0"], "data.workers=0"),
         (["fit", "--data.probe_steps=200", "--data.root=data"], "steps would do"),
         pytest.param(
