@@ -101,7 +101,7 @@ class CostEstimate:
         for kind in self.kinds:
             costs = duration(kind.seconds), duration(kind.total)
             table.add_row(kind.name, str(kind.runs), *costs)
-        console.print(table)
+        console.print(table, markup=False)  # a policy's file may have brackets in its name
         at_a_time = f", {self.jobs} runs at a time" if self.jobs > 1 else ""
         device = f", {self.device_memory / 1e9:.1f} GB of GPU memory" if self.device_memory else ""
         console.print(

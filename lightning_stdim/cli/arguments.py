@@ -15,6 +15,7 @@ from docstring_parser import Docstring
 from jsonargparse import ArgumentParser
 
 from lightning_stdim.cli.spellings import for_plain_command
+from lightning_stdim.utils.checks import not_empty
 
 BOOLEANS = ("true", "false", "yes", "no")
 
@@ -38,6 +39,7 @@ def run(command: Command, argv: Sequence[str], *, program: str) -> int:
 
     Raises:
         ArgumentError: an option is unknown, missing, or has a wrong value.
+        ConfigurationError: the directory to write to is an empty word.
     """
     parameters = signature(command).parameters
     said = docstring_parser.parse(command.__doc__ or "")
@@ -55,6 +57,7 @@ def run(command: Command, argv: Sequence[str], *, program: str) -> int:
     given = {name: value for name, value in options.items() if name in parameters}
     for name, settings in settings_of.items():
         given[name] = settings(**{field.name: options[field.name] for field in fields(settings)})
+    not_empty("out", given.get("out"))
     if "command_line" in parameters:
         given["command_line"] = f"{program} {shlex.join(argv)}"
     return command(**given)

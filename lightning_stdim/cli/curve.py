@@ -53,13 +53,12 @@ def curve(
     from lightning_stdim.report.output.step_curves_text import verdict
     from lightning_stdim.report.step_curves import write_step_curves
     from lightning_stdim.report.tables.step_curves import step_curves
-    from lightning_stdim.runs.directory import SNAPSHOTS
+    from lightning_stdim.runs.directory import SNAPSHOTS, hold_run
     from lightning_stdim.runs.naming import curves_folder
     from lightning_stdim.runs.probe_snapshots import probe_snapshots
     from lightning_stdim.runs.processes import become_rank_zero
     from lightning_stdim.runs.trained_run import TrainedRun, runs_with_snapshots
     from lightning_stdim.utils.comma_separated import comma_separated
-    from lightning_stdim.utils.files import make_directory
     from lightning_stdim.utils.hardware import check_device
 
     become_rank_zero()
@@ -87,23 +86,25 @@ def curve(
         folder = found[0].folder / SNAPSHOTS
     else:
         folder = curves_folder(run.key for run in found)
-    make_directory(folder)
-    probed = [
-        one
-        for run in found
-        for one in probe_snapshots(
-            run,
-            out=folder if out else None,
-            controls=controls,
-            device=there,
-            command=command_line,
-        )
-    ]
-    curves = step_curves(probed)
-    if not curves:
-        raise ConfigurationError("the runs have no snapshot but that of step 0: there is no curve")
-    for path in write_step_curves(folder, curves):
-        print(path)
+    with hold_run(folder):
+        probed = [
+            one
+            for run in found
+            for one in probe_snapshots(
+                run,
+                out=folder if out else None,
+                controls=controls,
+                device=there,
+                command=command_line,
+            )
+        ]
+        curves = step_curves(probed)
+        if not curves:
+            raise ConfigurationError(
+                "the runs have no snapshot but that of step 0: there is no curve"
+            )
+        for path in write_step_curves(folder, curves):
+            print(path)
     for one in curves:
         print(f"{one.game}, {one.protocol}: {verdict(one).replace('**', '')}")
     return 0

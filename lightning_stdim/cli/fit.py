@@ -66,7 +66,7 @@ from lightning_stdim.runs.processes import cluster_environment
 from lightning_stdim.runs.results import Budget
 from lightning_stdim.runs.snapshots import snapshot_steps
 from lightning_stdim.runs.trial import try_out
-from lightning_stdim.utils.checks import integer
+from lightning_stdim.utils.checks import integer, not_empty
 from lightning_stdim.utils.lightning_package import translate
 
 
@@ -139,6 +139,7 @@ class StdimCLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         """Choose the run's directory, and check a checkpoint before Lightning reads it."""
+        not_empty("out", self.given.out)
         self.subcommand = self.config["subcommand"]
         settings = self.config[self.subcommand]
         checkpoint = settings.get("ckpt_path")

@@ -80,3 +80,21 @@ def ascending(name: str, values: Iterable[SupportsIndex]) -> tuple[int, ...]:
             what = "is given twice" if following == one else f"follows {one}"
             raise ConfigurationError(f"{name}: {following} {what}; give each once, in rising order")
     return numbers
+
+
+def not_empty(name: str, path: str | None) -> None:
+    """Refuse an empty path, such as a script's variable that was not set.
+
+    It would be the current folder, or be taken for an option that was not given.
+
+    Args:
+        name: the option's name, for the message.
+        path: the path; None if the option was not given.
+
+    Raises:
+        ConfigurationError: the path is empty.
+    """
+    if path == "":
+        raise ConfigurationError(
+            f"{name} is empty: give a path, such as runs/mine, or leave it out"
+        )

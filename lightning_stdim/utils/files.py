@@ -1,4 +1,4 @@
-"""Atomic writing of files and folders, and directories that are tried before work is done."""
+"""Atomic writing of files and folders."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryFile
 
 from lightning_stdim.errors import StoreError
 
@@ -42,22 +41,3 @@ def atomically(path: Path, *, durable: bool = True) -> Iterator[Path]:
             shutil.rmtree(temporary)
         elif temporary.exists():
             temporary.unlink()
-
-
-def make_directory(folder: Path) -> None:
-    """Make a run's directory, and try to write there, before any work is done for it.
-
-    Args:
-        folder: the directory.
-
-    Raises:
-        StoreError: the directory cannot be made or written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise StoreError(
-            f"{folder} cannot be written ({error.strerror}); choose another directory with --out"
-        ) from error

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from lightning_stdim.benchmark import short_runs
-from lightning_stdim.benchmark.estimate import CostEstimate, estimate
+from lightning_stdim.benchmark.estimate import CostEstimate, Kind, estimate
 from lightning_stdim.benchmark.grid import Sweep, grid
 from lightning_stdim.benchmark.run_spec import RunSpec
 from lightning_stdim.benchmark.short_runs import Play, run_short
@@ -224,6 +224,12 @@ def test_other_machines_are_named(of, fake: Path, capsys) -> None:
     assert [call["threads"] for call in calls(fake)] == [None, "3"]
     there.print()
     assert "Ray will take the runs to other machines" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_kind_with_brackets_in_its_name_is_printed_as_it_is(capsys) -> None:
+    name = "st-dim,policy=a[b].pt [/]"
+    CostEstimate(kinds=(Kind(name, runs=1, seconds=1.0, total=1.0, disk=1),)).print()
+    assert name in capsys.readouterr().out
 
 
 def test_a_run_that_fails_is_named(of, fake: Path) -> None:

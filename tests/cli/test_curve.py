@@ -9,6 +9,7 @@ import yaml
 from lightning_stdim.cli import main
 from lightning_stdim.report.runs_on_disk import read_record
 from lightning_stdim.runs import probe_snapshots
+from lightning_stdim.runs.directory import hold_run
 from tests.cli.helpers import probe, results
 
 
@@ -99,6 +100,10 @@ def test_every_encoder_is_scored_as_probe_does_and_once(
     assert main(["curve", "run"]) == 2
     said = capsys.readouterr().err
     assert "step0/results.json is of other settings: paper.lr was 0.0003, and now it is 0.1" in said
+    with hold_run(tmp_path / "other"):
+        assert main(["curve", "run", "--out=other", "--protocols=paper"]) == 2
+    assert "other is in use by another process" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
     probings.clear()
     assert main(["curve", "run", "--out=other", "--protocols=paper"]) == 0
     assert len(probings) == 4  # the kept encoder, too

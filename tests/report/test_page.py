@@ -622,12 +622,12 @@ def test_the_commands_run_what_was_run(tmp_path, make_result) -> None:
     page = write(read_record(tmp_path))[0].read_text()
     commands = re.search("<pre>(.*?)</pre>", page, re.DOTALL)[1].splitlines()
     start = "python -m lightning_stdim benchmark --games pong --methods "
-    end = f"--out {tmp_path.name}"
+    end = f"--out {tmp_path}"
     assert commands == [
         f"{start}vae,my_module.Mine,cpc --seeds 1 --preset laptop {end}",
         f"{start}st-dim,agents/it.yaml --seeds 2 --preset laptop {end}",
         f"{start}byol --seeds 1 --preset my/laptop.yaml {end}",
-        f"python -m lightning_stdim report {tmp_path.name}",
+        f"python -m lightning_stdim report {tmp_path}",
     ]
     assert "by their own commands below" in page
 
@@ -719,7 +719,7 @@ def test_the_commands_of_runs_with_keys(tmp_path, make_result) -> None:
     page = write(read_record(tmp_path))[0].read_text()
     found = re.search("<pre>(.*?)</pre>", page, re.DOTALL)[1].splitlines()
     start = "python -m lightning_stdim benchmark --games pong --methods "
-    end = f"--preset laptop --out {tmp_path.name}"
+    end = f"--preset laptop --out {tmp_path}"
     assert found[:-1] == [
         f"{start}my_module.Mine,{files['wide']} --seeds 1 {end}",
         f"{start}byol --seeds 1 {end.replace(' --out', ' --protocols paper,challenge --out')}",

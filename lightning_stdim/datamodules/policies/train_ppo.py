@@ -18,9 +18,10 @@ from typing import Any, Literal, get_args
 from lightning_stdim.datamodules.labels.games import canonical_game
 from lightning_stdim.errors import ConfigurationError, StoreError
 from lightning_stdim.utils.checks import integer
-from lightning_stdim.utils.files import atomically, make_directory
+from lightning_stdim.utils.directories import hold_directory
+from lightning_stdim.utils.files import atomically
 from lightning_stdim.utils.hardware import check_device
-from lightning_stdim.utils.locks import LockHeldError, exclusive_lock
+from lightning_stdim.utils.locks import LockHeldError
 from lightning_stdim.utils.progress_bar import progress_bar
 
 Precision = Literal["32", "bf16-mixed"]
@@ -102,7 +103,6 @@ def train_ppo(
     path = Path(out) / POLICY
     settings = {**SETTINGS, "precision": precision}
     wanted: dict[str, Any] = {"game": game, "seed": seed, "settings": settings}
-    make_directory(path.parent)
     with _exclusive_lock(path.parent):
         record = {**wanted, "curve": [], "returns": [], "parts": []}
         if path.exists():
@@ -307,7 +307,7 @@ def _draw(record: dict[str, Any], path: Path) -> None:
 def _exclusive_lock(folder: Path) -> Iterator[None]:
     """Keep two trainings out of one directory."""
     try:
-        with exclusive_lock(folder / ".lock"):
+        with hold_directory(folder):
             yield
     except LockHeldError as error:
         raise ConfigurationError(f"{folder} is in use by another training: {error}") from None

@@ -48,10 +48,10 @@ def commands(record: Record, folder: Path) -> list[str]:
         argv = ["--games", ",".join(sorted(set().union(*(games[found] for found in alike))))]
         argv += ["--methods", ",".join(found.method for found in alike), "--seeds", str(count)]
         argv += ["--preset", preset, *(["--protocols", protocols] if protocols else [])]
-        argv += ["--out", record.out.name]
+        argv += ["--out", str(record.out)]
         lines.append(f"{PROGRAM} benchmark {shlex.join(argv)}")
-    argv = [record.out.name, *(["--methods", ",".join(record.chosen)] if record.chosen else [])]
-    argv += ["--out", folder.name] if folder != record.out else []
+    argv = [str(record.out), *(["--methods", ",".join(record.chosen)] if record.chosen else [])]
+    argv += ["--out", str(folder)] if folder != record.out else []
     return [*lines, f"{PROGRAM} report {shlex.join(argv)}"]
 
 

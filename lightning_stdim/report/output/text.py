@@ -146,13 +146,13 @@ def _rich(table: Table, columns: Sequence[int]) -> RichTable:
             drawn.add_column(" ")
         group = GROUPS[column.group] if begins[k] or k == 0 else ""
         head = "\n".join([group, titles[k], subtitles[k]])
-        drawn.add_column(head, justify="right", no_wrap=True)
+        drawn.add_column(Text(head), justify="right", no_wrap=True)  # names may have brackets
 
     def line(label: str, texts: Sequence[str | Text], style: str = "") -> None:
         cells: list[str | Text] = []
         for k, begin in zip(columns, begins, strict=True):
             cells += ["", texts[k]] if begin else [texts[k]]
-        drawn.add_row(label, *cells, style=style)
+        drawn.add_row(Text(label), *cells, style=style)
 
     kind = table.rows[0].kind
     for row, scores in zip(table.rows, table.cells, strict=True):

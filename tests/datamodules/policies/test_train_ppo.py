@@ -112,6 +112,9 @@ def test_wrong_input_is_one_clear_message(tmp_path):
         train(precision="16")
     with pytest.raises(StoreError, match=r"/dev/null/run cannot be written \(Not a dir"):
         train(out="/dev/null/run")
+    with pytest.raises(ConfigurationError, match="device 'nowhere'"):
+        train(out=tmp_path / "agents" / "run", device="nowhere")
+    assert not (tmp_path / "agents").exists()
     train()
     with pytest.raises(ConfigurationError, match="was trained with game pong, not breakout"):
         train(game="breakout")

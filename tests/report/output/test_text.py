@@ -47,6 +47,14 @@ def test_terminal_keeps_to_its_width_and_loses_nothing(tables, width: int) -> No
             assert all(as_text.number(cell) in words for cell in cells)
 
 
+def test_the_terminal_s_tables_have_names_with_brackets_as_they_are(make_result) -> None:
+    results = [make_result(variant="policy=a[b].pt"), make_result("vae", variant="[/] [red]x")]
+    console = Console(width=200, file=io.StringIO(), color_system=None)
+    console.print(as_text.terminal([compare(results, game="pong", metric="f1")], console))
+    text = console.file.getvalue()
+    assert all(name in text for name in ("policy=a[b]", "[/] [red]x"))
+
+
 def test_markdown_is_rectangular_and_says_what_is_what(tables) -> None:
     text = as_text.markdown(tables)
     lines = [line for line in text.splitlines() if line.startswith("|")]
