@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -67,6 +68,7 @@ from lightning_stdim.runs.results import Budget
 from lightning_stdim.runs.snapshots import snapshot_steps
 from lightning_stdim.runs.trial import try_out
 from lightning_stdim.utils.checks import integer, not_empty
+from lightning_stdim.utils.hardware import slow_bfloat16
 from lightning_stdim.utils.lightning_package import translate
 
 
@@ -230,6 +232,10 @@ class StdimCLI(LightningCLI):
         """
         self._check()
         trainer = self._make_trainer(**kwargs)
+        on_cpu = trainer.strategy.root_device.type == "cpu"
+        affected = trainer.precision.startswith("bf16") and on_cpu and trainer.is_global_zero
+        if affected and (advice := slow_bfloat16("--trainer.precision 32-true")):
+            print(f"warning: {advice}", file=sys.stderr)
         wanted = self.folder
         if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             self._claim()
