@@ -43,7 +43,7 @@ def test_collect_says_that_it_is_there(small, capsys):
     ("command", "missing"),
     [
         ("probe", "--encoder"),
-        ("report", "OUT"),
+        ("report", "RUNS"),
         ("export", "FILE, --format, --out"),
         ("describe", "FILES"),
         ("curve", "RUNS"),
