@@ -416,6 +416,15 @@ def quoted_sentences():
     ):
         told = (f1_of(f"{SNAPSHOTS}/{step}", protocol)[0] for step in ("step0", "step69608"))
         yield "README.md", sentence, *told
+    for grid, sentence in (
+        ("pong-laptop-float32", "its runs took [{:.0f} minutes](results/{}/report.md)"),
+        ("pong-laptop-bf16", "bfloat16 units, [{:.0f}](results/{}/report.md)"),
+    ):
+        runs = [read_results(path.parent) for path in ROOT.glob(f"results/{grid}/**/results.json")]
+        assert len(runs) == 4
+        assert {run["environment"]["cores"] for run in runs} == {2}
+        assert all("Intel(R) Xeon" in run["environment"]["cpu"] for run in runs)
+        yield "README.md", sentence, sum(run["budget"]["seconds"] for run in runs) / 60, grid
     faults = record("studies/faults.json")["counts"]
     yield "docs/data.md", "has killed collections at {} random moments", faults["kills"]
     yield "docs/data.md", "none of the {} finished files differed", faults["files compared"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -206,8 +205,8 @@ def run_callbacks(
         snapshots: numbers of optimiser steps after which the weights are kept.
 
     Returns:
-        Callbacks for checkpoints; for snapshots, if any are asked for; for a line per epoch, if
-        there is no terminal; for the representation's health, if a method pretrains; and for
+        Callbacks for checkpoints; for snapshots, if any are asked for; for a line per epoch;
+        for the representation's health, if a method pretrains; and for
         pictures, if the model can reconstruct frames.
     """
     own: list[Callback] = [LastCheckpoint(folder)]
@@ -215,8 +214,7 @@ def run_callbacks(
         own.insert(0, RunCheckpoint(folder, monitor))  # before the last, which keeps its state
     if snapshots:
         own.append(Snapshots(folder / SNAPSHOTS, snapshots))
-    if not sys.stdout.isatty():
-        own.append(PrintEpochSummary())
+    own.append(PrintEpochSummary())
     usual: dict[type[Callback], bool] = {
         RepresentationHealth: getattr(model, "data_stage", None) == "pretrain",
         Reconstructions: hasattr(model, "reconstruct"),
