@@ -392,7 +392,8 @@ def quoted_sentences():
     yield (
         "docs/probe-protocols.md",
         "Random-CNN has {:.2f} by the challenge report's F1, as published, and no variable is more "
-        "than {:.2f} away from the report's log. By the usual F1, the same predictions have {:.2f}.",
+        "than {:.2f} away from the report's log. By the usual F1, the same predictions have "
+        "{:.2f}.",
         mean,
         max(abs(a - b) for a, b in zip(ours.values(), theirs, strict=True)),
         f1_of(UNTRAINED, "challenge")[0],

@@ -11,6 +11,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_info
 
 from lightning_stdim.utils.checks import ascending
+from lightning_stdim.utils.counted import counted
 
 
 class Snapshots(Callback):
@@ -47,7 +48,7 @@ class Snapshots(Callback):
         )
         self._say(
             [step for step in self._to_come if step > self._last],
-            f"training ends after {self._last} steps",
+            f"training ends after {counted(self._last, 'step')}",
         )
         self._write(trainer)
 
@@ -59,7 +60,7 @@ class Snapshots(Callback):
         """Say which snapshots there are not because training stopped early."""
         self._say(
             [step for step in self._to_come if step <= self._last],
-            f"training has ended after {trainer.global_step} steps",
+            f"training has ended after {counted(trainer.global_step, 'step')}",
         )
 
     def _write(self, trainer: Trainer) -> None:

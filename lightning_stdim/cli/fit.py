@@ -47,6 +47,7 @@ from lightning_stdim.runs.lightning import (
 from lightning_stdim.runs.naming import make_key, method_name
 from lightning_stdim.runs.results import Budget
 from lightning_stdim.runs.snapshots import snapshot_steps
+from lightning_stdim.utils.counted import counted
 from lightning_stdim.utils.files import make_directory
 from lightning_stdim.utils.lightning_package import translate
 
@@ -256,7 +257,7 @@ class StdimCLI(LightningCLI):
         if not self.trainer.is_global_zero:
             return
         path = write_features(self.folder, vectors, self.datamodule.probe_data())
-        print(f"features of {len(vectors)} frames: {path}")
+        print(f"features of {counted(len(vectors), 'frame')}: {path}")
 
     def _evaluate(self, checkpoint: Path | None) -> Evaluation:
         encoder = None
