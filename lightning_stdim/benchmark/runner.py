@@ -19,6 +19,7 @@ from lightning_stdim.runs.grid_record import GridRecord
 from lightning_stdim.runs.key import RunKey
 from lightning_stdim.runs.results import FILE, Results, is_complete, read_results
 from lightning_stdim.runs.snapshots import snapshot_steps
+from lightning_stdim.utils.counted import counted
 from lightning_stdim.utils.locks import LockHeldError, exclusive_lock
 from lightning_stdim.utils.log_tail import last_words
 from lightning_stdim.utils.signals import terminated_as_interrupted
@@ -118,7 +119,9 @@ def run_grid(
                     progress.say(run, executing.last_line(run))
         except KeyboardInterrupt:
             left = len(waiting) + len(running)
-            console.print(f"interrupted with {left} of {len(specs)} runs to go; ", end="")
+            console.print(
+                f"interrupted with {left} of {counted(len(specs), 'run')} to go; ", end=""
+            )
             console.print("the same command goes on where this one stopped")
             return 130
         finally:

@@ -12,6 +12,7 @@ from pytorch_lightning.utilities import rank_zero_info
 
 from lightning_stdim.callbacks.stopping import check_weights
 from lightning_stdim.utils.checks import ascending
+from lightning_stdim.utils.counted import counted
 
 
 class Snapshots(Callback):
@@ -48,7 +49,7 @@ class Snapshots(Callback):
         )
         self._say(
             [step for step in self._to_come if step > self._last],
-            f"training ends after {self._last} steps",
+            f"training ends after {counted(self._last, 'step')}",
         )
         self._write(trainer, pl_module)
 
@@ -62,7 +63,7 @@ class Snapshots(Callback):
         """Say which snapshots there are not because training stopped early."""
         self._say(
             [step for step in self._to_come if step <= self._last],
-            f"training has ended after {trainer.global_step} steps",
+            f"training has ended after {counted(trainer.global_step, 'step')}",
         )
 
     def _write(self, trainer: Trainer, pl_module: LightningModule) -> None:

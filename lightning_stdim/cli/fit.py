@@ -68,6 +68,7 @@ from lightning_stdim.runs.results import Budget
 from lightning_stdim.runs.snapshots import snapshot_steps
 from lightning_stdim.runs.trial import try_out
 from lightning_stdim.utils.checks import integer, not_empty
+from lightning_stdim.utils.counted import counted
 from lightning_stdim.utils.hardware import slow_bfloat16
 from lightning_stdim.utils.lightning_package import translate
 
@@ -427,7 +428,7 @@ class StdimCLI(LightningCLI):
             print(f"features of {len(vectors)} frames: not written, because of fast_dev_run")
             return
         path = write_features(self.folder, vectors, self.datamodule.probe_data())
-        print(f"features of {len(vectors)} frames: {path}")
+        print(f"features of {counted(len(vectors), 'frame')}: {path}")
 
     def _evaluate(self, checkpoint: Path) -> Evaluation:
         encoder = None

@@ -39,6 +39,7 @@ def train_policy(
     from lightning_stdim.datamodules.labels.games import canonical_game
     from lightning_stdim.datamodules.policies.train_ppo import read_record, train_ppo
     from lightning_stdim.runs.environment import environment
+    from lightning_stdim.utils.counted import counted
     from lightning_stdim.utils.hardware import slow_bfloat16
 
     game = canonical_game(game)
@@ -64,6 +65,6 @@ def train_policy(
         if mean is None
         else f"mean return of the last 100 games: {mean:.2f}"
     )
-    print(f"{last['steps']} steps, {last['games']} games, {outcome}")
+    print(f"{counted(last['steps'], 'step')}, {counted(last['games'], 'game')}, {outcome}")
     print(path)
     return 0

@@ -51,6 +51,7 @@ from lightning_stdim.datamodules.splits import (
 )
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.utils.checks import integer, one_of
+from lightning_stdim.utils.counted import counted
 from lightning_stdim.utils.hardware import cores
 from lightning_stdim.utils.lightning_package import PackageAware
 from lightning_stdim.utils.shared_docs import arguments_as_in
@@ -427,8 +428,8 @@ class AtariDataModule(PackageAware, LightningDataModule):
             for name, episodes in split.items()
         }
         for name, part in self._episodes.items():
-            count = part[:, 1].sum()
-            rank_zero_info(f"{self.game}, {which}, {name}: {len(part)} episodes, {count} frames")
+            episodes, count = counted(len(part), "episode"), part[:, 1].sum()
+            rank_zero_info(f"{self.game}, {which}, {name}: {episodes}, {count} frames")
 
     def probe_data(self) -> ProbeData:
         """Load, label, filter and split the probe collection, once.
@@ -439,10 +440,8 @@ class AtariDataModule(PackageAware, LightningDataModule):
         if self._probe is None:
             self._probe = data = self._load_probe(with_frames=True)
             for split, part in data.splits.items():
-                episodes = len(data.provenance["episodes"][split])
-                rank_zero_info(
-                    f"{self.game}, probe, {split}: {episodes} episodes, {len(part)} frames"
-                )
+                episodes = counted(len(data.provenance["episodes"][split]), "episode")
+                rank_zero_info(f"{self.game}, probe, {split}: {episodes}, {len(part)} frames")
             for name, reason in data.dropped.items():
                 rank_zero_info(f"{self.game}, probe: {name} is not scored ({reason})")
         return self._probe

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from lightning_stdim.errors import ConfigurationError
+from lightning_stdim.utils.counted import counted
 
 Int64 = npt.NDArray[np.int64]
 Sampling = Literal["frames", "episodes"]
@@ -205,11 +206,12 @@ class SequenceSampler(ResumableSampler):
             shares = (batch_size // k for k in range(1, batch_size) if batch_size % k == 0)
             self.batch_size = next((share for share in shares if share <= room), batch_size)
         if room < self.batch_size or self.batch_size % num_replicas:
+            apart = " that hold no neighbours in time" if blocks > 1 else ""
             raise ConfigurationError(
-                f"{count} sequences of {sequence_length} frames are too few for batches of "
-                f"{batch_size}{' that hold no neighbours in time' if blocks > 1 else ''}; ask for "
-                f"more steps (about {(blocks + 1) * batch_size} frames in this split) or a smaller "
-                f"batch_size{f', at most {room}' if room > 1 else ''}"
+                f"{counted(count, 'sequence')} of {counted(sequence_length, 'frame')}: too few for "
+                f"batches of {batch_size}{apart}; ask for more steps (about "
+                f"{(blocks + 1) * batch_size} frames in this split) or a smaller batch_size"
+                f"{f', at most {room}' if room > 1 else ''}"
             )
 
     def __len__(self) -> int:

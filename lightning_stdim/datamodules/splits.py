@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lightning_stdim.errors import ConfigurationError
+from lightning_stdim.utils.counted import counted
 from lightning_stdim.utils.hardware import cores
 
 if TYPE_CHECKING:  # PyTorch is not needed here
@@ -75,8 +76,9 @@ def split_episodes(
         # The last episode is cut where the collection ends: alone, it tells little.
         amount = "about" if len(usable) > 1 else "more than"
         raise ConfigurationError(
-            f"{len(usable)} episodes of at least {min_length} frames in {frames} steps are too few "
-            f"to split into {', '.join(fractions)}; {amount} {needed} steps would do"
+            f"{counted(len(usable), 'episode')} of at least {counted(min_length, 'frame')} in "
+            f"{frames} steps: too few to split into {', '.join(fractions)}; {amount} {needed} "
+            "steps would do"
         )
     rng = np.random.default_rng(seed)
     shuffles = (rng.permutation(usable) for _ in range(SHUFFLES))

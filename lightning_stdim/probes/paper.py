@@ -21,6 +21,7 @@ from lightning_stdim.errors import ConfigurationError, TrainingError
 from lightning_stdim.probes.features import ProbeFeatures
 from lightning_stdim.probes.fused_adam import fused_adam
 from lightning_stdim.probes.heads import NUM_CLASSES, LinearHeads, MLPHeads
+from lightning_stdim.utils.counted import counted
 from lightning_stdim.utils.progress_bar import progress_bar
 
 
@@ -343,7 +344,8 @@ class _ShowEpochs(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, FrozenProbe)
-        self.update(trainer.current_epoch + 1, f"{len(pl_module.heads.active())} variables left")
+        left = counted(len(pl_module.heads.active()), "variable")
+        self.update(trainer.current_epoch + 1, f"{left} left")
 
 
 @contextmanager

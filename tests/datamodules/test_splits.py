@@ -118,9 +118,11 @@ def test_short_episodes_can_be_left_out():
 
 def test_too_few_episodes_says_how_many_steps_would_do():
     with pytest.raises(
-        ConfigurationError, match=r"2 episodes .* in 1000 steps .* about 2000 steps"
+        ConfigurationError, match=r"2 episodes .* in 1000 steps: .* about 2000 steps"
     ):
         split_episodes(np.array([600, 400]), fractions=PROBE, seed=0)
+    with pytest.raises(ConfigurationError, match="1 episode of at least 1 frame in 600 steps"):
+        split_episodes(np.array([600]), fractions=PROBE, seed=0)
 
 
 def test_frames_of_skips_the_beginning():

@@ -20,6 +20,7 @@ from lightning_stdim.report.tables.step_curves import (
     mean,
     values,
 )
+from lightning_stdim.utils.counted import counted
 
 INTRODUCTION = (
     "F1 on the test split, weighted by support; where nothing else is said, its mean over "
@@ -78,13 +79,11 @@ def verdict(curve: StepCurve) -> str:
     last = curve.last_steps[-1]
     seeds = "seed" if len(curve.seeds) == 1 else "seeds"
     who = f"**{curve.entry.title}** ({seeds} {', '.join(map(str, curve.seeds))})"
-    at_last = (
-        f"after {count(last)} steps the gain is {_signed(gain(curve, curve.snapshots[last], row))}"
-    )
+    at_last = f"after {_steps(last)} the gain is {_signed(gain(curve, curve.snapshots[last], row))}"
     first = ahead_from(curve, row)
     if first is None:
         return f"{who} is not ahead of its untrained encoder: {at_last}."
-    text = f"{who} is ahead of its untrained encoder from {count(first)} steps on: {at_last}."
+    text = f"{who} is ahead of its untrained encoder from {_steps(first)} on: {at_last}."
     if len(curve.seeds) > 1:
         at_end = gain(curve, curve.snapshots[last], row)
         if at_end and at_end.half_width is None and at_end.runs > 1:
@@ -94,9 +93,13 @@ def verdict(curve: StepCurve) -> str:
         text += (
             "includes zero at the last snapshot that several seeds have."
             if resolved is None
-            else f"is above zero from {count(resolved)} steps on."
+            else f"is above zero from {_steps(resolved)} on."
         )
     return text
+
+
+def _steps(number: int) -> str:
+    return f"{count(number)} {'step' if number == 1 else 'steps'}"
 
 
 def tidy_csv(curves: Sequence[StepCurve]) -> str:
@@ -198,8 +201,8 @@ def _by_variable(curve: StepCurve, step: int) -> Iterator[str]:
     """Tabulate categories, means and variables after one number of steps."""
     scores = curve.snapshots[step]
     before = {seed: one for seed, one in curve.untrained.items() if seed in scores}
-    number = f"{len(scores)} seed{'s' if len(scores) > 1 else ''}"
-    yield _line([f"{curve.entry.title}, {number}", "untrained", f"{count(step)} steps", "gain"])
+    number = counted(len(scores), "seed")
+    yield _line([f"{curve.entry.title}, {number}", "untrained", _steps(step), "gain"])
     yield _line(["---", "---:", "---:", "---:"])
     for row in curve.rows:
         texts = [
