@@ -44,7 +44,7 @@ def exclusive_lock(path: Path) -> Iterator[IO[str]]:
         OSError: the file cannot be made or written.
     """
     with ExitStack() as held:
-        file = held.enter_context(path.open("a"))
+        file = held.enter_context(path.open("a", encoding="utf-8"))
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):  # some systems have the second for the first
