@@ -161,6 +161,8 @@ def test_every_frame_of_a_split_is_encoded_once_and_no_other() -> None:
         (lambda x: (x.flatten(1).float(), None), "tuple"),
         (lambda x: x.flatten(1) / 0.0, "NaN or infinite"),
         (lambda x: x @ torch.zeros(3), "failed on uint8 frames"),
+        (lambda x: {}["x"], r"KeyError: 'x' \(test_evaluate.py:\d+\); frames are uint8, 0 to 255"),
+        (lambda x: next(iter(())), r"StopIteration \(test_evaluate.py:\d+\)"),
         (lambda x: x.flatten(1)[:, : len(x)] / 255, "for another"),
     ],
 )
