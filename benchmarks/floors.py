@@ -29,6 +29,7 @@ import numpy as np
 import torch
 import zstandard
 from collection import BARE, WORKER, in_slices
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning import Callback, Trainer
 from record import markdown_table, print_table, script_parser, write_record
 from timing import Rounds, in_turn, wait_for_device
@@ -204,6 +205,7 @@ def training(module: AtariDataModule, device: torch.device, repeats: int) -> Ite
     trainer = Trainer(
         accelerator=device.type,
         devices=1,
+        plugins=LightningEnvironment(),  # also where a scheduler started this process
         max_epochs=1,
         limit_train_batches=between.every * (repeats + 1),
         limit_val_batches=0,

@@ -16,6 +16,7 @@ from dataclasses import replace
 from functools import partial
 
 import as_command_line  # noqa: F401
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning import Trainer
 from record import print_table, script_parser, write_record, write_table
 from timing import in_turn
@@ -89,6 +90,7 @@ def main() -> None:
         trainer = Trainer(
             max_epochs=1,
             accelerator="cpu",
+            plugins=LightningEnvironment(),  # also where a scheduler started this process
             limit_val_batches=0,
             logger=False,
             enable_checkpointing=False,

@@ -12,6 +12,7 @@ import resource
 import sys
 
 import as_command_line  # noqa: F401
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning import Trainer
 from record import script_parser, write_record
 
@@ -38,6 +39,7 @@ def main() -> None:
     trainer = Trainer(
         max_epochs=1,
         accelerator="cpu",
+        plugins=LightningEnvironment(),  # also where a scheduler started this process
         limit_train_batches=arguments.batches,
         limit_val_batches=2,
         num_sanity_val_steps=0,

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning import Trainer
 from record import print_table, script_parser, write_record, write_table
 from timing import in_turn
@@ -66,6 +67,7 @@ def fit(method: SSLMethod, batches: list[SequenceBatch]) -> None:
     """Train for an epoch."""
     trainer = Trainer(
         accelerator="cpu",
+        plugins=LightningEnvironment(),  # also where a scheduler started this process
         max_epochs=1,
         logger=False,
         enable_checkpointing=False,

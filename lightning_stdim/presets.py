@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+import re
+from collections.abc import Mapping
 from importlib.resources import files
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +35,78 @@ def preset_path(name: str) -> Path:
         return path
     if Path(name).is_file():
         return Path(name)
-    known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.yaml")))
+    known = preset_names()
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}? There" if near else "there"
     raise ConfigurationError(
-        f"unknown preset {name!r}; there are {known}, or a path to a YAML file"
+        f"unknown preset {name!r}; {hint} are {', '.join(known)}, or a path to a YAML file"
     )
+
+
+def preset_name(name: str) -> str:
+    """Name a preset in records.
+
+    Args:
+        name: as for :func:`preset_path`.
+
+    Returns:
+        The name of a preset that ships; the stem of a file.
+    """
+    return Path(name).stem if name.endswith((".yaml", ".yml")) else name
+
+
+def preset_paths(name: str) -> list[Path]:
+    """Find the files of a preset: its own, after those of the preset that it starts from.
+
+    A preset's file starts from another preset if it names that as its ``preset``. One that names
+    itself starts from nothing.
+
+    Args:
+        name: as for :func:`preset_path`.
+
+    Returns:
+        The paths of the files; settings in later ones replace those in earlier ones.
+
+    Raises:
+        ConfigurationError: there is no such preset, a file is not YAML, or presets start from each
+            other.
+    """
+    found: list[Path] = []
+    following: str | None = name
+    while following is not None:
+        path = preset_path(following)
+        if path in found:
+            chain = " and ".join(str(file) for file in found)
+            raise ConfigurationError(f"presets start from each other: {chain}")
+        found.insert(0, path)
+        contents = _read(path, following)
+        base = contents.get("preset") if isinstance(contents, dict) else None
+        following = None if base in (None, path.stem, following) else str(base)
+    return found
+
+
+def preset_names() -> list[str]:
+    """List the presets that ship.
+
+    Returns:
+        Their names, in alphabetical order.
+    """
+    return sorted(file.stem for file in FOLDER.glob("*.yaml"))
+
+
+def summary(path: Path) -> str:
+    """Say what a configuration is for.
+
+    Args:
+        path: its YAML file, which begins with a comment.
+
+    Returns:
+        The first sentence of the comment.
+    """
+    lines = path.read_text("utf-8").splitlines()
+    comment = " ".join(line.lstrip("# ") for line in takewhile(lambda s: s.startswith("#"), lines))
+    sentence, *_ = re.split(r"\.\s+(?=[A-Z])", comment, maxsplit=1)  # not after "et al."
+    return sentence.rstrip(".") + "."
 
 
 def method_path(name: str) -> Path:
@@ -65,8 +137,8 @@ def method_paths(name: str, preset: str) -> list[Path]:
     Raises:
         ConfigurationError: there is no such preset.
     """
-    special = preset_path(preset).with_suffix("") / f"{name}.yaml"
-    return [method_path(name), *filter(Path.is_file, [special])]
+    specials = [path.with_suffix("") / f"{name}.yaml" for path in preset_paths(preset)]
+    return [method_path(name), *filter(Path.is_file, specials)]
 
 
 def read_preset(name: str) -> dict[str, Any]:
@@ -81,10 +153,13 @@ def read_preset(name: str) -> dict[str, Any]:
     Raises:
         ConfigurationError: there is no such preset, or its file has no settings.
     """
-    contents = _read(preset_path(name), name)
-    if not isinstance(contents, dict):
-        raise ConfigurationError(f"preset {name} holds no settings")
-    return contents
+    settings: dict[str, Any] = {}
+    for path in preset_paths(name):
+        contents = _read(path, name)
+        if not isinstance(contents, dict):
+            raise ConfigurationError(f"preset {name} holds no settings")
+        settings = _merged(settings, contents)
+    return settings
 
 
 def read_specials(name: str) -> dict[str, Any]:
@@ -100,12 +175,28 @@ def read_specials(name: str) -> dict[str, Any]:
     Raises:
         ConfigurationError: there is no such preset, or a file is not YAML.
     """
-    folder = preset_path(name).with_suffix("")
-    return {path.stem: _read(path, name) for path in sorted(folder.glob("*.yaml"))}
+    found: dict[str, Any] = {}
+    for file in preset_paths(name):
+        for path in sorted(file.with_suffix("").glob("*.yaml")):
+            found[path.stem] = _merged(found.get(path.stem, {}), _read(path, name))
+    return found
+
+
+def _merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace settings, within dictionaries one by one."""
+    return {
+        **settings,
+        **{
+            name: _merged(settings[name], value)
+            if isinstance(value, dict) and isinstance(settings.get(name), dict)
+            else value
+            for name, value in changes.items()
+        },
+    }
 
 
 def _read(path: Path, preset: str) -> Any:
     try:
-        return yaml.safe_load(path.read_text())
+        return yaml.safe_load(path.read_text("utf-8"))
     except yaml.YAMLError as error:
         raise ConfigurationError(f"preset {preset} is not YAML: {error}") from error

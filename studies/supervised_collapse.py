@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 from record import markdown_table, script_parser, write_record
 from torch import Tensor, nn
@@ -47,7 +48,7 @@ from lightning_stdim.presets import read_preset
 from lightning_stdim.probes import Supervised
 from lightning_stdim.probes.metrics import report_f1
 from lightning_stdim.probes.scores import score_predictions
-from lightning_stdim.runs.lightning import AtomicCheckpointIO, RunCheckpoint
+from lightning_stdim.runs.lightning import AtomicCheckpointIO, LastCheckpoint
 from lightning_stdim.utils.files import atomically
 
 LR, EPS, BATCH = 3e-4, 1e-8, 64
@@ -273,14 +274,15 @@ def train(
             enable_checkpointing=False,
             inference_mode=False,  # the model goes on to be trained
             callbacks=[DeadUnits()],
+            plugins=[LightningEnvironment()],  # also where a scheduler started this process
         )
         trainer.validate(model, datamodule=data, verbose=False)
         record.add(trainer, model, {})
     trainer = Trainer(
         **settings,
         max_epochs=epochs,
-        callbacks=[DeadUnits(), steps, record, RunCheckpoint(folder, monitor=None)],
-        plugins=[AtomicCheckpointIO()],
+        callbacks=[DeadUnits(), steps, record, LastCheckpoint(folder)],
+        plugins=[AtomicCheckpointIO(), LightningEnvironment()],
     )
     trainer.fit(
         model,

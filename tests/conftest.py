@@ -1,5 +1,6 @@
 """Small real collections, made once and shared by all test processes."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,11 @@ from tests.results import make_result
 __all__ = ["make_result"]  # a fixture for all folders
 
 STEPS, PROBE_STEPS = 2500, 4500
+
+# Tests are no tasks of a scheduler that may have started them.
+for name in [*os.environ]:
+    if name.startswith("SLURM_") or name in ("RANK", "LOCAL_RANK", "TORCHELASTIC_RUN_ID"):
+        del os.environ[name]
 
 
 @pytest.fixture(scope="session")

@@ -46,7 +46,7 @@ def test_a_configuration_names_its_method(name):
     contents = configured(name)
     module, _, cls = contents["model"]["class_path"].rpartition(".")
     found = getattr(importlib.import_module(module), cls)
-    assert contents["method"] == name
+    assert contents["method_name"] == name
     assert DOCUMENTED[name][0] == cls
     if "init_args" not in contents["model"]:
         assert found.name == name  # what results say without the configuration

@@ -120,7 +120,7 @@ def test_the_reports_numbers_are_those_of_its_logs_and_of_the_recorded_run():
     theirs = [float(number) for number in re.findall(r"[\d.]+", log.split("F1 scores")[1])]
     names = ("player_y", "enemy_y", "ball_x", "ball_y", "enemy_score", "player_score")
     ours = {
-        "`challenge`, the report's F1": f1_of(UNTRAINED, "challenge", "report_f1"),
+        "`challenge`, the challenge report's F1": f1_of(UNTRAINED, "challenge", "report_f1"),
         "`challenge`, F1": f1_of(UNTRAINED, "challenge"),
         "`paper`, F1": f1_of(UNTRAINED, "paper"),
         "`converged`, F1": f1_of(UNTRAINED, "converged"),
@@ -391,8 +391,9 @@ def quoted_sentences():
     mean, ours = f1_of(UNTRAINED, "challenge", "report_f1")
     yield (
         "docs/probe-protocols.md",
-        "Random-CNN has {:.2f} by the report's F1, as published, and no variable is more than "
-        "{:.2f} away from the report's log. By the usual F1, the same predictions have {:.2f}.",
+        "Random-CNN has {:.2f} by the challenge report's F1, as published, and no variable is more "
+        "than {:.2f} away from the report's log. By the usual F1, the same predictions have "
+        "{:.2f}.",
         mean,
         max(abs(a - b) for a, b in zip(ours.values(), theirs, strict=True)),
         f1_of(UNTRAINED, "challenge")[0],

@@ -216,6 +216,9 @@ class Order:
     def _add_settings(self, path: Path) -> str:
         """Add a YAML file, and the files that it names, such as an agent's."""
         there = self._add(path)
+        # Settings of a preset for single methods lie beside it, wherever it is put.
+        for special in sorted(path.with_suffix("").glob("*.yaml")):
+            self.files[str(Path(there).with_suffix("") / special.name)] = special.read_bytes()
         try:
             settings = yaml.safe_load(self.files[there])
         except yaml.YAMLError:  # the run will say what is wrong

@@ -14,10 +14,11 @@ import yaml
 
 from lightning_stdim.catalogue import METHODS, Method, method_named, of_class
 from lightning_stdim.errors import ConfigurationError
-from lightning_stdim.presets import method_paths, preset_path, read_preset
+from lightning_stdim.presets import read_preset
 from lightning_stdim.runs.directory import CHECKPOINTS, ENCODER, clear_run
 from lightning_stdim.runs.key import FRAMES, RunKey
 from lightning_stdim.utils.comma_separated import comma_separated
+from lightning_stdim.utils.user_code import dotted
 
 USUAL = "default"
 """The value of an option that stands for the preset's own, and needs no argument."""
@@ -87,11 +88,11 @@ class RunSpec:
     ) -> list[str]:
         """Build the arguments of ``python -m lightning_stdim`` that make this run.
 
-        Both ``fit`` and ``probe`` get ``--method``, the method's name in the key. If the key has
-        options or a source, or the preset chooses other frames than the protocol's, they also get
-        ``--run_key``, a JSON object with ``"options"``, a list
-        of pairs ``[name, value]``, and ``"source"``, null or the whole key of the run whose encoder
-        is probed, as :meth:`RunKey.to_dict` gives it.
+        Those that do not choose a method of the catalogue get ``--method_name``, the method's name
+        in the key. If the key has options or a source, or the preset chooses other frames than the
+        protocol's, they also get ``--run_key``, a JSON object with ``"options"``, a list of pairs
+        ``[name, value]``, and ``"source"``, null or the whole key of the run whose encoder is
+        probed, as :meth:`RunKey.to_dict` gives it.
 
         Args:
             preset: name of a shipped preset, or a YAML file.
@@ -115,14 +116,8 @@ class RunSpec:
             for name, value in (settings | dict(probe_settings(dict(key.options)))).items():
                 argv += [f"--{name}", value]
         else:
-            argv = ["fit", "--config", _shown(preset_path(preset))]
-            if self.method in METHODS:
-                for path in method_paths(self.method, preset):
-                    argv += ["--config", _shown(path)]
-            elif is_file(self.method):
-                argv += ["--config", self.method]
-            else:
-                argv += ["--model", self.method]
+            argv = ["fit", "--preset", preset]
+            argv += ["--config" if is_file(self.method) else "--model", self.method]
             argv += ["--data.root", str(root), "--data.game", key.game]
             argv += ["--seed_everything", str(key.seed)]
             for name, value in _fit_settings(dict(key.options), preset):
@@ -130,7 +125,8 @@ class RunSpec:
             argv += ["--protocols", self.protocols] if self.protocols else []
             if snapshots and not method_named(self.method).trains_nothing:
                 argv += ["--snapshots", snapshots]
-        argv += ["--method", key.method]
+        if self.only_probes or self.method not in METHODS:
+            argv += ["--method_name", key.method]
         differs = {name: key.to_dict()[name] for name in ("options", "source")}
         # Frames that the preset chooses would count as options without this.
         if any(differs.values()) or FRAMES.keys() & read_preset(preset).get("data", {}).keys():
@@ -207,19 +203,14 @@ def name_of(method: str) -> str:
     return Path(method).stem if is_file(method) else method
 
 
-def _shown(path: Path) -> str:
-    """Write a path for a recorded command: relative if possible, since records are shared."""
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
-
-
 def check_method(name: str) -> str:
     """Check a method's name, before hours are spent on other methods.
 
     Args:
-        name: a name of the catalogue; a class, capitalised or with dots; or a YAML file.
+        name: a name of the catalogue; a class, capitalised or with dots or a colon; or a YAML file.
 
     Returns:
-        The same name.
+        The same name; a class always with dots.
 
     Raises:
         ConfigurationError: the name is none of these, or the file does not exist or would take
@@ -241,8 +232,8 @@ def check_method(name: str) -> str:
                 f"(see docs/methods/{name}.md)"
             )
         return name
-    if "." in name or name[:1].isupper():
-        return name
+    if "." in dotted(name) or name[:1].isupper():
+        return dotted(name)
     near = difflib.get_close_matches(name, METHODS, n=1)
     hint = f"did you mean {near[0]!r}?" if near else "give a class, such as my_module.MyMethod"
     raise ConfigurationError(f"unknown method {name!r} (known: {', '.join(METHODS)}); {hint}")
@@ -266,7 +257,7 @@ def class_of(method: str) -> str | None:
     if not is_file(method):
         return method
     try:
-        settings = yaml.safe_load(Path(method).read_text())
+        settings = yaml.safe_load(Path(method).read_text("utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ConfigurationError(f"cannot read {method}: {error}") from error
     model = settings.get("model") if isinstance(settings, dict) else None

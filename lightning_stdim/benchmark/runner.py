@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -23,6 +21,7 @@ from lightning_stdim.runs.results import FILE, Results, is_complete, read_result
 from lightning_stdim.runs.snapshots import snapshot_steps
 from lightning_stdim.utils.locks import LockHeldError, exclusive_lock
 from lightning_stdim.utils.log_tail import last_words
+from lightning_stdim.utils.signals import terminated_as_interrupted
 
 POLL_SECONDS = 0.1
 ERROR_LINES = 30
@@ -38,6 +37,7 @@ def run_grid(
     jobs: int = 1,
     console: Console | None = None,
     executor: Callable[[int, IO[str]], Executor] = LocalExecutor,
+    check: Callable[[Sequence[RunSpec]], None] | None = None,
 ) -> int:
     """Make every run that has no results yet.
 
@@ -57,6 +57,7 @@ def run_grid(
         jobs: number of runs at a time.
         console: where to show progress; standard output by default.
         executor: makes the executor of the runs, from ``jobs`` and the directory's lock.
+        check: called with the runs that are still to be made, before the first one starts.
 
     Returns:
         An exit status: 0 if every run has results, 1 if some failed, 130 if interrupted.
@@ -72,12 +73,14 @@ def run_grid(
         raise ConfigurationError(f"jobs is {jobs}; at least one run at a time is needed")
     preset_path(preset)  # a wrong name should not wait for the first run
     snapshot_steps(snapshots)
+    if check:
+        check([run for run in specs if not is_complete(run.folder(out))])
     running: set[RunSpec] = set()
     failed: list[RunSpec] = []
     lacking: dict[RunSpec, list[str]] = {}
     with (
         _claim(specs, out, preset) as lock,
-        _terminated_as_interrupted(),
+        terminated_as_interrupted(),
         Progress(specs, console, jobs=jobs) as progress,
     ):
         waiting: list[RunSpec] = []
@@ -134,19 +137,6 @@ def run_grid(
     for run in failed:
         console.print(f"{run} failed: {_error(run, out)}", markup=False, soft_wrap=True)
     return 1 if failed else 0
-
-
-@contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """Treat SIGTERM, which schedulers send at their time limit, like a Ctrl-C."""
-    if threading.current_thread() is not threading.main_thread():  # no other gets signals
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _next(waiting: Sequence[RunSpec], running: Collection[RunSpec]) -> RunSpec | None:
@@ -238,11 +228,13 @@ def _finish(run: RunSpec, status: int, out: Path, progress: Progress) -> bool:
 
 def _fail(run: RunSpec, reason: str, out: Path, progress: Progress) -> None:
     log = _log(run, out)
-    tail = log.read_text(errors="replace").splitlines()[-ERROR_LINES:] if log.exists() else []
+    tail = (
+        log.read_text("utf-8", errors="replace").splitlines()[-ERROR_LINES:] if log.exists() else []
+    )
     error = _error(run, out)
     error.parent.mkdir(parents=True, exist_ok=True)
     said = ["The end of what it printed:", "", *tail, ""] if tail else [""]
-    error.write_text("\n".join([f"{run}: {reason}. {said[0]}".rstrip(), *said[1:]]))
+    error.write_text("\n".join([f"{run}: {reason}. {said[0]}".rstrip(), *said[1:]]), "utf-8")
     progress.change(run, "failed", (last_words(log) if tail else "") or reason)
 
 

@@ -193,7 +193,9 @@ def run_short(
 def _printed(spec: RunSpec, argv: Sequence[str]) -> dict[str, Any]:
     """Ask ``fit`` for the settings that it would run with."""
     command = [*PROGRAM, *argv, "--print_config"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        command, capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     if found.returncode:
         lines = [line for line in found.stderr.splitlines() if line.strip()]
         raise _failure(spec, lines[-1].strip() if lines else f"exit status {found.returncode}")
@@ -276,7 +278,7 @@ def _run(
     started: dict[RunSpec, float] = {}
     seconds: dict[RunSpec, float] = {}
     with (
-        (folder / "lock").open("w") as lock,
+        (folder / "lock").open("w", encoding="utf-8") as lock,
         progress_bar("timing short runs", len(commands), enabled=True) as update,
     ):
         executor = LocalExecutor(jobs, lock, program=PROGRAM)

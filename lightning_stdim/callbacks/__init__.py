@@ -10,6 +10,7 @@ from typing import Any
 from lightning_stdim.callbacks.compile_loss import CompileLoss
 from lightning_stdim.callbacks.dead_units import DeadUnits
 from lightning_stdim.callbacks.epoch_summary import PrintEpochSummary
+from lightning_stdim.callbacks.exact_resume import ExactResume
 from lightning_stdim.callbacks.reconstructions import Reconstructions
 from lightning_stdim.callbacks.representation_health import RepresentationHealth
 from lightning_stdim.callbacks.snapshots import Snapshots
@@ -20,6 +21,7 @@ from lightning_stdim.callbacks.units import PerVariableEarlyStopping, PerVariabl
 __all__ = [
     "CompileLoss",
     "DeadUnits",
+    "ExactResume",
     "PerVariableEarlyStopping",
     "PerVariableReduceLROnPlateau",
     "PrintEpochSummary",

@@ -10,6 +10,10 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 class PrintEpochSummary(Callback):
     """Print one line per epoch, for output that goes to a file, where progress bars are useless."""
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock of an epoch that a resumed run is in the middle of."""
+        self.started = time.monotonic()
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
         self.started = time.monotonic()

@@ -10,6 +10,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_info
 
+from lightning_stdim.callbacks.stopping import check_weights
 from lightning_stdim.utils.checks import ascending
 
 
@@ -49,11 +50,13 @@ class Snapshots(Callback):
             [step for step in self._to_come if step > self._last],
             f"training ends after {self._last} steps",
         )
-        self._write(trainer)
+        self._write(trainer, pl_module)
 
-    def on_train_batch_end(self, trainer: Trainer, *arguments: Any, **named: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, *arguments: Any, **named: Any
+    ) -> None:
         """Write a snapshot if one is due."""
-        self._write(trainer)
+        self._write(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say which snapshots there are not because training stopped early."""
@@ -62,7 +65,9 @@ class Snapshots(Callback):
             f"training has ended after {trainer.global_step} steps",
         )
 
-    def _write(self, trainer: Trainer) -> None:
+    def _write(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._to_come and self._to_come[0] <= trainer.global_step:
+            check_weights(trainer, pl_module)  # Lightning asks no callback before it saves weights
         while self._to_come and self._to_come[0] <= trainer.global_step:
             # On every rank: the strategy decides who writes, and the others wait.
             trainer.save_checkpoint(self._path(self._to_come.pop(0)), weights_only=True)

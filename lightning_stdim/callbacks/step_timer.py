@@ -20,6 +20,10 @@ class StepTimer(Callback):
     :mod:`lightning_stdim.utils.timings`; if that is not told where to write, nothing is written.
     """
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock of an epoch that a resumed run is in the middle of."""
+        self.on_train_epoch_start(trainer, pl_module)
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
         self._seconds = {"training": 0.0, "validation": 0.0, "rest": 0.0}

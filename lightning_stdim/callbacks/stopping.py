@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.trainer.states import TrainerFn
 
 from lightning_stdim.errors import TrainingError
 
 
 class RaiseOnNonFiniteLoss(Callback):
-    """Raise an error at the end of an epoch whose loss is not finite.
+    """Raise an error when a loss, or a weight that is about to be saved, is not finite.
 
-    The check is made once per epoch because a check in every step would make the device wait. It
-    is made before checkpoints are written, so that they all date from before the failure.
+    A check in every step would make the device wait. So losses are checked after a validation and
+    at the end of an epoch, and weights before every checkpoint: all checkpoints date from before
+    the failure.
     """
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Check the validation's loss; see :meth:`on_train_epoch_end`."""
+        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
+            self._check_losses(trainer, pl_module, ("val/loss",))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check the epoch's losses.
@@ -26,14 +36,51 @@ class RaiseOnNonFiniteLoss(Callback):
         Raises:
             TrainingError: one of the losses is NaN or infinite.
         """
-        for name in ("train/loss", "val/loss"):
+        self._check_losses(trainer, pl_module, ("train/loss", "val/loss"))
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Check the weights before they are saved.
+
+        Args:
+            trainer: the trainer.
+            pl_module: the module that is trained.
+            checkpoint: what is to be saved.
+
+        Raises:
+            TrainingError: one of the weights is NaN or infinite.
+        """
+        check_weights(trainer, pl_module)
+
+    @staticmethod
+    def _check_losses(trainer: Trainer, pl_module: LightningModule, names: Iterable[str]) -> None:
+        for name in names:
             loss = trainer.callback_metrics.get(name)
             if loss is not None and not torch.isfinite(loss):
-                lr = getattr(pl_module, "lr", None)
-                raise TrainingError(
-                    f"{name} became {loss.item()} in epoch {trainer.current_epoch}; checkpoints "
-                    f"are from before it. Try a smaller learning rate than {lr}"
-                )
+                raise _diverged(f"{name} became {loss.item()}", trainer, pl_module)
+
+
+def check_weights(trainer: Trainer, pl_module: LightningModule) -> None:
+    """Check before a checkpoint is written that the weights are finite.
+
+    Args:
+        trainer: the trainer.
+        pl_module: the module that is trained.
+
+    Raises:
+        TrainingError: one of the weights is NaN or infinite.
+    """
+    finite = [parameter.isfinite().all() for parameter in pl_module.parameters()]
+    if finite and not torch.stack(finite).all():  # asks the device once
+        raise _diverged("a weight is no longer a finite number", trainer, pl_module)
+
+
+def _diverged(what: str, trainer: Trainer, module: LightningModule) -> TrainingError:
+    return TrainingError(
+        f"{what} in epoch {trainer.current_epoch}; checkpoints are from before it. Try a smaller "
+        f"learning rate than {getattr(module, 'lr', None)}"
+    )
 
 
 class ResumableEarlyStopping(EarlyStopping):

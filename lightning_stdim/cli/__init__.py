@@ -6,13 +6,17 @@ Only what the chosen command needs is imported: ``--help`` and ``collect`` never
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from argparse import ArgumentError
 from collections.abc import Sequence
 from importlib import import_module
 
+from lightning_stdim._version import __version__
+from lightning_stdim.cli.streams import forgiving_output
 from lightning_stdim.errors import LightningStdimError
 from lightning_stdim.torch_environment import set_environment
+from lightning_stdim.utils.signals import terminated_as_interrupted
 
 PROGRAM = "python -m lightning_stdim"
 
@@ -31,6 +35,7 @@ PLAIN_COMMANDS = {
     "benchmark": "run every game with every method and seed, then write the report",
     "report": "compare finished runs with published results: a page, tables and plots",
     "train-policy": "train a PPO agent that can play for collect (needs the extra 'agents')",
+    "list": "print the methods, games, labels and presets that ship",
 }
 MODULES = {
     "collect": "collections",
@@ -41,11 +46,16 @@ MODULES = {
     "benchmark": "benchmark",
     "report": "benchmark",
     "train-policy": "train_policy",
+    "list": "listing",
+    "check": "check",  # for benchmark, not for users
 }
 """The module of each plain command; it has a function with the command's name."""
+GO_ON = {"collect", "curve", "benchmark", "train-policy"}
+"""The plain commands that go on where they were interrupted when they are given again."""
 
 _WORDING = (
     (r'^Parser key "(.+?)": ', r"--\1: "),
+    (r"(arguments are required: )(?:fit|validate|test|predict)\.", r"\1--"),
     (r"<class '(?:\w+\.)*(\w+)'>", r"\1"),
     (r"(- )?Does not validate against .+? Errors: ", ""),
     (r" - Expected a NoneType", ""),
@@ -64,11 +74,32 @@ def usage() -> str:
     Returns:
         The text of ``--help``.
     """
-    lines = [f"usage: {PROGRAM} COMMAND [options]   (COMMAND --help for its options)", ""]
+    lines = [f"usage: {PROGRAM} COMMAND [options]", ""]
     lines += [f"  {name:12} {what}" for name, what in {**MODEL_COMMANDS, **PLAIN_COMMANDS}.items()]
+    lines += [
+        "",
+        "help COMMAND prints a command's options, list what can be named, --version the versions",
+    ]
     return "\n".join(lines)
 
 
+def versions() -> str:
+    """Name the versions of the package and of what its results depend on most.
+
+    Returns:
+        The text of ``--version``.
+    """
+    from lightning_stdim.runs.environment import environment
+
+    found = environment()
+    packages = {name: found["packages"][name] for name in ("torch", "pytorch-lightning", "ale-py")}
+    packages["Python"] = found["python"]
+    commit = f" ({found['commit']})" if found["commit"] else ""
+    others = ", ".join(f"{name} {version or 'missing'}" for name, version in packages.items())
+    return f"lightning-stdim {__version__}{commit}\n{others}"
+
+
+@forgiving_output()
 def main(args: Sequence[str] | None = None) -> int:
     """Run a command.
 
@@ -82,9 +113,14 @@ def main(args: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if args is None else args)
     # A benchmark's runs inherit its environment, and may be executed on other machines.
     set_environment(threads=argv[:1] != ["benchmark"])
-    if not argv or argv[0] in ("-h", "--help"):
+    if argv[:1] == ["help"]:  # help COMMAND is COMMAND --help, and help alone is --help
+        argv = [*argv[1:2], "--help"]
+    if not argv or argv[0] in ("-h", "--help", "help"):
         print(usage())
         return 0 if argv else 2
+    if argv[0] == "--version":
+        print(versions())
+        return 0
     command = argv[0]
     try:
         if command in MODEL_COMMANDS:
@@ -95,15 +131,18 @@ def main(args: Sequence[str] | None = None) -> int:
             from lightning_stdim.cli.arguments import run
 
             module = import_module(f"{__name__}.{MODULES[command]}")
-            return run(getattr(module, command.replace("-", "_")), argv, program=PROGRAM)
+            with terminated_as_interrupted():
+                return run(getattr(module, command.replace("-", "_")), argv, program=PROGRAM)
     except ArgumentError as error:
-        print(f"error: {_reason(error)}; see `{PROGRAM} {command} --help`", file=sys.stderr)
+        print(f"error: {reason(error)}; see `{PROGRAM} {command} --help`", file=sys.stderr)
         return 2
     except LightningStdimError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
-        print(str(interrupt) or "interrupted", file=sys.stderr)
+        done = "what is done is kept; to go on" if command in GO_ON else "to start again"
+        words = f"interrupted; {done}: {PROGRAM} {shlex.join(argv)}"
+        print(str(interrupt) or words, file=sys.stderr)
         return 130
     import difflib
 
@@ -114,9 +153,16 @@ def main(args: Sequence[str] | None = None) -> int:
     return 2
 
 
-def _reason(error: ArgumentError) -> str:
-    """Say in one line what is wrong with an option."""
-    reason = " ".join(str(error).split())
+def reason(error: ArgumentError) -> str:
+    """Say in one line what is wrong with an option.
+
+    Args:
+        error: what a parser raised.
+
+    Returns:
+        Its message, with fewer of Python's terms.
+    """
+    said = " ".join(str(error).split())
     for theirs, ours in _WORDING:
-        reason = re.sub(theirs, ours, reason)
-    return reason
+        said = re.sub(theirs, ours, said)
+    return said

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import shlex
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from lightning_stdim.catalogue import DEFAULT_COMPARISON
+
+if TYPE_CHECKING:
+    from lightning_stdim.benchmark.run_spec import RunSpec
 
 
 def benchmark(
@@ -91,11 +96,13 @@ def benchmark(
     """
     from functools import partial
 
+    from lightning_stdim.benchmark.check import check_runs
     from lightning_stdim.benchmark.executors import LocalExecutor
     from lightning_stdim.benchmark.grid import Sweep, grid
     from lightning_stdim.benchmark.ray_executor import RayExecutor
     from lightning_stdim.benchmark.runner import run_grid
     from lightning_stdim.errors import ConfigurationError, StoreError
+    from lightning_stdim.runs.results import is_complete
     from lightning_stdim.utils.comma_separated import comma_separated
 
     if seeds < 1:
@@ -117,7 +124,19 @@ def benchmark(
         preset=preset,
         protocols=protocols,
     )
+    elsewhere = "Ray" if executor == "ray" else launcher.split(" ")[0]
+
+    def check(specs: Sequence[RunSpec]) -> None:
+        wrong = check_runs(specs, preset=preset, root=root)
+        if wrong and elsewhere and not estimate:
+            head = f"warning: these would fail here; {elsewhere} may have what is missing:"
+            print("\n  ".join([head, *wrong]), file=sys.stderr)
+        elif wrong:
+            head = "nothing was started, since these would fail:"
+            raise ConfigurationError("\n  ".join([head, *wrong]))
+
     if estimate:
+        check([spec for spec in specs if not is_complete(spec.folder(folder))])
         from lightning_stdim.benchmark.estimate import estimate as calibrate
 
         calibrate(
@@ -126,7 +145,7 @@ def benchmark(
             root=root,
             out=folder,
             jobs=jobs,
-            elsewhere="Ray" if executor == "ray" else launcher.split(" ")[0],
+            elsewhere=elsewhere,
             threads=max(1, int(cpus)) if executor == "ray" else None,
         ).print()
         return 0
@@ -137,6 +156,7 @@ def benchmark(
         root=root,
         snapshots=snapshots,
         jobs=jobs,
+        check=check,
         executor=partial(RayExecutor, address=address, cpus=cpus, gpus=gpus)
         if executor == "ray"
         else partial(LocalExecutor, launcher=shlex.split(launcher)),
@@ -152,38 +172,53 @@ def benchmark(
 
 
 def report(
-    out: str,
+    runs: str,
     *,
     methods: str = "",
-    into: str | None = None,
+    out: str | None = None,
+    tables: bool = False,
     mixed_label_sets: bool = False,
     paper_agent: Literal["random", "ppo"] | None = None,
 ) -> int:
     """Compare the finished runs of a benchmark with each other and with published results.
 
-    Prints the comparison of every game. Writes report.html (a page that needs no other file),
-    report.md and report.csv, and in every game's folder comparison.md, .csv and .png.
+    Writes report.html (a page that needs no other file), report.md and report.csv, and in every
+    game's folder comparison.md, .csv and .png. Prints which methods are ahead, the runs that failed
+    and the page's path.
+
+    Example:
+        python -m lightning_stdim report runs/laptop
 
     Args:
-        out: the benchmark's directory.
+        runs: the benchmark's directory.
         methods: names of the methods to report on, separated by commas; by default all.
-        into: directory for the files; by default the benchmark's.
+        out: directory for the files; by default the benchmark's. --into is the same.
+        tables: also print the comparison of every game.
         mixed_label_sets: as for benchmark; see benchmark --help.
         paper_agent: as for benchmark; see benchmark --help.
 
     Returns:
         The exit status.
     """
+    from lightning_stdim.report.content.summary import summarise
     from lightning_stdim.report.page import write_report
     from lightning_stdim.report.runs_on_disk import read_record
-    from lightning_stdim.report.write import compare_games, write_comparison
+    from lightning_stdim.report.write import compare_games, print_comparison, write_comparison
     from lightning_stdim.utils.comma_separated import comma_separated
 
-    record = read_record(out)
+    record = read_record(runs)
     if methods:
         record = record.only(comma_separated(methods))
     games = compare_games(record, mixed_label_sets=mixed_label_sets, paper_agent=paper_agent)
-    folder = Path(into or out)
-    for path in [*write_comparison(folder, games), *write_report(record, games, folder)]:
-        print(path)
+    folder = Path(out or runs)
+    summary = summarise(record, games)
+    page, *_ = write_report(record, games, folder, summary=summary)
+    write_comparison(folder, games)
+    if tables:
+        print_comparison(games)
+    for words in (*filter(None, [summary.warning]), *summary.paragraphs, *summary.verdicts):
+        print(words)
+    for failure in record.failures:
+        print(f"{failure.run} failed: {failure.last_line}")
+    print(f"report: {page}")
     return 0

@@ -41,6 +41,9 @@ def collect(settings: CollectionSettings, *, workers: int | None = None, root: s
 def describe(files: list[str], *, label_set: LabelSet | None = None, out: str | None = None) -> int:
     """Print statistics of collections, side by side.
 
+    Example:
+        python -m lightning_stdim describe data/pong-random-seed0-20000.h5
+
     Args:
         files: files written by collect.
         label_set: labels to describe, paper or upstream; by default those in the file.
@@ -78,14 +81,15 @@ def describe(files: list[str], *, label_set: LabelSet | None = None, out: str | 
         one(file, folder and folder / f"contact-sheet{suffix}.png")
         for file, suffix in zip(files, suffixes, strict=True)
     ]
-    print_descriptions([Path(file).stem for file in files], described)
     if folder:
         data = [
             {"file": file, **dataclasses.asdict(part)}
             for file, part in zip(files, described, strict=True)
         ]
         with atomically(folder / "describe.json") as temporary:
-            temporary.write_text(json.dumps(data, indent=1) + "\n")
+            temporary.write_text(json.dumps(data, indent=1) + "\n", "utf-8")
+    print_descriptions([Path(file).stem for file in files], described)
+    if folder:
         print(folder)
     return 0
 
@@ -93,12 +97,15 @@ def describe(files: list[str], *, label_set: LabelSet | None = None, out: str | 
 def export(file: str, *, format: Literal["minari", "npz", "parquet"], out: str) -> int:
     """Write a collection in another format, with all values unchanged.
 
+    Example:
+        python -m lightning_stdim export data/pong-random-seed0-20000.h5 --format npz --out pong.npz
+
     Args:
         file: file written by collect.
         format: minari, a dataset with the frames, actions, rewards, RAM and labels of every
             episode; npz, every array of the file; or parquet, one row for every step with RAM and
             labels but no frames.
-        out: file to write; for minari a folder.
+        out: file to write; for minari a folder, whose name is the dataset's, such as pong-v0.
 
     Returns:
         The exit status.

@@ -6,26 +6,47 @@ import argparse
 import glob
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from jsonargparse import get_loader, set_loader
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.cli import SaveConfigCallback
 
-from lightning_stdim.presets import preset_path
+from lightning_stdim.catalogue import WITH_MODEL
+from lightning_stdim.presets import method_path, preset_paths
 from lightning_stdim.runs.directory import CONFIGURATION, configuration_of
 from lightning_stdim.utils.files import atomically
 from lightning_stdim.utils.lightning_package import translate
+from lightning_stdim.utils.user_code import dotted
 
-YAML = "yaml, either package"
-"""jsonargparse's name for YAML in which classes may be named by Lightning's other package."""
+YAML = "yaml, any spelling"
+"""jsonargparse's name for YAML in which classes may be named by Lightning's other package, and in
+which the model may be named as on the command line."""
 
 
-def read_either_package() -> None:
+def read_any_spelling() -> None:
     """Register the parser mode :data:`YAML` with jsonargparse."""
     read = get_loader("yaml")
-    set_loader(YAML, lambda text: translate(read(text)), exceptions=(yaml.YAMLError,))
+    set_loader(YAML, lambda text: _respelled(translate(read(text))), exceptions=(yaml.YAMLError,))
+
+
+def _respelled(content: Any) -> Any:
+    """Rewrite a whole configuration in the spelling that the parser expects."""
+    if not isinstance(content, dict) or not {"model", "data", "trainer"} & content.keys():
+        return content  # the value of one option
+    found = dict(content)
+    if "method" in found:  # its name in configurations from before method_name
+        found.setdefault("method_name", found.pop("method"))
+    model = found.get("model")
+    if isinstance(model, str) and model in WITH_MODEL:
+        own = _respelled(yaml.safe_load(method_path(model).read_text(encoding="utf-8")))
+        return own | {name: value for name, value in found.items() if name != "model"}
+    if isinstance(model, str):
+        found["model"] = dotted(model)
+    elif isinstance(model, dict) and isinstance(model.get("class_path"), str):
+        found["model"] = {**model, "class_path": dotted(model["class_path"])}
+    return found
 
 
 def given_options(argv: Sequence[str]) -> argparse.Namespace:
@@ -39,31 +60,56 @@ def given_options(argv: Sequence[str]) -> argparse.Namespace:
         argv: the command and its options.
 
     Returns:
-        ``config`` (a list), ``ckpt_path`` and ``out``; None for one that is not given.
+        ``config`` (whether there is one), ``preset`` (given as an option or in a file of
+        ``--config``; the last one counts), ``ckpt_path`` and ``out``; None for one that is not
+        given.
 
     Raises:
         ArgumentError: one of them lacks its value.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("-c", "--config", action="append")
+    parser.add_argument("-c", "--config", action="append", dest="sources", type=_preset_in)
+    parser.add_argument("--preset", action="append", dest="sources")
     parser.add_argument("--ckpt_path")
     parser.add_argument("--out")
-    return parser.parse_known_args(argv)[0]
+    given = parser.parse_known_args(argv)[0]
+    sources = given.sources or []
+    given.config = any(isinstance(source, tuple) for source in sources)
+    named = [source[0] if isinstance(source, tuple) else source for source in sources]
+    given.preset = next((name for name in reversed(named) if name is not None), None)
+    return given
+
+
+def _preset_in(config: str) -> tuple[str | None]:
+    """Read which preset a configuration starts from; what is wrong with it the parser says."""
+    try:
+        content = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return (None,)
+    name = content.get("preset") if isinstance(content, dict) else None
+    if name == Path(config).stem:  # a preset's file, which names itself
+        return (config,)
+    return (None if name is None else str(name),)
 
 
 def default_configuration(given: argparse.Namespace) -> list[str]:
-    """Choose the configuration whose values are the defaults of the other options.
+    """Choose the configurations whose values are the defaults of the other options.
 
     Args:
         given: the result of :func:`given_options`.
 
     Returns:
-        One path: the configuration of the run that the command goes on with, or else the laptop
-        preset. No path if ``--config`` is given, so that nothing of the preset leaks into it.
+        Paths; values in later files take the place of those in earlier ones. They are the
+        configuration of the run that the command goes on with; or else the files of the preset that
+        is named; or else, if there is no ``--config``, those of the laptop preset.
+
+    Raises:
+        ConfigurationError: there is no such preset.
     """
-    if given.config:
-        return []
-    return [str(configuration_of(given.out, given.ckpt_path) or preset_path("laptop"))]
+    if (own := configuration_of(given.out, given.ckpt_path)) is not None:
+        return [str(own)]
+    preset = given.preset or (None if given.config else "laptop")
+    return [str(path) for path in preset_paths(preset)] if preset else []
 
 
 def as_default_files(paths: Sequence[str | Path]) -> list[str]:
@@ -100,7 +146,7 @@ def run_options(
     *,
     out: str | None = None,
     preset: str | None = None,
-    method: str | None = None,
+    method_name: str | None = None,
     protocols: str = "paper,converged",
     controls: bool = True,
     keep: Literal["best", "last"] = "best",
@@ -114,9 +160,11 @@ def run_options(
         out: directory of the run, which has to be new or empty, unless --ckpt_path goes on with the
             run in it; by default runs/<game>-<model>-seed<seed>, with a number appended if that is
             taken.
-        preset: name of the preset, to be stored with the results. It changes no setting; for that,
-            give the preset's file as --config.
-        method: name of the method in results and tables; by default the model's own name.
+        preset: name of a preset (smoke, laptop, laptop-bf16, paper, challenge or challenge-bf16) or
+            a YAML file, whose settings hold for all options that are not given; laptop, unless
+            there is a --config. A run that goes on keeps its own.
+        method_name: what the method is called in results and tables; by default the model's own
+            name. The method itself is chosen with --model.
         protocols: names of the probe protocols, separated by commas: paper, converged, and
             challenge, the reproducibility report's.
         controls: also train probes on shuffled labels, as a control; this takes two fifths of the

@@ -8,22 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
+from rich.segment import Segments
 from rich.table import Table
 
 if TYPE_CHECKING:
     from lightning_stdim.datamodules.tools.describe import Description, Variable
 
-METRICS = {"f1": "F1", "report_f1": "report's F1", "accuracy": "accuracy"}
+METRICS = {"f1": "F1", "report_f1": "challenge\nreport's F1", "accuracy": "accuracy"}
 """The metrics that :func:`print_scores` prints, where a protocol has them."""
 
 COLUMN = 25
-"""Width in characters of a collection's column in :func:`print_descriptions`."""
+"""Width in characters at which names are folded in a column of :func:`print_descriptions`."""
+
+UNLIMITED = 10_000  # characters
 
 
 def print_scores(scores: Mapping[str, Any], console: Console | None = None) -> None:
     """Print F1 and accuracy of every protocol, and which variables are not scored.
 
-    Under ``challenge`` there is the report's F1, too, in a column of its own.
+    Under ``challenge`` there is the challenge report's F1, too, in a column of its own.
 
     Args:
         scores: an ``Evaluation``, or what its ``to_dict`` gives.
@@ -52,7 +55,7 @@ def print_scores(scores: Mapping[str, Any], console: Console | None = None) -> N
     table.add_section()
     for variable in columns[0]["variables"]:
         row(variable, [column["variables"][variable] for column in columns])
-    console.print(table)
+    _print_whole(table, console)
     for variable, reason in scores["dropped"].items():
         console.print(f"not scored: {variable} ({reason})", style="dim")
 
@@ -71,9 +74,14 @@ def print_descriptions(
     pairs = list(zip(names, descriptions, strict=True))
     variables = {variable.name: None for part in descriptions for variable in part.variables}
     label = max(len("test frames seen before"), *map(len, variables))
-    room = max(1, (console.width - label - 3) // (COLUMN + 2))  # the rest is space between columns
-    for k in range(0, len(pairs), room):
-        console.print(_side_by_side(pairs[k : k + room], label), markup=False)
+    pieces: list[list[tuple[str, Description]]] = [[]]
+    for pair in pairs:
+        together = [*pieces[-1], pair]
+        if pieces[-1] and _width(_side_by_side(together, label), console) > console.width:
+            pieces.append([])
+        pieces[-1].append(pair)
+    for piece in pieces:
+        _print_whole(_side_by_side(piece, label), console)
     console.print(
         "test frames seen before: test frames that also occur in the training or validation split "
         "(70/10/20 by episode, seed 0). returns: mean (least to greatest) over complete games. "
@@ -82,6 +90,17 @@ def print_descriptions(
         "both.",
         style="dim",
     )
+
+
+def _print_whole(table: Table, console: Console) -> None:
+    """Print a table as wide as it must be: a number that is cut at the edge would be another."""
+    width = max(console.width, _width(table, console))
+    lines = console.render(table, console.options.update(width=width, markup=False))
+    console.print(Segments(lines), end="", crop=False)
+
+
+def _width(table: Table, console: Console) -> int:
+    return console.measure(table, options=console.options.update(width=UNLIMITED)).maximum
 
 
 def _side_by_side(pairs: Sequence[tuple[str, Description]], label: int) -> Table:

@@ -26,6 +26,9 @@ def curve(
     curve.png, curve.md (from how many steps on is a method ahead, where, and by how much),
     curve.csv and curve.json.
 
+    Example:
+        python -m lightning_stdim curve runs/pong-STDIM-seed0
+
     Args:
         runs: directories of fit, or of a benchmark for all of its runs that have snapshots.
         out: folder for the curves, and for the scores of snapshots where these are not in the run's
@@ -53,10 +56,12 @@ def curve(
     from lightning_stdim.runs.directory import SNAPSHOTS, hold_run
     from lightning_stdim.runs.naming import curves_folder
     from lightning_stdim.runs.probe_snapshots import probe_snapshots
+    from lightning_stdim.runs.processes import become_rank_zero
     from lightning_stdim.runs.trained_run import TrainedRun, runs_with_snapshots
     from lightning_stdim.utils.comma_separated import comma_separated
     from lightning_stdim.utils.hardware import check_device
 
+    become_rank_zero()
     if probe_steps is not None and not out:
         raise ConfigurationError(
             "probe_steps takes the place of the runs' own: give an --out, so that these scores do "
@@ -82,22 +87,17 @@ def curve(
     else:
         folder = curves_folder(run.key for run in found)
     with hold_run(folder):
-        try:
-            probed = [
-                one
-                for run in found
-                for one in probe_snapshots(
-                    run,
-                    out=folder if out else None,
-                    controls=controls,
-                    device=there,
-                    command=command_line,
-                )
-            ]
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(
-                "interrupted; the same command goes on where it stopped"
-            ) from None
+        probed = [
+            one
+            for run in found
+            for one in probe_snapshots(
+                run,
+                out=folder if out else None,
+                controls=controls,
+                device=there,
+                command=command_line,
+            )
+        ]
         curves = step_curves(probed)
         if not curves:
             raise ConfigurationError(

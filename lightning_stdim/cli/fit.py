@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+import yaml
+from lightning_fabric.utilities.seed import max_seed_value
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.utilities import rank_zero_only
 
 from lightning_stdim.cli.configuration import (
     YAML,
@@ -19,16 +22,18 @@ from lightning_stdim.cli.configuration import (
     as_default_files,
     default_configuration,
     given_options,
-    read_either_package,
+    read_any_spelling,
     run_options,
 )
 from lightning_stdim.cli.console import print_scores
-from lightning_stdim.cli.messages import as_our_errors, ignore_unhelpful_warnings
+from lightning_stdim.cli.messages import as_our_errors, ignore_unhelpful_warnings, interrupted_with
+from lightning_stdim.cli.spellings import for_model_command
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.datamodules.labels.games import canonical_game
 from lightning_stdim.encoders.pretrained import load_encoder, read_checkpoint
 from lightning_stdim.errors import ConfigurationError, EncoderError
 from lightning_stdim.methods import SSLMethod
+from lightning_stdim.presets import preset_name
 from lightning_stdim.probes import (
     ChallengeSettings,
     ConvergedSettings,
@@ -38,6 +43,7 @@ from lightning_stdim.probes import (
     check_challenge,
     check_protocols,
 )
+from lightning_stdim.runs.continuation import check_same_model, check_same_settings
 from lightning_stdim.runs.directory import (
     CHECKPOINTS,
     CONFIGURATION,
@@ -52,14 +58,15 @@ from lightning_stdim.runs.features import write_features
 from lightning_stdim.runs.finish import evaluate, write_record
 from lightning_stdim.runs.lightning import (
     AtomicCheckpointIO,
-    batches_stepped,
     run_callbacks,
     run_loggers,
 )
-from lightning_stdim.runs.naming import make_key, method_name
+from lightning_stdim.runs.naming import check_method_name, make_key, method_name
+from lightning_stdim.runs.processes import cluster_environment
 from lightning_stdim.runs.results import Budget
 from lightning_stdim.runs.snapshots import snapshot_steps
-from lightning_stdim.utils.checks import not_empty
+from lightning_stdim.runs.trial import try_out
+from lightning_stdim.utils.checks import integer, not_empty
 from lightning_stdim.utils.lightning_package import translate
 
 
@@ -101,7 +108,7 @@ class StdimCLI(LightningCLI):
                     for command in LightningCLI.subcommands()
                 },
             },
-            args=[translate(word) for word in argv],
+            args=for_model_command([translate(word) for word in argv], self.given.preset),
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -122,9 +129,17 @@ class StdimCLI(LightningCLI):
         not_empty("out", self.given.out)
         self.subcommand = self.config["subcommand"]
         settings = self.config[self.subcommand]
+        self.cluster_environment = cluster_environment(settings["trainer"])
+        seed = settings["seed_everything"]
+        if isinstance(seed, bool):  # Lightning's words for a random seed, and for none
+            raise ConfigurationError(
+                f"seed_everything={str(seed).lower()}: a run has a seed, which its frames, weights "
+                "and probes depend on: give a number, or leave it out for 0"
+            )
+        integer("seed_everything", seed, at_most=max_seed_value)
         checkpoint = settings.get("ckpt_path")
         self.resume = self.subcommand == "fit" and checkpoint is not None
-        self.resume_step = 0
+        self.found: dict[str, Any] = {}
         game = canonical_game(settings["data"]["game"])
         model = settings["model"]["class_path"].rpartition(".")[2]
         usual = Path("runs") / f"{game}-{model}-seed{settings['seed_everything']}"
@@ -146,21 +161,34 @@ class StdimCLI(LightningCLI):
             if not {"global_step", "hyper_parameters"} <= set(found):
                 raise EncoderError(f"{checkpoint} is not a checkpoint of a run of this package")
             self._take_configuration(Path(checkpoint))
+            self._check_run(Path(checkpoint))
+            if self.resume and "optimizer_states" not in found:
+                raise ConfigurationError(
+                    f"{checkpoint} holds weights alone, as snapshots do: training goes on from "
+                    f"a checkpoint with the optimiser's state, such as {CHECKPOINTS}/last.ckpt"
+                )
+            large = ("state_dict", "optimizer_states")
+            self.found = {name: part for name, part in found.items() if name not in large}
+        # Lightning would replace the model's arguments by the checkpoint's here, without a word
+        # about those that were typed. They are compared instead, once the model is there.
+
+    def _check_run(self, checkpoint: Path) -> None:
+        """Refuse another preset than the run's, and to go on with another seed."""
+        configuration = run_of(checkpoint) / CONFIGURATION
+        if configuration.is_file():
+            run = yaml.safe_load(configuration.read_text(encoding="utf-8"))
+            had = run.get("preset") and preset_name(run["preset"])
+            asked = {"preset": had if self.given.preset is None else preset_name(self.given.preset)}
             if self.resume:
-                if "optimizer_states" not in found:
-                    raise ConfigurationError(
-                        f"{checkpoint} holds weights alone, as snapshots do: training goes on from "
-                        f"a checkpoint with the optimiser's state, such as {CHECKPOINTS}/last.ckpt"
-                    )
-                self.resume_step = batches_stepped(found)
-        super()._parse_ckpt_path()
+                asked |= {"seed_everything": self.config[self.subcommand]["seed_everything"]}
+            check_same_settings({**run, "preset": had}, asked)
 
     def _take_configuration(self, checkpoint: Path) -> None:
-        """Take the settings of the checkpoint's run, unless ``--config`` names others."""
-        if self.given.config:
-            return
+        """Start from the settings of the checkpoint's run."""
         path = run_of(checkpoint) / CONFIGURATION
         if not path.is_file():
+            if self.given.config:
+                return
             raise ConfigurationError(
                 f"there is no {path}, and without it the settings of the checkpoint's run are not "
                 "known: give --config with a file of them"
@@ -195,11 +223,37 @@ class StdimCLI(LightningCLI):
         Only the trainer knows whether this process is the first of the run's, which does that for
         all. If the directory gets a number, the trainer is made again.
         """
+        self._check()
         trainer = self._make_trainer(**kwargs)
         wanted = self.folder
         if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             self._claim()
         return trainer if self.folder == wanted else self._make_trainer(**kwargs)
+
+    def _check(self) -> None:
+        """Refuse what cannot work, before anything is written."""
+        if name := self._get(self.config, "method_name"):
+            check_method_name(name, self.model)
+        check_same_model(self.found, self.model)
+        if self.resume:  # for the user, before anything is written; old checkpoints lack the state
+            had = self.found.get("datamodule_hyper_parameters", {})
+            self.datamodule.check_same({k: v for k, v in had.items() if v is not None})
+        trainer = self._get(self.config_init, "trainer")
+        if trainer["overfit_batches"]:
+            raise ConfigurationError(
+                "trainer.overfit_batches takes the batches from another sampler than ours, which "
+                "keeps neighbours in time apart; use a small --data.steps"
+            )
+        if self.subcommand == "fit" and not trainer["fast_dev_run"]:
+            for name, wanted in (("enable_checkpointing", False), ("barebones", True)):
+                if trainer[name] is wanted:
+                    raise ConfigurationError(
+                        f"trainer.{name}={str(wanted).lower()} keeps no checkpoint, and fit probes "
+                        "the one that it has kept: leave it out (--keep last keeps one alone), or "
+                        "use a Trainer in Python"
+                    )
+            if not self.resume:
+                self._try_out(trainer)
 
     def _claim(self) -> None:
         """Keep other processes from using the directory that this one writes to."""
@@ -212,36 +266,47 @@ class StdimCLI(LightningCLI):
     def _make_trainer(self, **kwargs: Any) -> Trainer:
         """Make the trainer, with the run's directory, loggers and checkpoints."""
         trainer = self._get(self.config_init, "trainer")
-        if trainer["overfit_batches"]:
-            raise ConfigurationError(
-                "trainer.overfit_batches takes the batches from another sampler than ours, which "
-                "keeps neighbours in time apart; use a small --data.steps"
-            )
         kwargs.setdefault("default_root_dir", str(self.folder))
+        kwargs["plugins"] = _as_list(trainer["plugins"]) + _as_list(self.cluster_environment)
         if self.subcommand != "fit":
             kwargs["logger"] = False
             self.save_config_callback = None
         elif trainer["logger"] in (None, True):
-            kwargs["logger"] = run_loggers(self.folder, resume_step=self.resume_step)
+            earlier = self.found if self.resume else None
+            kwargs["logger"] = run_loggers(self.folder, resumed_from=earlier)
         if self.subcommand == "fit" and not trainer["fast_dev_run"]:
             steps = snapshot_steps(self._get(self.config, "snapshots"))
             given = _as_list(trainer["callbacks"])
             keep = self._get(self.config, "keep")
             own = run_callbacks(self.folder, self.model, given, keep=keep, snapshots=steps)
             kwargs["callbacks"] = [*given, *own]
-            kwargs["plugins"] = [*_as_list(trainer["plugins"]), AtomicCheckpointIO()]
+            kwargs["plugins"].append(AtomicCheckpointIO())
         try:
             return super().instantiate_trainer(**kwargs)
         except ValueError as error:  # Lightning's MisconfigurationException is no ValueError
             raise ConfigurationError(f"trainer: {error}") from error
 
+    @rank_zero_only
+    def _try_out(self, trainer: Any) -> None:
+        """Refuse a model that fails on frames."""
+        devices = trainer["devices"]
+        try_out(
+            self.model,
+            batch_size=self._get(self.config, "data.batch_size"),
+            accelerator=trainer["accelerator"],
+            devices=devices[:1] if isinstance(devices, list) else 1,
+            precision=trainer["precision"],
+        )
+
     def before_fit(self) -> None:
         """Refuse what cannot be probed, make the run's key, and start the clock."""
         if "challenge" in self.protocols and hasattr(self.model, "encoder"):
             check_challenge(self.model.encoder, self.datamodule.probe_labels())
+        preset = self._get(self.config, "preset")
+        self.preset = preset_name(preset) if preset else None
         self.key = make_key(
             game=self.datamodule.game,
-            method=self._get(self.config, "method") or method_name(self.model),
+            method=self._get(self.config, "method_name") or method_name(self.model),
             seed=self._get(self.config, "seed_everything"),
             run_key=self._get(self.config, "run_key"),
             variant=self._get(self.config, "variant"),
@@ -264,13 +329,34 @@ class StdimCLI(LightningCLI):
             self.trainer.fit(**arguments)
         except SystemExit:
             last = self.folder / CHECKPOINTS / "last.ckpt"
-            go_on = f"with --out {self.folder} --ckpt_path last" if last.is_file() else "again"
-            raise KeyboardInterrupt(f"interrupted; to go on: the same command {go_on}") from None
+            words = (
+                f"{last} is kept; to go on: {self._going_on()}"
+                if last.is_file()
+                else f"there is no checkpoint yet; to start again: {self.program} "
+                + shlex.join(self.argv)
+            )
+            raise KeyboardInterrupt(f"interrupted; {words}") from None
+
+    def _going_on(self) -> str:
+        """Write the command that goes on with this run, or with its probes."""
+        place = ["--out", str(self.folder), "--ckpt_path", "last"]
+        argv = self.argv if self.argv[-len(place) :] == place else [*self.argv, *place]
+        return f"{self.program} {shlex.join(argv)}"
 
     def after_fit(self) -> None:
-        """Probe the encoder of the kept checkpoint, and write the run's record."""
+        """Probe the encoder of the kept checkpoint, and write the run's record.
+
+        Raises:
+            KeyboardInterrupt: when interrupted, also by a scheduler. It says how to go on.
+        """
         if self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
+        with interrupted_with(
+            f"the training is done and kept in {self.folder}; to probe it: {self._going_on()}"
+        ):
+            self._probe_and_record()
+
+    def _probe_and_record(self) -> None:
         self.folder = self.trainer.strategy.broadcast(self.folder)  # the others' has no number
         if not kept_checkpoint(self.folder).is_file():  # nothing was trained
             for name in ("last", "best"):
@@ -296,7 +382,7 @@ class StdimCLI(LightningCLI):
             evaluation,
             self.datamodule.probe_data(),
             key=self.key,
-            preset=self._get(self.config, "preset"),
+            preset=self.preset,
             budget=budget,
             command=f"{self.program} {shlex.join(self.argv)}",
             checkpoint=kept_checkpoint(self.folder) if hasattr(self.model, "encoder") else None,
@@ -314,9 +400,20 @@ class StdimCLI(LightningCLI):
 
         Args:
             **arguments: arguments of ``Trainer.predict``.
+
+        Raises:
+            ConfigurationError: no batch is to be encoded.
         """
-        vectors = torch.cat(cast(list[torch.Tensor], self.trainer.predict(**arguments)))
+        batches = cast(list[torch.Tensor], self.trainer.predict(**arguments))
+        if not batches:
+            raise ConfigurationError(
+                "trainer.limit_predict_batches leaves no frame to encode: leave it out"
+            )
+        vectors = torch.cat(batches)
         if not self.trainer.is_global_zero:
+            return
+        if self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            print(f"features of {len(vectors)} frames: not written, because of fast_dev_run")
             return
         path = write_features(self.folder, vectors, self.datamodule.probe_data())
         print(f"features of {len(vectors)} frames: {path}")
@@ -344,21 +441,29 @@ def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def run(argv: Sequence[str], *, program: str) -> int:
+def run(argv: Sequence[str], *, program: str, cli: type[StdimCLI] = StdimCLI) -> int:
     """Run one of LightningCLI's commands.
 
     Args:
         argv: the command and its options.
         program: what comes before them on a command line.
+        cli: the class that runs it.
 
     Returns:
         The exit status.
 
     Raises:
         LightningStdimError: with one message for the user.
+        KeyboardInterrupt: when interrupted. It says what is kept, and how to go on.
     """
     ignore_unhelpful_warnings()
-    read_either_package()
-    with as_our_errors(), ExitStack() as held:
-        StdimCLI(argv, program=program, held=held)
+    read_any_spelling()
+    again = f"to start again: {program} {shlex.join(argv)}"
+    # Training ends at once, and with a checkpoint, by Lightning's own handler of SIGTERM.
+    with (
+        as_our_errors(),
+        interrupted_with(again, terminated=argv[0] != "fit"),
+        ExitStack() as held,
+    ):
+        cli(argv, program=program, held=held)
     return 0

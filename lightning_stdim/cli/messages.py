@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from lightning_stdim.errors import (
     ConfigurationError,
@@ -16,6 +18,8 @@ from lightning_stdim.errors import (
     StoreError,
     TrainingError,
 )
+from lightning_stdim.utils.signals import terminated_as_interrupted
+from lightning_stdim.utils.user_code import what_failed
 
 UNHELPFUL = (
     # Lightning 2.6 calls functions that PyTorch 2.13 and jsonargparse 4.49 deprecate.
@@ -27,6 +31,12 @@ UNHELPFUL = (
     ".*does not have many workers",
     # A resumed run's directory is expected to exist.
     "Checkpoint directory .* exists and is not empty",
+    # A command that goes on with a run makes its callbacks again; those of training serve no test.
+    "Be aware that when using `ckpt_path`",
+    # A run that has been moved: RunCheckpoint restores what Lightning says is lost.
+    "The dirpath has changed from",
+    # A run of one process is no task of Slurm's.
+    "The `srun` command is available on your system but is not used",
     # The command line is handed on to Lightning, which may also read it by itself.
     "LightningCLI's args parameter",
 )
@@ -36,6 +46,9 @@ def ignore_unhelpful_warnings() -> None:
     """Silence warnings that no user can act on."""
     for message in UNHELPFUL:
         warnings.filterwarnings("ignore", message)
+    # Advertisements of Lightning's cloud services.
+    rank_zero = logging.getLogger("pytorch_lightning.utilities.rank_zero")
+    rank_zero.addFilter(lambda record: "Tip: For seamless" not in record.getMessage())
 
 
 @contextmanager
@@ -53,10 +66,18 @@ def as_our_errors() -> Iterator[None]:
     except MisconfigurationException as error:
         raise ConfigurationError(str(error)) from error
     except ValueError as error:  # how jsonargparse wraps what a model's __init__ raises
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, LightningStdimError):
-            cause = cause.__cause__ or cause.__context__
-        raise cause or error from None
+        if isinstance(error, LightningStdimError):
+            raise
+        causes: list[BaseException] = [error]
+        while cause := causes[-1].__cause__ or causes[-1].__context__:
+            causes.append(cause)
+            if isinstance(cause, LightningStdimError):
+                raise cause from None
+        if isinstance(causes[-1], Exception) and "Does not validate" in str(error):
+            raise ConfigurationError(
+                f"a class that the options name cannot be made: {what_failed(causes[-1])}"
+            ) from error
+        raise
     except torch.OutOfMemoryError as error:
         raise TrainingError(f"out of memory: {error}; try a smaller --data.batch_size") from error
     except RuntimeError as error:
@@ -68,3 +89,29 @@ def as_our_errors() -> Iterator[None]:
         ) from error
     except OSError as error:
         raise StoreError(f"cannot read or write: {error}") from error
+
+
+@contextmanager
+def interrupted_with(words: str, *, terminated: bool = True) -> Iterator[None]:
+    """Say after an interruption what is kept, and how to go on.
+
+    Args:
+        words: what is said, unless the interruption comes with words of its own.
+        terminated: treat SIGTERM, which schedulers send, like a Ctrl-C.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        KeyboardInterrupt: when interrupted, with the words.
+    """
+    try:
+        with terminated_as_interrupted() if terminated else nullcontext():
+            yield
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(str(interrupt) or f"interrupted; {words}") from None
+    except SystemExit as end:  # Lightning exits so, without a word
+        by_signal = isinstance(end, SIGTERMException)
+        if not by_signal and not isinstance(end.__context__, KeyboardInterrupt):
+            raise
+        raise KeyboardInterrupt(f"interrupted; {words}") from None

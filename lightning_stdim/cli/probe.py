@@ -39,7 +39,7 @@ def probe(
     classes: Literal["all", "observed"] | None = None,
     protocols: str | None = None,
     device: str | None = None,
-    method: str | None = None,
+    method_name: str | None = None,
     variant: str = "",
     run_key: str | None = None,
     out: str | None = None,
@@ -49,11 +49,14 @@ def probe(
 
     Whatever is not given here is taken from the preset.
 
+    Example:
+        python -m lightning_stdim probe --encoder random --game breakout
+
     Args:
-        encoder: what to score: a checkpoint; the folder encoder/ of a run; random for an encoder at
-            its initialisation; majority for always predicting the most frequent label; or
-            module:callable for a class or function of your own that returns a torch.nn.Module. That
-            module maps uint8 frames [B, 1, 210, 160] ([B, 3, 210, 160] with --pixels rgb) to
+        encoder: what to score: the directory of a run of fit; a checkpoint; random for an encoder
+            at its initialisation; majority for always predicting the most frequent label; or
+            my_module.MyEncoder for a class or function of your own that returns a torch.nn.Module.
+            That module maps uint8 frames [B, 1, 210, 160] ([B, 3, 210, 160] with --pixels rgb) to
             vectors [B, D]. Your code is looked up in the current folder first.
         game: as in CollectionSettings.
         steps: number of frames to probe on; by default the preset's.
@@ -82,7 +85,8 @@ def probe(
         protocols: names of the probe protocols, separated by commas: paper, converged, and
             challenge, the reproducibility report's; by default the preset's, or else the first two.
         device: where to compute, such as cpu or cuda:1; by default a GPU if there is one.
-        method: name of the method in results and tables; by default the encoder's.
+        method_name: what the encoder's method is called in results and tables; by default its own
+            name.
         variant: your own words for what differs from the preset, stored with the results and shown
             in tables; by default, how the frames differ from the protocol's.
         run_key: what differs from the preset, as JSON. The command benchmark sets it for its runs;
@@ -99,7 +103,7 @@ def probe(
 
     from lightning_stdim.cli.console import print_scores
     from lightning_stdim.errors import ConfigurationError
-    from lightning_stdim.presets import read_preset
+    from lightning_stdim.presets import preset_name, read_preset
     from lightning_stdim.runs.directory import claim_run
     from lightning_stdim.runs.naming import (
         UNTRAINED,
@@ -107,6 +111,7 @@ def probe(
         probe_folder,
         probe_options,
     )
+    from lightning_stdim.runs.trial import try_encoder
 
     settings = read_preset(preset)
 
@@ -123,8 +128,10 @@ def probe(
         check_protocols,
     )
     from lightning_stdim.runs.finish import evaluate, write_record
+    from lightning_stdim.runs.processes import become_rank_zero
     from lightning_stdim.utils.hardware import check_device
 
+    become_rank_zero()
     wanted = check_protocols(protocols or settings.get("protocols", USUAL_PROTOCOLS))
     module = None
     if encoder not in UNTRAINED and Path(encoder).exists():
@@ -166,11 +173,13 @@ def probe(
     check_device(there)
     if module is None and encoder != "majority":
         module = resolve_encoder(encoder, seed=seed, pixels=data.pixels)
+    if module is not None:
+        try_encoder(module, data.pixels)  # before frames are collected and a folder is made
     key = make_probe_key(
         encoder,
         game=data.game,
         seed=seed,
-        method=method,
+        method=method_name,
         run_key=run_key,
         variant=variant,
         variation=data.variation,
@@ -205,7 +214,7 @@ def probe(
             evaluation,
             labelled,
             key=key,
-            preset=settings.get("preset"),
+            preset=preset_name(preset),
             budget=budget,
             command=command_line,
         )

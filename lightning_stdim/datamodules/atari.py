@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 from pytorch_lightning import LightningDataModule
+from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -25,14 +26,18 @@ from lightning_stdim.datamodules.frames.bank import FrameBank
 from lightning_stdim.datamodules.frames.loading import load_frames, rearranged
 from lightning_stdim.datamodules.frames.on_disk import Frames, FramesOnDisk
 from lightning_stdim.datamodules.frames.shared import share_frames
-from lightning_stdim.datamodules.labels.games import LabelSet, default_label_set
+from lightning_stdim.datamodules.labels.games import (
+    LabelSet,
+    canonical_game,
+    default_label_set,
+)
 from lightning_stdim.datamodules.pixels import Pixels
 from lightning_stdim.datamodules.policies.settings import PolicySettings
 from lightning_stdim.datamodules.probe_data import load_probe_data
 from lightning_stdim.datamodules.samplers import (
     FrameSampler,
-    IndexDataset,
     Neighbours,
+    ResumableLoader,
     Sampling,
     SequenceSampler,
 )
@@ -52,6 +57,34 @@ from lightning_stdim.utils.shared_docs import arguments_as_in
 
 PROBE_SEED_OFFSET = 1_000_000
 """Added to the seed for the probe collection, so that the two collections share no game."""
+
+SAME = (
+    "game",
+    "steps",
+    "probe_steps",
+    "seed",
+    "batch_size",
+    "pixels",
+    "mode",
+    "difficulty",
+    "environment",
+    "label_set",
+    "entropy_threshold",
+    "sampling",
+    "min_episode_length",
+    "deduplicate",
+    "split_order",
+    "split_by",
+    "stale_first_label",
+    "stale_first_frame",
+    "wrap_episodes",
+    "repeat_first_pair",
+    "neighbours",
+    "pretrain_on",
+    "stage",
+    "sequence_length",
+)
+"""Attributes that a run keeps from its start to its end, beside the policy's and the stride."""
 
 Stage = Literal["pretrain", "probe"]
 PretrainOn = Literal["own", "probe"]
@@ -201,7 +234,9 @@ class AtariDataModule(PackageAware, LightningDataModule):
             label_set=label_set,
         )
         # Not for the loggers: they would merge them with the method's, whose names may be the same.
-        self.save_hyperparameters(logger=False)
+        # Lightning's BatchSizeFinder reads a batch size from here first, if there is one.
+        unknown = ["batch_size"] if batch_size is None else []
+        self.save_hyperparameters(logger=False, ignore=unknown)
         self.game = settings.game
         self.steps = steps
         self.probe_steps = probe_steps
@@ -270,6 +305,11 @@ class AtariDataModule(PackageAware, LightningDataModule):
     def batch_size(self) -> int:
         """Number of samples in a batch, over all devices together."""
         return self._batch_size or int(self._asked("batch_size", 64))
+
+    @batch_size.setter
+    def batch_size(self, batch_size: int) -> None:
+        self._batch_size = integer("data.batch_size", batch_size, at_least=1)
+        self.hparams["batch_size"] = self._batch_size
 
     def _asked(self, name: str, default: Any) -> Any:
         """Read what the LightningModule asks for."""
@@ -447,42 +487,54 @@ class AtariDataModule(PackageAware, LightningDataModule):
         return load_frames(path, shape, processes=self._processes, device=device)
 
     def state_dict(self) -> dict[str, Any]:
-        """Give what a checkpoint keeps of what was played: policy, pixels, mode, environment."""
-        return {
+        """Give what a checkpoint keeps: all that the frames and the batches depend on."""
+        return {name: getattr(self, name) for name in SAME} | {
             "policy_sha256": self.policy.attributes()["policy_sha256"],
-            "pixels": self.pixels,
-            "mode": self.mode,
-            "difficulty": self.difficulty,
-            "environment": self.environment,
+            "epsilon": self.policy.epsilon,
+            "greedy": self.policy.greedy,
+            "anchor_stride": self._anchor_stride,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Refuse to resume a run with frames of another agent, other pixels or another game.
+        """Refuse to go on with a run with other frames or other batches.
 
         Args:
-            state_dict: what :meth:`state_dict` gave.
+            state_dict: what :meth:`state_dict` gave. A checkpoint of an older version has less.
 
         Raises:
-            ConfigurationError: the policy's file, the pixels, the mode, the difficulty or the
-                environment have changed.
+            ConfigurationError: something has changed; if nothing is trained, only pixels matter,
+                and what was played: the policy's file, the mode, the difficulty, the environment.
         """
-        now = self.state_dict()["policy_sha256"]
-        if (then := state_dict.get("policy_sha256", now)) != now:
+        trains = self.trainer is None or self.trainer.state.fn == TrainerFn.FITTING
+        usual = {"pixels": "luma", "mode": None, "difficulty": None, "environment": "paper"}
+        played = (*usual, "policy_sha256")
+        had = usual | state_dict
+        self.check_same({k: v for k, v in had.items() if trains or k in played})
+
+    def check_same(self, had: Mapping[str, Any]) -> None:
+        """Refuse settings that differ from those of a run that training goes on with.
+
+        Args:
+            had: the run's settings by their names. Those that the data do not depend on, and
+                unknown ones, are ignored.
+
+        Raises:
+            ConfigurationError: one of them differs.
+        """
+        state = self.state_dict()
+        if (then := had.get("policy_sha256", "")) != (now := state.pop("policy_sha256")) and (
+            "policy_sha256" in had
+        ):
             raise ConfigurationError(
                 f"policy {self.policy.policy!r} has changed: the checkpoint's run had its file "
                 f"with SHA-256 {then[:8]}..., now it is {now[:8]}...: put the old file back, or "
                 "start another run"
             )
-        for name, usual in (
-            ("pixels", "luma"),
-            ("mode", None),
-            ("difficulty", None),
-            ("environment", "paper"),
-        ):
-            had, has = state_dict.get(name, usual), getattr(self, name)
-            if had != has:
+        for name, has in state.items():
+            then = had.get(name, has)
+            if has != (canonical_game(then) if name == "game" else then):
                 raise ConfigurationError(
-                    f"data.{name}={has}, but the checkpoint's run had {had}: leave it out, or "
+                    f"data.{name}={has}, but the checkpoint's run had {then}: leave it out, or "
                     "start another run"
                 )
 
@@ -511,7 +563,15 @@ class AtariDataModule(PackageAware, LightningDataModule):
             seed=self.seed,
             shuffle=False,
         )
-        return self._load_positions(sampler)
+        # Lightning makes this loader anew for its own bookkeeping, which takes PyTorch's own class.
+        return DataLoader(
+            sampler.dataset, batch_size=None, sampler=sampler, pin_memory=self._pinned
+        )
+
+    @property
+    def _pinned(self) -> bool:
+        """Whether batches go into pinned memory, because a GPU is to fetch them."""
+        return self._device.type == "cuda"
 
     def _loader(self, split: Literal["train", "val", "test"]) -> DataLoader[Tensor]:
         ranks = {
@@ -551,16 +611,7 @@ class AtariDataModule(PackageAware, LightningDataModule):
                     f"{self.game}, pretrain, {split}: batches of {sampler.batch_size} instead of "
                     f"{self.batch_size}, because no more sequences lie apart in time"
                 )
-        return self._load_positions(sampler)
-
-    def _load_positions(self, sampler: FrameSampler | SequenceSampler) -> DataLoader[Tensor]:
-        """Load the positions of frames, into pinned memory if a GPU is to fetch them."""
-        return DataLoader(
-            IndexDataset(sampler.total_size),
-            batch_size=None,
-            sampler=sampler,
-            pin_memory=self._device.type == "cuda",
-        )
+        return ResumableLoader(sampler, pin_memory=self._pinned)
 
     def transfer_batch_to_device(
         self, batch: Tensor, device: torch.device, dataloader_idx: int

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from lightning_stdim.errors import ConfigurationError
 
@@ -44,7 +44,84 @@ def _check_shares(batch_size: int, num_replicas: int) -> None:
         )
 
 
-class SequenceSampler(DistributedSampler[Tensor]):
+class ResumableSampler(DistributedSampler[Tensor]):
+    """A sampler of batches that can go on in the middle of an epoch.
+
+    Subclasses yield an epoch's batches from :meth:`batches`.
+
+    Args:
+        size: number of samples to choose from.
+        seed: random seed of the order.
+        shuffle: whether every epoch has an order of its own.
+        num_replicas: W, the number of ranks.
+        rank: this rank.
+    """
+
+    def __init__(
+        self, size: int, *, seed: int, shuffle: bool, num_replicas: int, rank: int
+    ) -> None:
+        super().__init__(
+            IndexDataset(size), num_replicas=num_replicas, rank=rank, shuffle=shuffle, seed=seed
+        )
+        self._done = 0  # batches of the epoch that have been given
+        self._resumed: dict[str, int] = {}
+
+    def batches(self) -> Iterator[list[int]]:
+        """Yield this rank's part of every batch of the epoch."""
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[list[int]]:  # type: ignore[override]
+        # Called before the epoch is set; what follows runs when the first batch is asked for.
+        resumed, self._resumed = self._resumed, {}
+        skip = resumed["batches"] if resumed.get("epoch") == self.epoch else 0
+        for done, batch in enumerate(self.batches(), start=1):
+            self._done = done
+            if done > skip:
+                yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Give the place in the epoch, for checkpoints."""
+        return {"epoch": self.epoch, "batches": self._done}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Have the next pass over the same epoch leave out the batches that have been given.
+
+        Args:
+            state_dict: what :meth:`state_dict` gave.
+        """
+        self._resumed = dict(state_dict)
+
+
+class ResumableLoader(DataLoader[Tensor]):
+    """A loader of a sampler's batches, whose place in the epoch the trainer saves and restores.
+
+    Args:
+        sampler: it yields the batches.
+        pin_memory: put the batches into pinned memory, which a GPU fetches faster.
+    """
+
+    sampler: ResumableSampler
+
+    def __init__(self, sampler: ResumableSampler, *, pin_memory: bool = False) -> None:
+        super().__init__(
+            sampler.dataset,
+            batch_size=None,
+            sampler=sampler,
+            pin_memory=pin_memory,
+            # A number is drawn for every pass, and the global generator is the training's.
+            generator=torch.Generator(),
+        )
+
+    def state_dict(self) -> dict[str, int]:
+        """Give the sampler's place in the epoch."""
+        return self.sampler.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Restore the sampler's place in the epoch; see :class:`ResumableSampler`."""
+        self.sampler.load_state_dict(state_dict)
+
+
+class SequenceSampler(ResumableSampler):
     """Batches of frame sequences, named by their anchors (last frames), for contrastive losses.
 
     It guarantees that
@@ -114,9 +191,7 @@ class SequenceSampler(DistributedSampler[Tensor]):
         before = skip if repeat_first else 0
         self.anchors = [np.pad(anchors, (before, 0), "edge") for anchors in usual]
         count = sum(map(len, self.anchors))
-        super().__init__(
-            IndexDataset(count), num_replicas=num_replicas, rank=rank, shuffle=shuffle, seed=seed
-        )
+        super().__init__(count, num_replicas=num_replicas, rank=rank, shuffle=shuffle, seed=seed)
         self.count = count
         self.gap = sequence_length + 1  # smallest difference between two anchors of a batch
         self.batch_size = batch_size
@@ -134,16 +209,17 @@ class SequenceSampler(DistributedSampler[Tensor]):
                 f"{count} sequences of {sequence_length} frames are too few for batches of "
                 f"{batch_size}{' that hold no neighbours in time' if blocks > 1 else ''}; ask for "
                 f"more steps (about {(blocks + 1) * batch_size} frames in this split) or a smaller "
-                "batch_size"
+                f"batch_size{f', at most {room}' if room > 1 else ''}"
             )
 
     def __len__(self) -> int:
         return max(1, self.count // (self.stride * self.batch_size))
 
-    def __iter__(self) -> Iterator[list[int]]:  # type: ignore[override]
+    def batches(self) -> Iterator[list[int]]:
+        """Yield this rank's part of every batch of the epoch."""
         share = self.batch_size // self.num_replicas
         mine = slice(self.rank * share, (self.rank + 1) * share)
-        for batch in self._batches():
+        for batch in self._global_batches():
             yield batch[mine]
 
     def _order(self) -> Int64:
@@ -157,7 +233,7 @@ class SequenceSampler(DistributedSampler[Tensor]):
         drawn: Int64 = firsts[episodes] + offsets
         return drawn
 
-    def _batches(self) -> Iterator[list[int]]:
+    def _global_batches(self) -> Iterator[list[int]]:
         return self._apart() if self.neighbours == "apart" else self._in_order()
 
     def _in_order(self) -> Iterator[list[int]]:
@@ -213,7 +289,7 @@ def same_episode_frames(anchors: Tensor, start: Tensor, length: Tensor, chance: 
     return others + (others >= anchors)
 
 
-class FrameSampler(DistributedSampler[Tensor]):
+class FrameSampler(ResumableSampler):
     """Batches of single frames, for probes and supervised training.
 
     Args:
@@ -242,7 +318,7 @@ class FrameSampler(DistributedSampler[Tensor]):
     ) -> None:
         _check_shares(batch_size, num_replicas)
         super().__init__(
-            IndexDataset(len(positions)),
+            len(positions),
             num_replicas=num_replicas,
             rank=rank,
             shuffle=shuffle,
@@ -257,7 +333,8 @@ class FrameSampler(DistributedSampler[Tensor]):
     def __len__(self) -> int:
         return -(-self.count // self.batch_size)
 
-    def __iter__(self) -> Iterator[list[int]]:  # type: ignore[override]
+    def batches(self) -> Iterator[list[int]]:
+        """Yield this rank's part of every batch of the epoch."""
         order = self.positions
         if self.shuffle:
             order = np.random.default_rng((self.seed, self.epoch)).permutation(order)

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from lightning_stdim.encoders.area_resize import AreaResize
-from lightning_stdim.errors import ConfigurationError, EncoderError
+from lightning_stdim.errors import ConfigurationError, EncoderError, LightningStdimError
 from lightning_stdim.utils.eval_mode import evaluating
+from lightning_stdim.utils.user_code import what_failed
 
 FRAME_HEIGHT, FRAME_WIDTH = 210, 160
 
@@ -236,10 +237,30 @@ def feature_dim_of(encoder: nn.Module, channels: int = 1) -> int:
     try:
         with torch.no_grad(), evaluating(encoder):
             vectors = encoder(black)
+    except LightningStdimError:
+        raise
     except Exception as error:  # a user's module may raise anything
-        raise EncoderError(
-            f"{type(encoder).__name__} failed on uint8 frames {list(black.shape)}: {error}"
-        ) from error
+        raise failed_on(encoder, black, error) from error
     if not isinstance(vectors, Tensor) or vectors.ndim != 2 or len(vectors) != len(black):
-        raise EncoderError(f"{type(encoder).__name__} must return a float tensor [B, D]")
+        found = list(vectors.shape) if isinstance(vectors, Tensor) else type(vectors).__name__
+        raise EncoderError(
+            f"the encoder {type(encoder).__name__} must return a float tensor [B, D], not {found}"
+        )
     return vectors.shape[1]
+
+
+def failed_on(encoder: nn.Module, frames: Tensor, error: Exception) -> EncoderError:
+    """Make the error for an encoder that fails on frames.
+
+    Args:
+        encoder: the encoder.
+        frames: uint8 [B, C, H, W], what it was given.
+        error: what it raised.
+
+    Returns:
+        An error that names the place in the user's code and what an encoder is given.
+    """
+    return EncoderError(
+        f"the encoder {type(encoder).__name__} failed on uint8 frames {list(frames.shape)}: "
+        f"{what_failed(error)}; frames are uint8, 0 to 255: begin with frames.float() / 255"
+    )

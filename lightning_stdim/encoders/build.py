@@ -8,8 +8,8 @@ from typing import Any
 from torch import nn
 
 from lightning_stdim.datamodules.pixels import CHANNELS, Pixels, frame_shape
-from lightning_stdim.errors import ConfigurationError, EncoderError
-from lightning_stdim.utils.user_code import import_from
+from lightning_stdim.errors import ConfigurationError, EncoderError, LightningStdimError
+from lightning_stdim.utils.user_code import import_from, what_failed
 
 DEFAULT_ENCODER = "lightning_stdim.encoders.NatureEncoder"
 
@@ -27,13 +27,17 @@ def build_encoder(path: str, args: dict[str, Any] | None = None) -> nn.Module:
 
     Raises:
         ConfigurationError: the path cannot be imported, or the arguments do not fit.
-        EncoderError: the path does not name a subclass of ``nn.Module``.
+        EncoderError: the path does not name a subclass of ``nn.Module``, or the class fails.
     """
     encoder = _encoder_class(path)
     try:
         return encoder(**(args or {}))
     except TypeError as error:
         raise ConfigurationError(f"encoder {path!r} does not take {args}: {error}") from error
+    except LightningStdimError:
+        raise
+    except Exception as error:  # whatever a user's code may raise
+        raise EncoderError(f"encoder {path!r} cannot be made: {what_failed(error)}") from error
 
 
 def with_channels(path: str, args: dict[str, Any] | None, pixels: Pixels) -> dict[str, Any] | None:

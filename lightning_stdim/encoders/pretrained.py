@@ -7,6 +7,7 @@ a ``README.md`` with the scores as its metadata. Neither writing nor reading nee
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -155,8 +156,8 @@ def load_encoder(path: str | Path) -> nn.Module:
     """Rebuild an encoder that this package wrote.
 
     Args:
-        path: a checkpoint of one of its methods, or a folder that
-            :func:`save_pretrained` wrote, such as ``encoder`` in a run's directory.
+        path: a checkpoint of one of its methods; a folder that :func:`save_pretrained` wrote; or a
+            folder that has one called ``encoder``, as the directory of a finished run has.
 
     Returns:
         The encoder, on the CPU, in evaluation mode; its attribute ``pixels`` tells which frames it
@@ -167,7 +168,8 @@ def load_encoder(path: str | Path) -> nn.Module:
         EncoderError: if it holds no encoder, or one that does not fit its own description.
     """
     if Path(path).is_dir():
-        return load_pretrained(path)
+        own = Path(path) / "encoder"
+        return load_pretrained(own if own.is_dir() else path)
     contents = read_checkpoint(path)
     weights = {
         name.removeprefix(PREFIX): value
@@ -195,10 +197,10 @@ def resolve_encoder(name: str, *, seed: int = 0, pixels: Pixels = "luma") -> nn.
     """Make an encoder from what a command line can say.
 
     Args:
-        name: ``"random"``: a :class:`NatureEncoder` at its initialisation; the path of a
-            checkpoint, or of a run's folder ``encoder``; or ``"module:callable"``, a class or
-            function without arguments that returns an ``nn.Module``. The current folder is searched
-            first.
+        name: ``"random"``: a :class:`NatureEncoder` at its initialisation; a path that
+            :func:`load_encoder` takes; or the dotted path of a class or function
+            without arguments that returns an ``nn.Module``, such as ``"my_module.MyEncoder"`` or
+            ``"my_module:MyEncoder"``. The current folder is searched first.
         seed: random seed of the initialisation.
         pixels: kind of frames that ``"random"`` takes.
 
@@ -216,10 +218,10 @@ def resolve_encoder(name: str, *, seed: int = 0, pixels: Pixels = "luma") -> nn.
         return NatureEncoder(in_channels=CHANNELS[pixels])
     if Path(name).exists() or name.endswith(".ckpt"):
         return load_encoder(name)
-    if ":" not in name:
+    if not re.fullmatch(r"\w+(\.\w+)*[.:]\w+", name):
         raise ConfigurationError(
-            f"encoder {name!r} is neither 'random', 'majority', an existing checkpoint nor "
-            "module:callable"
+            f"encoder {name!r} is neither 'random', 'majority', an existing run or checkpoint, nor "
+            "a class or function such as my_module.MyEncoder"
         )
     make = import_from(name)
     try:

@@ -9,13 +9,14 @@ from pytorch_lightning import Callback, LightningModule
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from lightning_stdim.callbacks import RaiseOnNonFiniteLoss, ResumableEarlyStopping
+from lightning_stdim.callbacks import ExactResume, RaiseOnNonFiniteLoss, ResumableEarlyStopping
 from lightning_stdim.datamodules.batches import ProbeBatch, SequenceBatch
 from lightning_stdim.datamodules.pixels import CHANNELS, Pixels
 from lightning_stdim.encoders import DEFAULT_ENCODER, build_encoder, frame_stack, with_channels
+from lightning_stdim.methods.terms import checked_terms
 from lightning_stdim.utils.epoch_means import EpochMeans
 from lightning_stdim.utils.lightning_package import PackageAware
-from lightning_stdim.utils.optimisation import check_optimisation, warmed_up_adam
+from lightning_stdim.utils.optimisation import check_optimisation, may_be_fused, warmed_up_adam
 
 
 class SSLMethod(PackageAware, LightningModule):
@@ -77,7 +78,7 @@ class SSLMethod(PackageAware, LightningModule):
         self.pixels, self.channels = pixels, CHANNELS[pixels]  # of a frame
         self.frame_stack = frame_stack(self.encoder, self.channels)
         self.lr, self.eps, self.patience, self.warmup_steps = lr, eps, patience, warmup_steps
-        self._means = {stage: EpochMeans() for stage in ("train", "val", "test")}
+        self.epoch_means = {stage: EpochMeans() for stage in ("train", "val", "test")}
 
     def forward(self, frames: Tensor) -> Tensor:
         """Encode observations: uint8 [B, C, 210, 160], values 0 to 255, to float [B, D]."""
@@ -111,20 +112,21 @@ class SSLMethod(PackageAware, LightningModule):
         return self(batch.frames)  # type: ignore[no-any-return]
 
     def _step(self, stage: str, batch: SequenceBatch, batch_idx: int) -> Tensor:
-        terms = self.loss(batch)
+        terms = checked_terms(self, self.loss(batch))
         named = {f"{stage}/{name}": value for name, value in terms.items()}
         samples = len(batch[1])  # anchors, or the labels of a method that does not pretrain
-        self._means[stage].update(self, named, batch_idx=batch_idx, weight=samples)
+        self.epoch_means[stage].update(self, named, batch_idx=batch_idx, weight=samples)
         return terms["loss"]
 
     def configure_callbacks(self) -> list[Callback]:
         """Make early stopping on :attr:`monitor` and the check that the loss is finite."""
         stop = [ResumableEarlyStopping(self.monitor, self.patience)] if self.monitor else []
-        return [RaiseOnNonFiniteLoss(), *stop]
+        return [RaiseOnNonFiniteLoss(), ExactResume(), *stop]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Make Adam over the parameters that require a gradient; None if there are none."""
         trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        return (
-            warmed_up_adam(trainable, self.lr, self.eps, self.warmup_steps) if trainable else None
-        )
+        if not trainable:
+            return None
+        fused = may_be_fused(self)
+        return warmed_up_adam(trainable, self.lr, self.eps, self.warmup_steps, fused=fused)

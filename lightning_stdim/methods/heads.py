@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from lightning_stdim.encoders.layers import Float32Linear
 from lightning_stdim.errors import ConfigurationError
+from lightning_stdim.objectives import require_several
 
 
 class MLP(nn.Sequential):
@@ -48,10 +49,6 @@ class MLP(nn.Sequential):
         Raises:
             ConfigurationError: there is only one row, which has no batch statistics.
         """
-        if len(rows) < 2:
-            raise ConfigurationError(
-                "one sample cannot be normalised over the batch: --data.batch_size must be at "
-                "least 2"
-            )
+        require_several(len(rows), "one sample cannot be normalised over the batch")
         mapped: Tensor = super().forward(rows)  # type: ignore[no-untyped-call]
         return mapped

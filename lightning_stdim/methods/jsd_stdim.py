@@ -11,7 +11,13 @@ from lightning_stdim.datamodules.batches import SequenceBatch
 from lightning_stdim.encoders import LocalGlobalEncoder, require_local_map
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.methods.base import SSLMethod
-from lightning_stdim.objectives import BilinearJSD, flatten_positions, gather_rows, own_targets
+from lightning_stdim.objectives import (
+    BilinearJSD,
+    flatten_positions,
+    gather_rows,
+    own_targets,
+    require_several,
+)
 
 
 class JSDSTDIM(SSLMethod):
@@ -58,8 +64,8 @@ class JSDSTDIM(SSLMethod):
             ``"loss"``, ``"global_local"`` and ``"local_local"``, float [] each, in nats.
 
         Raises:
-            ConfigurationError: the batch does not hold pairs, or has no ``same_episode_frames``
-                though they are the negatives.
+            ConfigurationError: the batch does not hold pairs, has no ``same_episode_frames``
+                though they are the negatives, or holds only one pair though its next sample is.
         """
         frames = batch.pair().flatten(0, 1)
         if self.needs_same_episode_frames:
@@ -86,4 +92,5 @@ class JSDSTDIM(SSLMethod):
 def _next_row(rows: Tensor) -> Tensor:
     """Return for each sample the row of the next sample, over all ranks."""
     gathered = gather_rows(rows)
+    require_several(len(gathered), "one sample would be its own negative")
     return gathered[(own_targets(len(rows), rows.device) + 1) % len(gathered)]

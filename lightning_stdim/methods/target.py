@@ -14,7 +14,7 @@ from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.methods.base import SSLMethod
 from lightning_stdim.methods.heads import MLP
 from lightning_stdim.methods.sequences import encode_sequences
-from lightning_stdim.objectives import gather_rows
+from lightning_stdim.objectives import gather_rows, require_several
 
 
 class TargetNetworkMethod(SSLMethod):
@@ -69,7 +69,12 @@ class TargetNetworkMethod(SSLMethod):
 
         Returns:
             float [N, T, P].
+
+        Raises:
+            ConfigurationError: there is only one sample. Its T vectors are much alike, and
+                normalising them would leave little but noise.
         """
+        require_several(len(vectors), "one sample cannot be normalised over the batch")
         predicted: Tensor = self.predictor(self.projector(vectors.flatten(0, 1)))
         return predicted.view(*vectors.shape[:2], -1)
 

@@ -5,7 +5,12 @@ C channels of a local map. The positive of sample i is the other frame of sample
 frames of all other samples are its negatives.
 """
 
-from lightning_stdim.objectives.gather import gather_rows, own_targets, rank_noise
+from lightning_stdim.objectives.gather import (
+    gather_rows,
+    own_targets,
+    rank_noise,
+    require_several,
+)
 from lightning_stdim.objectives.infonce import (
     GlobalGlobalInfoNCE,
     GlobalLocalInfoNCE,
@@ -36,5 +41,6 @@ __all__ = [
     "gaussian_kl",
     "own_targets",
     "rank_noise",
+    "require_several",
     "variance_hinge",
 ]

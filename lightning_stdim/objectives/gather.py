@@ -8,6 +8,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from lightning_stdim.errors import ConfigurationError
+
 
 class _GatherWithGradient(torch.autograd.Function):
     """Concatenation of every rank's rows, whose gradient is summed over the ranks.
@@ -65,6 +67,20 @@ def own_targets(batch: int, device: torch.device) -> Tensor:
     """
     first = dist.get_rank() * batch if _distributed() else 0
     return torch.arange(first, first + batch, device=device)
+
+
+def require_several(samples: int, why: str) -> None:
+    """Refuse a batch of one sample, for what compares samples with each other.
+
+    Args:
+        samples: number of samples of all ranks together, N.
+        why: what cannot be done with one sample.
+
+    Raises:
+        ConfigurationError: there are fewer than two.
+    """
+    if samples < 2:
+        raise ConfigurationError(f"{why}: --data.batch_size must be at least 2")
 
 
 def rank_noise(rows: Tensor, generator: torch.Generator | None = None) -> Tensor:

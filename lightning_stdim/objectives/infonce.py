@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_stdim.objectives.gather import own_targets
+from lightning_stdim.objectives.gather import own_targets, require_several
 from lightning_stdim.utils.precision import full_precision
 
 
@@ -28,8 +28,13 @@ def flatten_positions(local: Tensor) -> Tensor:
     return local.permute(0, 2, 3, 1).flatten(1, 2)
 
 
+def _require_negatives(candidates: int) -> None:
+    require_several(candidates, "one sample has no others to be told apart from")
+
+
 def _mean_cross_entropy(logits: Tensor, batch: int) -> Tensor:
     """Average the cross-entropy over logits [M, B, N]; the class of each row is its own sample."""
+    _require_negatives(logits.shape[2])
     targets = own_targets(batch, logits.device).repeat(logits.shape[0])  # [M * B]
     return F.cross_entropy(logits.flatten(0, 1), targets)
 
@@ -39,7 +44,7 @@ class GlobalLocalInfoNCE(nn.Module):
 
     For position m: logits g_ij = (W z_i + b) . f_j[m], and the cross-entropy of row i against
     class i. The loss is the mean over positions and samples. If all features are equal, it is
-    log N. For a batch of one sample it is 0, without a gradient.
+    log N.
 
     Source: Anand et al. 2019 (arXiv 1906.08226), equations 1 and 2 (L_GL in the paper); the
     bilinear score is that of van den Oord et al. 2018 (arXiv 1807.03748).
@@ -64,6 +69,9 @@ class GlobalLocalInfoNCE(nn.Module):
 
         Returns:
             float [], in nats, at least 0.
+
+        Raises:
+            ConfigurationError: there is only one sample, which has no negatives.
         """
         predicted = self.predict(vector)  # [B, C]
         # One product for all positions: [B, C] x [C, N * M] -> [B, N, M] -> [M, B, N]
@@ -114,7 +122,7 @@ class LocalLocalInfoNCE(nn.Module):
 
     For position m: logits g_ij = (W f_i[m] + b) . f'_j[m], and the cross-entropy of row i against
     class i. The loss is the mean over positions and samples. If all features are equal, it is
-    log N. For a batch of one sample it is 0, without a gradient.
+    log N.
 
     Source: Anand et al. 2019 (arXiv 1906.08226), equation 3 (L_LL in the paper).
 
@@ -136,6 +144,9 @@ class LocalLocalInfoNCE(nn.Module):
 
         Returns:
             float [], in nats, at least 0.
+
+        Raises:
+            ConfigurationError: there is only one sample, which has no negatives.
         """
         predicted = self.predict(present)  # [B, M, C]
         # One batched product over positions: [M, B, C] x [M, C, N] -> [M, B, N]
@@ -169,6 +180,9 @@ class GlobalGlobalInfoNCE(nn.Module):
 
         Returns:
             float [], in nats, at least 0.
+
+        Raises:
+            ConfigurationError: there is only one sample, which has no negatives.
         """
         logits = self.predict(present) @ past.T  # [B, N]
         return _mean_cross_entropy(logits.unsqueeze(0), len(present))
@@ -201,7 +215,11 @@ def future_infonce(
     Returns:
         The loss, float [], in nats, at least 0; and the accuracy, float [], 0 to 1: how often the
         right vector has the highest logit, averaged over steps.
+
+    Raises:
+        ConfigurationError: no step has more than one vector to compare with.
     """
+    _require_negatives(candidates[:, min(steps) :].flatten(0, 1).shape[0])
     losses, accuracies = [], []
     for step, predicted in zip(steps, predictions.unbind(2), strict=True):
         predicted = predicted[:, :-step].flatten(0, 1)  # [B (T - k), D]

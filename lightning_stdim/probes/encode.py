@@ -9,6 +9,7 @@ from lightning_stdim.datamodules.frames.on_disk import Frames
 from lightning_stdim.datamodules.frames.stacking import observations
 from lightning_stdim.datamodules.pixels import CHANNELS
 from lightning_stdim.encoders import frame_stack
+from lightning_stdim.encoders.base import failed_on
 from lightning_stdim.errors import ConfigurationError, EncoderError, LightningStdimError
 from lightning_stdim.utils.eval_mode import evaluating
 from lightning_stdim.utils.progress_bar import progress_bar
@@ -107,21 +108,19 @@ def encode(
 def _encode_batch(encoder: nn.Module, frames: Tensor) -> Tensor:
     """Encode one batch, uint8 [B, C, H, W] to float32 [B, D], and check the result."""
     expected = f"a float tensor [B, D] with B = {len(frames)} for uint8 {list(frames.shape)}"
+    name = f"the encoder {type(encoder).__name__}"
     try:
         vectors = encoder(frames)
     except LightningStdimError:
         raise
-    except (RuntimeError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise EncoderError(
-            f"the encoder {type(encoder).__name__} failed on uint8 frames "
-            f"{list(frames.shape)}: {error}"
-        ) from error
+    except Exception as error:  # a user's module may raise anything
+        raise failed_on(encoder, frames, error) from error
     if not isinstance(vectors, Tensor):
-        raise EncoderError(f"the encoder must return {expected}, not a {type(vectors).__name__}")
+        raise EncoderError(f"{name} must return {expected}, not a {type(vectors).__name__}")
     if vectors.ndim != 2 or len(vectors) != len(frames) or not vectors.shape[1]:
-        raise EncoderError(f"the encoder must return {expected}, not shape {list(vectors.shape)}")
+        raise EncoderError(f"{name} must return {expected}, not shape {list(vectors.shape)}")
     if not vectors.is_floating_point():
-        raise EncoderError(f"the encoder must return {expected}, not {vectors.dtype}")
+        raise EncoderError(f"{name} must return {expected}, not {vectors.dtype}")
     if not vectors.isfinite().all():
         raise EncoderError(
             f"the encoder returned NaN or infinite values in a batch of shape "

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
@@ -291,6 +292,7 @@ def fit_paper(
         trainer = Trainer(
             accelerator="cpu" if device.type == "cpu" else "gpu",
             devices=1 if device.index is None else [device.index],
+            plugins=LightningEnvironment(),  # whatever scheduler or launcher started this process
             max_epochs=settings.max_epochs,
             num_sanity_val_steps=0,
             logger=False,
@@ -304,7 +306,7 @@ def fit_paper(
             trainer.fit(probe)
         except SystemExit:  # Lightning turns Ctrl-C into this, and ignores further ones
             signal.signal(signal.SIGINT, handler)
-            raise KeyboardInterrupt("interrupted while probing") from None
+            raise KeyboardInterrupt from None
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     stopping = next(c for c in callbacks if isinstance(c, PerVariableEarlyStopping))
     (optimizer,) = trainer.optimizers

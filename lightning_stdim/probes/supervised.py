@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_stdim.callbacks import (
+    ExactResume,
     PerVariableEarlyStopping,
     PerVariableReduceLROnPlateau,
     RaiseOnNonFiniteLoss,
@@ -21,7 +22,7 @@ from lightning_stdim.encoders import DEFAULT_ENCODER, with_channels
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.probes.encoder_with_heads import EncoderWithHeads
 from lightning_stdim.utils.epoch_means import EpochMeans
-from lightning_stdim.utils.optimisation import check_optimisation
+from lightning_stdim.utils.optimisation import check_optimisation, may_be_fused
 
 Optimizers = Literal["shared", "per_variable"]
 
@@ -116,7 +117,7 @@ class Supervised(EncoderWithHeads):
         if patience is None:
             self.monitor = None  # no weights are better than the last
         self.unit_scores: dict[str, float] = {}
-        self._means = EpochMeans()
+        self.epoch_means = {"train": EpochMeans()}
 
     def setup(self, stage: str) -> None:
         """Make the heads for the data module's variables.
@@ -155,11 +156,11 @@ class Supervised(EncoderWithHeads):
 
     def _adam(self, units: Mapping[str, nn.Module]) -> torch.optim.Optimizer:
         groups = [{"params": list(unit.parameters()), "name": name} for name, unit in units.items()]
-        return torch.optim.Adam(groups, lr=self.lr, eps=self.eps, fused=True)
+        return torch.optim.Adam(groups, lr=self.lr, eps=self.eps, fused=may_be_fused(self))
 
     def configure_callbacks(self) -> list[Callback]:
         """Make early stopping and learning-rate schedule, unless the trainer has its own."""
-        own: list[Callback] = [RaiseOnNonFiniteLoss()]
+        own: list[Callback] = [RaiseOnNonFiniteLoss(), ExactResume()]
         if self.patience is not None:
             own += [
                 PerVariableReduceLROnPlateau(),
@@ -178,7 +179,7 @@ class Supervised(EncoderWithHeads):
         loss = losses.mean()
         names = [f"train/loss/{self.heads.variables[v]}" for v in columns]
         means = {"train/loss": loss, **dict(zip(names, losses, strict=True))}
-        self._means.update(self, means, batch_idx=batch_idx, weight=len(batch.labels))
+        self.epoch_means["train"].update(self, means, batch_idx=batch_idx, weight=len(batch.labels))
         # Encoders of their own learn as if each were alone: from the sum, not the mean.
         return loss * len(columns) if self.per_variable_encoder else loss
 

@@ -11,8 +11,8 @@ from lightning_stdim.runs.results import Metric
 METRICS: dict[Metric, str] = {"f1": "F1 (weighted by class support)", "accuracy": "Accuracy"}
 
 REPORT_F1 = "report_f1"
-"""The metric, in results with the ``challenge`` protocol, that compares with the reproducibility
-report's F1: it is computed as the report did (``probes.metrics.report_f1``)."""
+"""The metric, in results with the ``challenge`` protocol, that compares with the challenge report's
+F1: it is computed as that report did (``probes.metrics.report_f1``)."""
 
 
 class Entry(NamedTuple):
@@ -95,24 +95,26 @@ CATEGORY_LABELS = {
 }
 
 Group = Literal["ours", "report", "paper", "reproduction", "paper-ppo"]
-"""The origin of a number: this package; the reproducibility report; the paper, for frames of a
-random agent; an independent reproduction of that; the paper, for frames of its PPO agent."""
+"""The origin of a number: this package; the report of the NeurIPS 2019 Reproducibility Challenge;
+the paper, for frames of a random agent; an independent reproduction of that; the paper, for frames
+of its PPO agent. CSV files have these names. Readers see those of :data:`GROUPS`: to them, paper is
+the protocol of that name, and the report is what they read."""
 
 GROUPS: dict[Group, str] = {
     "ours": "ours",
-    "report": "report",
-    "paper": "paper",
+    "report": "challenge report",
+    "paper": "published",
     "reproduction": "reproduction",
-    "paper-ppo": "paper, PPO agent",
+    "paper-ppo": "published, PPO agent",
 }
 """Names of the origins in tables."""
 
 GROUPS_IN_WORDS: dict[Group, str] = {
     "ours": "this package",
-    "report": "the report",
-    "paper": "the paper",
+    "report": "the challenge report",
+    "paper": "published",
     "reproduction": "a reproduction",
-    "paper-ppo": "the paper, PPO agent",
+    "paper-ppo": "published, PPO agent",
 }
 """Names of the origins in text."""
 

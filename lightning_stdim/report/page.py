@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from markupsafe import Markup, escape
 from lightning_stdim.report.content.commands import commands, made_otherwise
 from lightning_stdim.report.content.game_section import section
 from lightning_stdim.report.content.paper_tables import table_2, table_3
-from lightning_stdim.report.content.summary import summarise
+from lightning_stdim.report.content.summary import Summary, summarise
 from lightning_stdim.report.names import game_title
 from lightning_stdim.report.output import text
 from lightning_stdim.report.published import citations
@@ -35,7 +36,11 @@ FULL, STRONGEST = 0.5, 0.55  # a difference of FULL has the strongest shade, an 
 
 
 def write_report(
-    record: Record, games: dict[str, list[Table]], folder: Path | None = None
+    record: Record,
+    games: dict[str, list[Table]],
+    folder: Path | None = None,
+    *,
+    summary: Summary | None = None,
 ) -> list[Path]:
     """Write ``report.html``, ``report.md`` and ``report.csv``.
 
@@ -45,14 +50,16 @@ def write_report(
         record: finished and failed runs.
         games: for each game a comparison of every metric.
         folder: folder for the files; by default the benchmark's directory.
+        summary: the page's first part, where :func:`summarise` has made it already.
 
     Returns:
-        The files written.
+        The files written: the page comes first.
 
     Raises:
         StoreError: a file cannot be written, or a file of a run cannot be read.
     """
-    context = _context(record, games, folder or record.out)
+    summary = summary or summarise(record, games)
+    context = {**_context(record, games, folder or record.out), "summary": summary}
     templates = _templates()
     contents = {
         "html": templates.get_template("report.html").render(context),
@@ -74,7 +81,6 @@ def _context(record: Record, games: dict[str, list[Table]], folder: Path) -> dic
     names = ", ".join(map(game_title, games)) if len(games) < 4 else f"{len(games)} games"
     return {
         "title": f"State representations of Atari: {names}",
-        "summary": summarise(record, f1),
         "tables": [
             table(f1, protocol) for protocol in BOTH_PROTOCOLS for table in (table_2, table_3)
         ],
@@ -112,7 +118,7 @@ def _templates() -> Environment:
         signed=_signed,
         shade=_shade,
         percent=lambda share: f"{int(1000 * share) / 10:g}%",  # 0.9996 is not all
-        breakable=lambda text: escape(text).replace("/", Markup("/<wbr>")),
+        breakable=_breakable,
         markdown=_markdown,
     )
     environment.tests.update(difference=_is(SignedCell), interval=_is(Interval))
@@ -133,6 +139,13 @@ def _shade(difference: float) -> str:
     """Colour a difference: blue above zero, orange below; colour-blind readers tell them apart."""
     colour = "43, 123, 186" if difference > 0 else "217, 115, 13"
     return f"rgba({colour}, {STRONGEST * min(abs(difference) / FULL, 1):.2f})"
+
+
+def _breakable(text: str) -> Markup:
+    """Let long names, such as those of folders, classes and variants, go on in another line."""
+    return Markup("<wbr>").join(
+        map(escape, re.split(r"(?<=[/.,_=])(?=\S)|(?<=[a-z])(?=[A-Z])", text))
+    )
 
 
 def _markdown(text: str) -> str:

@@ -186,7 +186,7 @@ def report(game: str, method: str, *, metric: Metric = "f1") -> Published | None
 @cache
 def _tables() -> dict[str, Any]:
     tables: dict[str, Any] = json.loads(
-        files("lightning_stdim.report").joinpath("published_results.json").read_text()
+        files("lightning_stdim.report").joinpath("published_results.json").read_text("utf-8")
     )
     return tables
 

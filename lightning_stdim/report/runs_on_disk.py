@@ -27,10 +27,12 @@ class Run:
     Attributes:
         folder: its directory.
         results: the content of its results file.
+        with_preset: whether its entry names its preset, since it stands beside runs of others.
     """
 
     folder: Path
     results: Results
+    with_preset: bool = False
 
     @cached_property
     def key(self) -> RunKey:
@@ -40,7 +42,7 @@ class Run:
     @cached_property
     def entry(self) -> Entry:
         """The method and variant of the run, as :func:`entry_of`."""
-        return entry_of(self.results)
+        return entry_of(self.results, preset=self.with_preset)
 
     @property
     def frames(self) -> str:
@@ -121,7 +123,7 @@ class Record:
                     f"{', '.join(entry.method for entry in there)}"
                 )
         runs = tuple(run for run in self.runs if run.key.method in methods)
-        return replace(self, runs=runs, chosen=tuple(methods))
+        return replace(self, runs=_told_apart(runs), chosen=tuple(methods))
 
     def on_the_same_frames(self) -> Record:
         """Keep only the runs of each game whose scores compare, by the function of the same name.
@@ -173,9 +175,15 @@ def read_record(out: str | Path) -> Record:
     paths = sorted(p for p in out.rglob(FILE) if SNAPSHOTS not in p.relative_to(out).parts)
     if not paths:
         raise StoreError(f"{out} holds no {FILE}: no run has finished there")
-    runs = tuple(Run(path.parent, read_results(path)) for path in paths)
+    runs = _told_apart([Run(path.parent, read_results(path)) for path in paths])
     _check_distinct(runs)
     return Record(out=out, runs=runs, failures=tuple(_failures(out)))
+
+
+def _told_apart(runs: Sequence[Run]) -> tuple[Run, ...]:
+    """Let entries name their presets if there are several: runs of two are no two seeds of one."""
+    several = several_presets(run.results for run in runs)
+    return tuple(replace(run, with_preset=several) for run in runs)
 
 
 def _check_distinct(runs: Iterable[Run]) -> None:
@@ -199,17 +207,43 @@ def _failures(out: Path) -> Iterator[Failure]:
             yield Failure(folder.relative_to(out).as_posix(), last_words(path))
 
 
-def entry_of(run: Results) -> Entry:
+def entry_of(run: Results, *, preset: bool = False) -> Entry:
     """Name the method and variant of a run.
 
     Args:
         run: its results.
+        preset: whether the variant starts with the run's preset; see :func:`several_presets`.
 
     Returns:
         The method and the variant of its key.
     """
     key = RunKey.of_record(run)
-    return Entry(key.method, key.variant)
+    words = [preset_in_words(run)] if preset else []
+    return Entry(key.method, ",".join(filter(None, (*words, key.variant))))
+
+
+def preset_in_words(run: Results) -> str:
+    """Name the preset of a run as a variant does.
+
+    Args:
+        run: its results.
+
+    Returns:
+        Such as ``"preset=smoke"``; ``"no preset"`` where the record names none.
+    """
+    return f"preset={run['preset']}" if run["preset"] else "no preset"
+
+
+def several_presets(runs: Iterable[Results]) -> bool:
+    """Tell whether runs are of different presets, and so are no seeds of the same thing.
+
+    Args:
+        runs: their results.
+
+    Returns:
+        True if so; a record without a preset is of another one than a record with one.
+    """
+    return len({run["preset"] for run in runs}) > 1
 
 
 def label_set_of(run: Results) -> str:

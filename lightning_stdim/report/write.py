@@ -1,4 +1,4 @@
-"""The comparison tables of every game, printed and written to files."""
+"""The comparison tables of every game, written to files and printed."""
 
 from __future__ import annotations
 
@@ -51,15 +51,12 @@ def compare_games(
     }
 
 
-def write_comparison(
-    out: Path, games: dict[str, list[Table]], console: Console | None = None
-) -> list[Path]:
-    """Print the tables of every game, and write them as Markdown, CSV and PNG.
+def write_comparison(out: Path, games: dict[str, list[Table]]) -> list[Path]:
+    """Write the tables of every game as Markdown, CSV and PNG.
 
     Args:
         out: the benchmark's directory; the files are ``<game>/comparison.{md,csv,png}`` in it.
         games: the tables of each game.
-        console: where to print; standard output by default.
 
     Returns:
         The files written.
@@ -67,10 +64,8 @@ def write_comparison(
     Raises:
         StoreError: a file cannot be written.
     """
-    console = console or Console()
     written = []
     for game, tables in games.items():
-        console.print(text.terminal(tables, console))
         contents = {
             "md": text.markdown(tables).encode(),
             "csv": text.tidy_csv(tables).encode(),
@@ -82,3 +77,15 @@ def write_comparison(
                 temporary.write_bytes(content)
             written.append(path)
     return written
+
+
+def print_comparison(games: dict[str, list[Table]], console: Console | None = None) -> None:
+    """Print the tables of every game.
+
+    Args:
+        games: the tables of each game.
+        console: where to print; standard output by default.
+    """
+    console = console or Console()
+    for tables in games.values():
+        console.print(text.terminal(tables, console))

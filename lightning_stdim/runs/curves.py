@@ -25,7 +25,7 @@ def read_curves(metrics: Path) -> Curves:
         The curves: the loss first, then the others by name.
     """
     curves: Curves = defaultdict(lambda: defaultdict(list))
-    with metrics.open(newline="") as file:
+    with metrics.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             for name, value in row.items():
                 stage, slash, quantity = name.partition("/")

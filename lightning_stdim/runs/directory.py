@@ -225,10 +225,12 @@ def run_of_encoder(encoder: str | Path) -> Path | None:
         encoder: the path of a folder or a file.
 
     Returns:
-        The absolute path of the directory; None unless the encoder is a folder ``encoder`` or a
-        file in a folder ``checkpoints`` or ``snapshots``.
+        The absolute path of the directory; None unless the encoder is that directory, its folder
+        ``encoder`` or a file in its folder ``checkpoints`` or ``snapshots``.
     """
     path = Path(os.path.abspath(encoder))  # "encoder" alone has a parent, too
+    if (path / ENCODER).is_dir():
+        return path
     if path.is_dir():
         return path.parent if path.name == ENCODER else None
     return path.parent.parent if path.parent.name in (CHECKPOINTS, SNAPSHOTS) else None

@@ -53,7 +53,7 @@ class GridRecord:
         """
         try:
             settings = {
-                name: yaml.safe_load(Path(file).read_text()) for name, file in files.items()
+                name: yaml.safe_load(Path(file).read_text("utf-8")) for name, file in files.items()
             }
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise ConfigurationError(f"cannot read a method's file: {error}") from error
@@ -77,7 +77,7 @@ class GridRecord:
         """
         path = out / FILE
         try:
-            data = json.loads(path.read_text())
+            data = json.loads(path.read_text("utf-8"))
             schema = data["schema"]
             digest = data["settings_sha256" if schema == SCHEMA else "preset_sha256"]
             methods = data.get("methods", {})
@@ -144,7 +144,7 @@ class GridRecord:
             **({"methods": methods} if methods else {}),
         }
         with atomically(out / FILE) as temporary:
-            temporary.write_text(json.dumps(data, indent=1) + "\n")
+            temporary.write_text(json.dumps(data, indent=1) + "\n", "utf-8")
 
 
 def _digest(settings: object) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import sys
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from pytorch_lightning import Callback, LightningModule
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
@@ -21,6 +22,7 @@ from lightning_stdim.callbacks import (
     RepresentationHealth,
     Snapshots,
 )
+from lightning_stdim.callbacks.exact_resume import KEY, within_epoch
 from lightning_stdim.runs.directory import CHECKPOINTS, SNAPSHOTS
 
 
@@ -41,14 +43,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class RunCheckpoint(ModelCheckpoint):
-    """Keeps one checkpoint: the best by the method's own criterion, or the last epoch's.
-
-    A run needs one of each. Lightning's ``save_last`` would do for both, but writes the last one
-    only in epochs that are also the best so far, so that a resumed run would go back to these.
+    """Keeps the best checkpoint by the method's own criterion, ``best.ckpt``.
 
     Args:
         folder: the run's directory.
-        monitor: logged value to minimise, for ``best.ckpt``; None for ``last.ckpt``.
+        monitor: logged value to minimise.
     """
 
     def __init__(self, folder: Path, monitor: str | None) -> None:
@@ -78,6 +77,77 @@ class RunCheckpoint(ModelCheckpoint):
         super().load_state_dict(moved)
 
 
+class LastCheckpoint(RunCheckpoint):
+    """Keeps the checkpoint that training goes on from, ``last.ckpt``.
+
+    It is written at the end of every epoch, after every validation within one, and in long epochs
+    every few minutes. If training ends within an epoch, because of ``max_steps`` or a signal, it is
+    written after the last batch, before what Lightning does at the end of an epoch.
+
+    Lightning's ``save_last`` writes only in epochs that are also the best so far, so that a resumed
+    run would go back to these.
+
+    Args:
+        folder: the run's directory.
+        minutes: time from one checkpoint within an epoch to the next.
+    """
+
+    def __init__(self, folder: Path, *, minutes: float = 15.0) -> None:
+        super().__init__(folder, monitor=None)
+        self.minutes = minutes
+
+    @property
+    def state_key(self) -> str:
+        """The key of its state in checkpoints, with the class's former name for old ones."""
+        return super().state_key.replace(type(self).__qualname__, RunCheckpoint.__qualname__, 1)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        self._saved = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, *batch: Any, **named: Any
+    ) -> None:
+        """Save if it is time to, or if training ends here, within an epoch."""
+        loop = trainer.fit_loop.epoch_loop
+        if loop.batch_progress.is_last_batch or loop._should_accumulate():
+            return  # the first is soon saved anyway; the second would hold gradients, too
+        stopped = trainer.should_stop and trainer.fit_loop._can_stop_early
+        ends = loop._is_training_done or stopped
+        if (ends or self._is_due(trainer, loop.batch_idx)) and not _validation_is_next(trainer):
+            self._save(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save after a validation within an epoch."""
+        if not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+            self._save(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save at the end of an epoch."""
+        self._save(trainer)
+
+    def _is_due(self, trainer: Trainer, batch_idx: int) -> bool:
+        passed = time.monotonic() - self._saved >= 60 * self.minutes
+        if trainer.world_size == 1:
+            return passed or trainer.received_sigterm
+        # Devices have to agree, and asking all of them in every batch would make them wait.
+        return batch_idx % 100 == 0 and trainer.strategy.reduce_boolean_decision(passed, all=False)
+
+    def _save(self, trainer: Trainer) -> None:
+        if not self._should_skip_saving_checkpoint(trainer):
+            self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
+            self._saved = time.monotonic()
+
+
+def _validation_is_next(trainer: Trainer) -> bool:
+    """Tell whether the training asks for a validation after the present batch."""
+    loop = trainer.fit_loop.epoch_loop
+    stopping, trainer.should_stop = trainer.should_stop, False  # it asks for one of its own
+    due = loop._should_check_val_fx(trainer.fit_loop._data_fetcher)
+    trainer.should_stop = stopping
+    return due
+
+
 class ContinuedCSVLogger(CSVLogger):
     """``metrics.csv`` that keeps its earlier rows when a run is resumed.
 
@@ -85,19 +155,25 @@ class ContinuedCSVLogger(CSVLogger):
 
     Args:
         folder: the run's directory.
-        resume_step: keep the rows of earlier steps, as Lightning numbers them: see
-            :func:`batches_stepped`.
+        resumed_from: the contents of the checkpoint that a run goes on from. Kept are the rows
+            that had been logged by then.
     """
 
-    def __init__(self, folder: Path, *, resume_step: int = 0) -> None:
+    def __init__(self, folder: Path, *, resumed_from: Mapping[str, Any] | None = None) -> None:
         super().__init__(folder, name="", version="")
         self.earlier: list[dict[str, Any]] = []
         path = folder / "metrics.csv"
-        if resume_step and path.is_file():
-            with path.open(newline="") as file:
+        if resumed_from and path.is_file():
+            end, unfinished = batches_stepped(resumed_from), unfinished_means(resumed_from)
+            with path.open(newline="", encoding="utf-8") as file:
                 for row in csv.DictReader(file):
-                    if int(row["step"]) < resume_step:
-                        self.earlier.append({k: v for k, v in row.items() if v != ""})
+                    logged = {k: v for k, v in row.items() if v != ""}
+                    # A run that ended within an epoch has logged the means of its part of it.
+                    partial = row["epoch"] == str(resumed_from["epoch"]) and unfinished & set(
+                        logged
+                    )
+                    if int(row["step"]) < end and not partial:
+                        self.earlier.append(logged)
 
     @property
     def experiment(self) -> Any:
@@ -134,7 +210,7 @@ def run_callbacks(
         there is no terminal; for the representation's health, if a method pretrains; and for
         pictures, if the model can reconstruct frames.
     """
-    own: list[Callback] = [RunCheckpoint(folder, monitor=None)]
+    own: list[Callback] = [LastCheckpoint(folder)]
     if keep == "best" and (monitor := getattr(model, "monitor", None)) is not None:
         own.insert(0, RunCheckpoint(folder, monitor))  # before the last, which keeps its state
     if snapshots:
@@ -165,21 +241,34 @@ def batches_stepped(checkpoint: Mapping[str, Any]) -> int:
     """
     loops: Mapping[str, Any] = checkpoint.get("loops", {}).get("fit_loop", {})
     progress = loops.get("epoch_loop.state_dict", {})
-    return int(progress.get("_batches_that_stepped", checkpoint["global_step"]))
+    counted = int(progress.get("_batches_that_stepped", checkpoint["global_step"]))
+    return counted + within_epoch(checkpoint)  # there Lightning has yet to count the last one
 
 
-def run_loggers(folder: Path, *, resume_step: int = 0) -> list[Logger]:
+def unfinished_means(checkpoint: Mapping[str, Any]) -> set[str]:
+    """Name the means that are logged at the end of the epoch that a checkpoint lies within.
+
+    Args:
+        checkpoint: the contents of a checkpoint of a run.
+
+    Returns:
+        Their names; none if the checkpoint was written at the end of an epoch.
+    """
+    ranks = checkpoint.get(KEY, [{}])
+    return set(ranks[0].get("means", {}))
+
+
+def run_loggers(folder: Path, *, resumed_from: Mapping[str, Any] | None = None) -> list[Logger]:
     """Make the loggers that every run has.
 
     Args:
         folder: the run's directory.
-        resume_step: where the checkpoint is that the run goes on from: see
-            :func:`batches_stepped`.
+        resumed_from: the contents of the checkpoint that the run goes on from, if it does.
 
     Returns:
         The logger of ``metrics.csv``, and TensorBoard's if that is installed.
     """
-    loggers: list[Logger] = [ContinuedCSVLogger(folder, resume_step=resume_step)]
+    loggers: list[Logger] = [ContinuedCSVLogger(folder, resumed_from=resumed_from)]
     if find_spec("tensorboard"):
         loggers.append(TensorBoardLogger(folder, name="tensorboard", version=""))
     return loggers

@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lightning_stdim.catalogue import METHODS
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.runs.directory import run_of_encoder
 from lightning_stdim.runs.key import FRAMES, Option, RunKey
@@ -38,6 +39,27 @@ def method_name(model: object) -> str:
         is called by its dotted path, such as ``"my_module.MyMethod"``.
     """
     return class_name(type(model))
+
+
+def check_method_name(name: str, model: object) -> None:
+    """Refuse to give a model the name of another method, which its record would then claim.
+
+    Args:
+        name: what the method is to be called.
+        model: an object of the method's class.
+
+    Raises:
+        ConfigurationError: the name is that of a method of the catalogue, and the model is none.
+    """
+    known = METHODS.get(name)
+    if known is None:
+        return
+    wanted = str(known.class_path).rpartition(".")[2]
+    if wanted not in {cls.__name__ for cls in type(model).__mro__}:
+        raise ConfigurationError(
+            f"method_name={name}, but the model is a {type(model).__name__}: --model {name} "
+            "chooses the method; as its name give one that no other method has"
+        )
 
 
 def class_name(method: type) -> str:

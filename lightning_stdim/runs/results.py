@@ -132,7 +132,8 @@ def read_results(path: str | Path) -> Results:
     """
     path = _file(path)
     try:
-        data = json.loads(path.read_text())
+        # A NaN is no number: it has no place in JSON, and would make others NaN.
+        data = json.loads(path.read_text("utf-8"), parse_constant=lambda _: None)
     except FileNotFoundError:
         raise StoreError(f"no results: {path} does not exist; has the run finished?") from None
     except (OSError, ValueError) as error:

@@ -14,6 +14,7 @@ from torch import nn
 
 from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.errors import ConfigurationError, EncoderError, StoreError
+from lightning_stdim.presets import preset_name
 from lightning_stdim.probes import (
     USUAL_PROTOCOLS,
     ChallengeSettings,
@@ -84,7 +85,7 @@ class TrainedRun:
         """
         path = folder / CONFIGURATION
         try:
-            settings = translate(yaml.safe_load(path.read_text()))
+            settings = translate(yaml.safe_load(path.read_text("utf-8")))
         except FileNotFoundError:
             raise StoreError(f"{folder} is no directory of a run of fit: no {path}") from None
         except (OSError, ValueError, yaml.YAMLError) as error:
@@ -107,6 +108,7 @@ class TrainedRun:
             model = settings["model"]["class_path"], settings["model"].get("init_args", {})
         except (TypeError, KeyError) as error:
             raise ConfigurationError(f"{path}: {error}") from error
+        preset = settings.get("preset")
         results = read_results(folder) if (folder / FILE).is_file() else None
         return cls(
             folder=folder,
@@ -114,13 +116,15 @@ class TrainedRun:
             if results
             else make_key(
                 game=data.game,
-                method=settings.get("method") or class_name(import_from(model[0])),
+                method=settings.get("method_name")
+                or settings.get("method")  # its name in older runs
+                or class_name(import_from(model[0])),
                 seed=seed,
                 run_key=settings.get("run_key"),
                 variant=settings.get("variant") or "",
                 variation=data.variation,
             ),
-            preset=settings.get("preset"),
+            preset=preset and preset_name(preset),
             seed=seed,
             data=data,
             protocols=tuple(

@@ -87,7 +87,32 @@ class EpochMeans:
         for name, value in terms.items():
             if name not in self._means:
                 dtype = torch.promote_types(value.dtype, torch.float32)
-                mean = self._means[name] = WeightedMean(dtype).to(value.device)
-                # Lightning would search the module's attributes for the metric without this name.
-                module.log(name, mean, on_step=False, on_epoch=True, metric_attribute=name)
+                self._log(module, name, WeightedMean(dtype).to(value.device))
             self._means[name].update(value.detach().reshape(()), weight)
+
+    def sums(self) -> dict[str, Tensor]:
+        """Give the sums so far, for a checkpoint within an epoch.
+
+        Returns:
+            float [2] by name: this rank's weighted sum and its weight.
+        """
+        return {k: torch.stack([m.total, m.weight]).cpu() for k, m in self._means.items()}
+
+    def restore(self, module: LightningModule, sums: Mapping[str, Tensor]) -> None:
+        """Go on with an epoch, in ``on_train_start``.
+
+        Args:
+            module: module that logs the means.
+            sums: what :meth:`sums` gave.
+        """
+        self._means, self._trainer = {}, module.trainer
+        for name, (total, weight) in sums.items():
+            mean = WeightedMean(total.dtype).to(module.device)
+            self._log(module, name, mean)
+            mean.update(total.to(module.device), 1)
+            mean.weight.copy_(weight)
+
+    def _log(self, module: LightningModule, name: str, mean: WeightedMean) -> None:
+        self._means[name] = mean
+        # Lightning would search the module's attributes for the metric without this name.
+        module.log(name, mean, on_step=False, on_epoch=True, metric_attribute=name)

@@ -27,7 +27,9 @@ def available_memory(root: Path = Path("/")) -> int:
         a container's or a job's limits) leave of it. Elsewhere the machine's whole memory.
     """
     try:
-        found = re.search(r"^MemAvailable: *(\d+) kB", (root / "proc/meminfo").read_text(), re.M)
+        found = re.search(
+            r"^MemAvailable: *(\d+) kB", (root / "proc/meminfo").read_text("utf-8"), re.M
+        )
     except OSError:
         found = None
     if found is None:
@@ -39,9 +41,11 @@ def _left_by_control_groups(root: Path) -> Iterator[int]:
     """Yield the bytes that are left under each memory limit of the control groups."""
     for group in _control_groups(root):
         try:
-            limit = (group / "memory.max").read_text().strip()
-            used = int((group / "memory.current").read_text())
-            cache = re.search(r"^inactive_file (\d+)", (group / "memory.stat").read_text(), re.M)
+            limit = (group / "memory.max").read_text("utf-8").strip()
+            used = int((group / "memory.current").read_text("utf-8"))
+            cache = re.search(
+                r"^inactive_file (\d+)", (group / "memory.stat").read_text("utf-8"), re.M
+            )
         except OSError:  # this group does not limit memory
             continue
         if limit != "max":
@@ -81,7 +85,7 @@ def _quotas(root: Path) -> Iterator[int]:
     """Yield how many cores' worth of time each control group may take, rounded up."""
     for group in _control_groups(root):
         try:
-            quota, period = (group / "cpu.max").read_text().split()
+            quota, period = (group / "cpu.max").read_text("utf-8").split()
         except OSError:  # this group does not limit cores
             continue
         if quota != "max":
@@ -92,7 +96,7 @@ def _control_groups(root: Path) -> list[Path]:
     """List the folders of the process's control group and of all groups that contain it."""
     top = root / "sys/fs/cgroup"
     try:
-        group = re.search(r"^0::/(.*)$", (root / "proc/self/cgroup").read_text(), re.M)
+        group = re.search(r"^0::/(.*)$", (root / "proc/self/cgroup").read_text("utf-8"), re.M)
     except OSError:
         return []
     folder = top / (group[1] if group else "")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import sys
 import warnings
-from functools import cache
+from collections.abc import Callable
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,10 @@ import torch
 from pytorch_lightning.utilities.model_helpers import _restricted_classmethod
 
 SISTER = "lightning.pytorch"
+ADVICE = (
+    f"the modules of lightning_stdim are those of pytorch_lightning, not of {SISTER}, and train in "
+    "its Trainer alone: write `from pytorch_lightning import Trainer`"
+)
 _PACKAGES = {"pytorch": "pytorch_lightning", "fabric": "lightning_fabric"}
 # Where a dotted path begins, not in the middle of one or of a file's path.
 _SISTER_PATH = re.compile(r"(?<![\w./-])lightning\.(pytorch|fabric)\.(?=\w)")
@@ -44,7 +49,8 @@ class PackageAware:
     """A mixin for modules and data modules that helps users of the sister package.
 
     A ``Trainer`` of the sister package refuses our modules, since they are none of its own. A
-    warning says so as soon as a module is made. Checkpoints written with the sister package load.
+    warning says so as soon as a module is made, and so does the trainer's error. Checkpoints
+    written with the sister package load.
 
     Args:
         *args: arguments of the next class.
@@ -55,7 +61,7 @@ class PackageAware:
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if sys.modules.get(SISTER):
-            _warn()
+            _advise()
         super().__init__(*args, **kwargs)
 
     @_restricted_classmethod  # as in Lightning: calling it on an object is an error
@@ -84,9 +90,23 @@ class PackageAware:
 
 
 @cache  # once a process
-def _warn() -> None:
-    warnings.warn(
-        f"{SISTER} is imported, but the modules of lightning_stdim are those of pytorch_lightning "
-        f"and train in its Trainer alone: write `from pytorch_lightning import Trainer`",
-        stacklevel=4,
-    )
+def _advise() -> None:
+    warnings.warn(f"{SISTER} is imported, but {ADVICE}", stacklevel=4)
+    trainer = getattr(sys.modules[SISTER], "Trainer", None)
+    for name in ("fit", "validate", "test", "predict") if trainer else ():
+        setattr(trainer, name, _with_advice(getattr(trainer, name)))
+
+
+def _with_advice(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a method's errors say what is wrong if it was given a module of ours."""
+
+    @wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(*args, **kwargs)
+        except (TypeError, ValueError) as error:
+            if any(isinstance(given, PackageAware) for given in (*args, *kwargs.values())):
+                error.add_note(ADVICE)
+            raise
+
+    return call

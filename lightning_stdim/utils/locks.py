@@ -14,11 +14,8 @@ import filelock
 class LockHeldError(Exception):
     """Another process holds a lock. The message says what to do, for the end of a longer one.
 
-    Args:
-        leftover: what to delete if there is no such process.
-
     Attributes:
-        unless: the message's second half, which names that; may be empty.
+        unless: the message's second half: what to delete if there is no such process; may be empty.
     """
 
     def __init__(self, leftover: Path | None = None) -> None:

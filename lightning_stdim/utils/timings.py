@@ -26,7 +26,7 @@ def record(part: str, **numbers: float | str) -> None:
     if path := os.environ.get(VARIABLE):
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         memory *= 1 if sys.platform == "darwin" else 1024
-        with Path(path).open("a") as file:
+        with Path(path).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"part": part, "memory": memory, **numbers}) + "\n")
 
 
@@ -39,7 +39,9 @@ def read(path: Path) -> list[dict[str, Any]]:
     Returns:
         A dictionary for each part, in the order of recording; none if there is no file.
     """
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return (
+        [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+    )
 
 
 def rate(part: Mapping[str, Any]) -> float:

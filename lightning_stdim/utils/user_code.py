@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import re
 import sys
 import sysconfig
 import traceback
@@ -16,9 +17,21 @@ from lightning_stdim.errors import ConfigurationError
 _LIBRARIES = ("stdlib", "platstdlib", "purelib", "platlib")
 _NOT_THE_USERS = (
     "<frozen",
-    os.path.join(os.path.dirname(__file__), ""),
+    os.path.join(os.path.dirname(os.path.dirname(__file__)), ""),  # this package
     *(os.path.join(sysconfig.get_path(name), "") for name in _LIBRARIES),
 )
+
+
+def dotted(path: str) -> str:
+    """Spell the path of an object with dots alone.
+
+    Args:
+        path: such as ``"my_module:MyMethod"``.
+
+    Returns:
+        Such as ``"my_module.MyMethod"``; anything that is no such path as it is.
+    """
+    return path.replace(":", ".") if re.fullmatch(r"[\w.]+:\w+", path) else path
 
 
 def import_from(path: str) -> Any:
@@ -34,13 +47,13 @@ def import_from(path: str) -> Any:
     Raises:
         ConfigurationError: it cannot be imported.
     """
-    module, _, name = path.replace(":", ".").rpartition(".")
+    module, _, name = dotted(path).rpartition(".")
     _look_here()
     try:
         return getattr(importlib.import_module(module), name)
     except Exception as error:  # whatever a user's module may raise
         raise ConfigurationError(
-            f"{path!r} cannot be imported: {what_failed(error)}; give package.module:name"
+            f"{path!r} cannot be imported: {what_failed(error)}; give package.module.name"
         ) from error
 
 
@@ -75,7 +88,8 @@ def what_failed(error: Exception) -> str:
         error: the exception that it raised.
 
     Returns:
-        The exception's type and message, and the last file and line of the user's own code.
+        The exception's type and message in one line, and the last file and line of the user's own
+        code.
     """
     steps = [
         step
@@ -83,7 +97,8 @@ def what_failed(error: Exception) -> str:
         if not step.filename.startswith(_NOT_THE_USERS)
     ]
     place = f" ({Path(steps[-1].filename).name}:{steps[-1].lineno})" if steps else ""
-    return f"{type(error).__name__}: {error}{place}"
+    said = ": ".join(filter(None, (type(error).__name__, " ".join(str(error).split()))))
+    return said + place
 
 
 def _look_here() -> None:

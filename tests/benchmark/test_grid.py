@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -82,21 +83,25 @@ def test_what_trains_keeps_snapshots() -> None:
     }
 
 
-def configurations(method: str, preset: str) -> list[str]:
+def settings_of(method: str, preset: str, capsys) -> dict[str, Any]:
+    """The settings that the command of a benchmark's run stands for."""
     (run,) = grid(["pong"], [method], [0], preset=preset)
-    argv = run.arguments(preset=preset, root="data", out=Path("out"))
-    return [value for option, value in pairwise(argv) if option == "--config"]
+    with pytest.raises(SystemExit):
+        main([*run.arguments(preset=preset, root="data", out=Path("out")), "--print_config"])
+    return yaml.safe_load(capsys.readouterr().out)
 
 
-def test_a_preset_can_set_something_for_one_method_alone(tmp_path: Path) -> None:
+def test_a_preset_can_set_something_for_one_method_alone(tmp_path: Path, capsys) -> None:
     preset = tmp_path / "mine.yaml"
-    preset.write_text("preset: mine\n")
+    preset.write_text("preset: mine\ntrainer: {max_epochs: 2}\ndata: {steps: 7000}\n")
     before = GridRecord.of(str(preset), {})
     own = tmp_path / "mine" / "st-dim.yaml"
     own.parent.mkdir()
     own.write_text("trainer: {max_epochs: 3}\n")
-    assert configurations("st-dim", str(preset))[-1] == str(own)  # so that it has the last word
-    assert str(own) not in configurations("supervised", str(preset))
+    for method, epochs in (("st-dim", 3), ("supervised", 2)):
+        settings = settings_of(method, str(preset), capsys)
+        assert settings["trainer"]["max_epochs"] == epochs
+        assert settings["data"]["steps"] == 7000
     after = GridRecord.of(str(preset), {})
     assert not before.has_preset_of(after)
     own.write_text("# as before\ntrainer: {max_epochs: 3}\n")
@@ -105,10 +110,8 @@ def test_a_preset_can_set_something_for_one_method_alone(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("method", ["st-dim", "random-cnn", "supervised"])
 def test_what_the_challenge_preset_gives_each_method(method, capsys) -> None:
-    configs = [f"--config={path}" for path in configurations(method, "challenge")]
-    with pytest.raises(SystemExit):
-        main(["fit", *configs, "--print_config"])
-    settings = yaml.safe_load(capsys.readouterr().out)
+    settings = settings_of(method, "challenge", capsys)
+    assert (settings["preset"], settings["method_name"]) == ("challenge", method)
     model = settings["model"]["init_args"]
     assert settings["keep"] == "last"
     assert settings["data"]["environment"] == "challenge-v0"
@@ -160,14 +163,14 @@ def test_every_encoder_is_probed_on_the_other_policys_frames() -> None:
     assert majority["--policy"] == trained["--data.policy"] == "agents/pong-ppo/policy.zip"
     assert probed["--policy"] == "random"
     assert probed["--encoder"] == "out/pong/st-dim,policy=pong-ppo/seed3/encoder"
-    assert probed["--method"] == "st-dim"
+    assert probed["--method_name"] == "st-dim"
     key = json.loads(probed["--run_key"])
     assert key == {"options": [["policy", "random"]], "source": runs[3].key.to_dict()}
     assert RunKey.from_dict({"game": "pong", "method": "st-dim", "seed": 3, **key}) == runs[5].key
     # What is as the preset says needs no words.
     plain = runs[0].arguments(preset="smoke", root="data", out=Path("out"))
     assert "--run_key" not in plain
-    assert ("--method", "majority") in pairwise(plain)
+    assert ("--method_name", "majority") in pairwise(plain)
     assert probed["--seed"] == "3"
 
 
@@ -297,7 +300,7 @@ def test_methods_of_one_name_in_two_modules_are_two() -> None:
     assert len({run.folder(Path("out")) for run in runs}) == 2
     for run in runs:
         options = dict(pairwise(run.arguments(preset="smoke", root="data", out=Path("out"))))
-        assert options["--model"] == options["--method"] == run.key.method
+        assert options["--model"] == options["--method_name"] == run.key.method
 
 
 def test_runs_that_would_share_a_directory_are_refused(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ FAKE = """
 import json, os, pathlib, sys, time
 words = sys.argv[1:]
 options = dict(zip(words, words[1:]))
-method = pathlib.Path(options.get("--config", "majority")).stem
+method = pathlib.Path(options.get("--config", options.get("--model", "majority"))).stem
 out = pathlib.Path(options["--out"])
 assert not out.exists() or "--ckpt_path" in words, "fit would take another directory"
 out.mkdir(parents=True, exist_ok=True)
@@ -157,18 +157,13 @@ def test_every_run_is_made_once(grid: Grid) -> None:
     majority, random, *_ = grid.calls
     assert majority[:3] == ["probe", "--encoder", "majority"]
     assert random[0] == "fit"
-    configs = [Path(word) for option, word in pairwise(random) if option == "--config"]
-    assert [path.parts[-2:] for path in configs] == [
-        ("configs", "smoke.yaml"),
-        ("methods", "random-cnn.yaml"),
-    ]
     options = dict(zip(random[1::2], random[2::2], strict=True))
-    del options["--config"]
     assert options == {
+        "--preset": "smoke",
+        "--model": "random-cnn",
         "--data.root": "frames",
         "--data.game": "pong",
         "--seed_everything": "0",
-        "--method": "random-cnn",
         "--out": str(grid.out / "pong" / "random-cnn" / "seed0"),
     }
 
@@ -182,8 +177,8 @@ def test_a_method_may_be_a_file_of_settings(grid: Grid, tmp_path: Path) -> None:
     assert is_complete(grid.out / "pong" / "my-agent" / "seed0")
     assert "pong my-agent seed 0: done" in grid.said
     mine = list(pairwise(grid.calls[0]))
-    assert [b for a, b in mine if a == "--config"][1:] == [str(file)]
-    assert ("--method", "my-agent") in mine
+    assert [b for a, b in mine if a == "--config"] == [str(file)]
+    assert ("--method_name", "my-agent") in mine
     taken = tmp_path / "st-dim.yaml"
     taken.write_text("")
     with pytest.raises(ConfigurationError, match=r"called 'st-dim'.*rename it"):
@@ -304,7 +299,9 @@ def test_a_launcher_goes_in_front(grid: Grid, tmp_path: Path) -> None:
     seen = tmp_path / "seen"
     launcher = ["env", f"LAUNCHED={seen}", "sh", "-c", 'echo "$@" >> $LAUNCHED; exec "$@"', "sh"]
     assert grid.run(methods=["st-dim"], launcher=launcher) == 0
-    assert seen.read_text().startswith(f"{sys.executable} {grid.fake} fit --config")
+    assert seen.read_text().startswith(
+        f"{sys.executable} {grid.fake} fit --preset smoke --model st-dim"
+    )
 
 
 def test_a_probe_of_an_encoder_waits_for_it(grid: Grid, monkeypatch) -> None:

@@ -18,6 +18,18 @@ def test_validate_test_predict_and_probe_on_a_checkpoint(shrunk, small, tmp_path
     features = np.load(tmp_path / "run" / "features.npz")
     assert features["features"].shape == (PROBE_STEPS, 256)
     assert len(features["labels"]) == PROBE_STEPS
+    again = ["predict", *shrunk, "--ckpt_path", checkpoint]
+    assert main([*again, "--trainer.fast_dev_run=true"]) == 0
+    assert "not written" in capsys.readouterr().out
+    assert not (tmp_path / "run" / "features-partial.npz").exists()
+    assert main([*again, "--trainer.limit_predict_batches=2"]) == 0
+    some = np.load(tmp_path / "run" / "features-partial.npz")
+    assert len(some["features"]) == 2 * 16
+    np.testing.assert_allclose(some["features"], features["features"][some["positions"]])
+    assert np.array_equal(some["labels"], features["labels"][some["positions"]])
+    assert len(np.load(tmp_path / "run" / "features.npz")["features"]) == PROBE_STEPS
+    assert main([*again, "--trainer.limit_predict_batches=0"]) == 2
+    assert "trainer.limit_predict_batches" in capsys.readouterr().err
     (tmp_path / "same.yaml").write_text(
         "converged: {strengths: [0.1], search_tolerance: 0.1, tolerance: 0.01}"
     )

@@ -58,7 +58,7 @@ def test_every_encoder_is_scored_as_probe_does_and_once(
 
     monkeypatch.setattr(probe_snapshots, "write_record", interrupted)
     assert main(["curve", "run"]) == 130
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "to go on: python -m lightning_stdim curve run\n" in capsys.readouterr().err
     monkeypatch.setattr(probe_snapshots, "write_record", whole)
     probings.clear()
     assert main(["curve", "run"]) == 0

@@ -1,5 +1,7 @@
 """Wrong input and damaged files: one clear message each."""
 
+import sys
+
 import pytest
 import torch
 
@@ -38,7 +40,11 @@ def bad_checkpoints(tmp_path):
         (["collect", "--steps=1.5"], "--steps: expected int. Got value: 1.5; see"),
         (["collect", "--label_set=x"], "--label_set: expected one of 'paper', 'upstream'. Got"),
         (["describe", "a.h5", "--nope"], "--nope; see `python -m lightning_stdim describe --help`"),
-        (["export", "a.h5"], "are required: format, out; see"),
+        (["export", "a.h5"], "export needs --format, --out; for example: python -m"),
+        (["list", "gmaes"], "list='gmaes' is unknown: choose from methods, games, labels, presets"),
+        (["list", "labels", "ponk"], "did you mean 'pong'"),
+        (["list", "games", "pong"], "list games takes no 'pong'; list labels takes a game"),
+        (["help", "fot"], "did you mean 'fit'"),
         (["fit", "--ckpt_path=last"], "no run to go on with"),
         (["test", "--ckpt_path=best"], "no run to go on with"),
         (["validate"], "validate needs a checkpoint: give --ckpt_path"),
@@ -54,16 +60,27 @@ def bad_checkpoints(tmp_path):
         (["fit", "--model=Supervised", "--model.lr=0"], "lr=0.0"),
         (["fit", "--paper.plateau_factor=2"], "factor=2.0"),
         (["fit", "--trainer.overfit_batches=2"], "overfit_batches"),
+        (
+            ["fit", "--trainer.enable_checkpointing=false"],
+            "trainer.enable_checkpointing=false keeps",
+        ),
+        (["fit", "--trainer.barebones=true"], "trainer.barebones=true keeps no checkpoint"),
         (["fit", "--run_key=[]"], "run_key '[]': it is a list, not an object; give an object"),
         (["fit", "--out"], "--out: expected one argument; see"),
         (["fit", "--out="], "out is empty: give a path"),
         (["predict", "--out", "", "--ckpt_path=last"], "out is empty: give a path"),
         (["probe", "--encoder=random", "--out="], "out is empty: give a path"),
         (["benchmark", "--out="], "out is empty: give a path"),
-        (["report", ""], "out is empty: give a path"),
-        (["report", "runs", "--into="], "into is empty: give a path"),
+        (["report", "runs", "--into="], "out is empty: give a path"),
         (["train-policy", "--out="], "out is empty: give a path"),
         (["fit", "--data.workers=0"], "data.workers=0"),
+        (["fit", "--seed_everything=-1"], "seed_everything=-1 must be at least 0"),
+        (["fit", "--seed_everything=5000000000"], "seed_everything=5000000000 must be at least 0"),
+        (["fit", "--seed_everything=1000000"], "data.seed=1000000 must be at least 0 and at most"),
+        (["fit", "--seed_everything=false"], "seed_everything=false: a run has a seed"),
+        (["fit", "--seed_everything=true"], "seed_everything=true: a run has a seed"),
+        (["validate", "--seed_everything=false"], "seed_everything=false: a run has a seed"),
+        (["probe", "--encoder=random", "--seed=-1"], "seed=-1 must be at least 0"),
         (["fit", "--data.probe_steps=200", "--data.root=data"], "steps would do"),
         pytest.param(
             ["fit", "--trainer.accelerator=gpu"],
@@ -121,3 +138,59 @@ def test_a_flipped_byte_in_the_collection(small, tmp_path, capsys):
     path.rename(path.with_name(path.name.replace("seed0", "seed1000000")))
     assert main([*words, "--root=data", "--steps=300", "--seed=0"]) == 2
     assert path.name.replace("seed0", "seed1000000") in capsys.readouterr().err
+
+
+BROKEN = """
+from lightning_stdim import SSLMethod
+from torch import nn
+
+class Encoder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(160, 4)
+    def forward(self, frames):
+        assert frames.is_floating_point(), "floats, please"
+        return self.layer(frames).mean((1, 2))
+
+class Method(SSLMethod):
+    def loss(self, batch):
+        return {"mse": self.encoder(batch.frames[0]).mean()}
+
+class Unmade(SSLMethod):
+    def __init__(self, **arguments):
+        super().__init__(**arguments)
+        raise KeyError("size")
+    def loss(self, batch):
+        return {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["fit", "--model=fails_on_frames.Method"], "Method's returns one with ['mse']"),
+        (
+            ["fit", "--model=fails_on_frames.Method", "--model.encoder=fails_on_frames.Encoder"],
+            "AssertionError: floats, please (fails_on_frames.py:10); frames are uint8",
+        ),
+        (
+            ["fit", "--model=fails_on_frames.Unmade"],
+            "cannot be made: KeyError: 'size' (fails_on_frames.py:20)",
+        ),
+        (
+            ["probe", "--encoder=fails_on_frames:Encoder"],
+            "AssertionError: floats, please (fails_on_frames.py:10); frames are uint8",
+        ),
+    ],
+)
+def test_a_model_that_fails_on_frames_leaves_nothing_behind(
+    words, message, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "fails_on_frames.py").write_text(BROKEN)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "fails_on_frames", raising=False)
+    assert main([*words, "--out=run"]) == 2
+    *_, last = capsys.readouterr().err.splitlines()
+    assert last.startswith("error: ")
+    assert message in last
+    assert {path.name for path in tmp_path.iterdir()} <= {"fails_on_frames.py", "__pycache__"}

@@ -216,12 +216,12 @@ def test_a_class_is_called_by_its_own_name_and_a_run_by_its_key(shrunk, tmp_path
         ("second", ["--data.mode=4"], "mode=4"),
         ("second", ["--data.mode=4", "--variant=hard, wide"], "hard, wide"),
         ("second", ["--run_key", json.dumps(key)], "steps=3000,policy=a,b=c"),
-        ("second", ["--method=ours"], ""),
+        ("second", ["--method_name=ours"], ""),
     ):
         assert main(["fit", f"--model={module}.Mine", *shrunk, *words]) == 0
         (folder,) = tmp_path.glob("runs/*")
         found = results(folder)
-        method = "ours" if "--method=ours" in words else f"{module}.Mine"
+        method = "ours" if "--method_name=ours" in words else f"{module}.Mine"
         assert (found["method"], found["variant"]) == (method, variant)
         stored = RunKey.from_dict(found["key"])
         assert (stored.game, stored.method, stored.seed) == ("breakout", method, 0)

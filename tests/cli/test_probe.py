@@ -25,7 +25,7 @@ def test_probe_another_policy_s_frames(small, tmp_path, monkeypatch):
     assert found["key"]["options"] == [["policy", "sticky-random-eps0.2"]]
     source = RunKey("pong", "st-dim", 0).to_dict()
     given = json.dumps({"options": [["hidden", "64"]], "source": source})
-    words = [*probe(small, "majority"), "--method=st-dim", "--run_key", given, "--out=keyed"]
+    words = [*probe(small, "majority"), "--method_name=st-dim", "--run_key", given, "--out=keyed"]
     assert main(words) == 0
     found = results(tmp_path / "keyed")
     assert found["variant"] == "from=pong,probe.hidden=64"

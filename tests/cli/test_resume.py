@@ -79,3 +79,40 @@ def test_sigkill_in_fit_leaves_a_run_that_resumes(shrunk, tmp_path, delay):
     assert main(["fit", *words, "--ckpt_path=last"]) == 0
     assert main(["fit", *shrunk, "--trainer.max_epochs=3", "--out=whole"]) == 0
     assert results(tmp_path / "run")["scores"] == results(tmp_path / "whole")["scores"]
+
+
+@pytest.mark.parametrize("setting", ["typed", "in the run's configuration"])
+def test_what_differs_from_the_run_is_refused(setting, shrunk, tmp_path, capsys):
+    """It was dropped without a word, or recorded as if the whole run had had it."""
+    assert main(["fit", *shrunk, "--preset=smoke", "--out=run"]) == 0
+    (tmp_path / "run" / "results.json").unlink()
+    configuration = tmp_path / "run" / "config.yaml"
+    files = {path: path.read_bytes() for path in tmp_path.glob("run/*.*")}
+    for words, said in (
+        (["--model.lr=1e-9"], "model.lr=1e-09, but the checkpoint's run had 0.0003"),
+        (["--model.patience=1"], "model.patience=1, but the checkpoint's run had 15"),
+        (["--model=VICReg"], "--model VICReg, but the checkpoint is of lightning_stdim.methods.ST"),
+        (["--model=vicreg"], "--model VICReg, but the checkpoint is of lightning_stdim.methods.ST"),
+        (["--data.game=pong"], "data.game=pong, but the checkpoint's run had breakout"),
+        (["--data.steps=1001"], "data.steps=1001, but the checkpoint's run had 1000"),
+        (["--data.sampling=episodes"], "data.sampling=episodes, but the checkpoint's run had fra"),
+        (["--seed=1"], "seed_everything=1, but the run has 0"),
+        (["--preset=paper"], "preset=paper, but the run has smoke"),
+    ):
+        if setting != "typed" and words[0].startswith(("--data.", "--model.")):
+            name, value = words[0].removeprefix("--").split("=")
+            place, option = name.split(".")
+            content = yaml.safe_load(files[configuration])
+            arguments = content["model"]["init_args"] if place == "model" else content["data"]
+            arguments[option] = yaml.safe_load(value)
+            configuration.write_text(yaml.safe_dump(content))
+            words = []
+        elif setting != "typed":
+            continue
+        before = configuration.read_bytes()
+        for command in ("fit", "validate")[: 2 if said.startswith(("model", "--model")) else 1]:
+            assert main([command, "--ckpt_path=run/checkpoints/last.ckpt", *words]) == 2
+            assert said in capsys.readouterr().err
+        assert configuration.read_bytes() == before
+        configuration.write_bytes(files[configuration])
+        assert {path: path.read_bytes() for path in tmp_path.glob("run/*.*")} == files

@@ -25,6 +25,9 @@ HEAVY = ("torch", "pytorch_lightning", "matplotlib", "h5py", "scipy")
         "import lightning_stdim.datamodules.labels",
         "import lightning_stdim.benchmark.runner, lightning_stdim.report.published",
         "from lightning_stdim.cli import main; main(['--help'])",
+        "from lightning_stdim.cli import main; main(['--version'])",
+        "from lightning_stdim.cli import main; main(['list', 'methods'])",
+        "from lightning_stdim.cli import main; main(['list', 'labels', 'pong'])",
     ],
 )
 def test_no_heavy_library_is_imported(code: str) -> None:

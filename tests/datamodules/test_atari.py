@@ -1,9 +1,12 @@
 """The data module against its own files, read directly."""
 
+from inspect import signature
+
 import numpy as np
 import pytest
 import torch
 from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.trainer.states import TrainerFn
 
 from lightning_stdim.datamodules import store
 from lightning_stdim.datamodules.atari import AtariDataModule
@@ -125,6 +128,55 @@ def test_a_run_does_not_go_on_in_another_mode():
     ):
         with pytest.raises(ConfigurationError, match=message):
             AtariDataModule("breakout", **arguments).load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("game", "boxing"),
+        ("steps", 1),
+        ("probe_steps", 1),
+        ("seed", 1),
+        ("batch_size", 32),
+        ("epsilon", 0.5),
+        ("label_set", "upstream"),
+        ("entropy_threshold", 0.1),
+        ("sampling", "episodes"),
+        ("min_episode_length", 9),
+        ("deduplicate", False),
+        ("split_order", "time"),
+        ("split_by", "episodes"),
+        ("stale_first_label", True),
+        ("stale_first_frame", True),
+        ("wrap_episodes", True),
+        ("repeat_first_pair", True),
+        ("neighbours", "any"),
+        ("pretrain_on", "probe"),
+        ("anchor_stride", 3),
+        ("stage", "probe"),
+        ("sequence_length", 4),
+    ],
+)
+def test_a_run_does_not_go_on_with_other_data(name, value):
+    state = AtariDataModule("pong", root="here", workers=1).state_dict()
+    AtariDataModule("Pong", root="there", workers=2).load_state_dict(state)
+    other = AtariDataModule(**{"game": "pong", name: value})
+    with pytest.raises(ConfigurationError, match=f"data.{name}={value}, but .* run had"):
+        other.load_state_dict(state)
+    older = {key: state[key] for key in ("policy_sha256", "pixels", "mode", "difficulty")}
+    other.load_state_dict(older)  # a checkpoint of an older version says no more
+    trainer = Trainer(barebones=True, accelerator="cpu", devices=1)
+    other.trainer = trainer
+    trainer.state.fn = TrainerFn.TESTING  # a model may be tested on other data
+    other.load_state_dict(state)
+
+
+def test_every_choice_of_data_is_kept_in_checkpoints():
+    """A choice that is added later must not be forgotten."""
+    choices = set(signature(AtariDataModule.__init__).parameters) - {"self"}
+    kept = set(AtariDataModule("pong").state_dict())
+    assert choices - kept == {"root", "workers", "policy"}
+    assert kept - choices == {"policy_sha256"}
 
 
 @pytest.mark.parametrize(

@@ -234,3 +234,38 @@ def test_frame_sampler_covers_every_frame_once(count, share, ranks, shuffle):
     if shuffle:
         for batches in zip(*parts, strict=True):
             assert len({len(batch) for batch in batches}) == 1
+
+
+@pytest.mark.parametrize("kind", ["sequences", "any sequences", "frames"])
+@settings(deadline=None, max_examples=20)
+@given(st.data())
+def test_a_pass_goes_on_where_another_was(kind, data):
+    """Over every rank's share; other passes are whole."""
+    ranks = data.draw(st.sampled_from([1, 2]))
+    rank = data.draw(st.integers(0, ranks - 1))
+    shares = {"batch_size": 4, "seed": 3, "num_replicas": ranks, "rank": rank}
+
+    def sampler():
+        if kind == "frames":
+            return FrameSampler(np.arange(5, 38), **shares)
+        neighbours = "any" if kind == "any sequences" else "apart"
+        episodes = bounds([60, 7, 41])
+        return SequenceSampler(episodes, sequence_length=2, neighbours=neighbours, **shares)
+
+    epoch = data.draw(st.integers(0, 2))
+    first, second = sampler(), sampler()
+    first.set_epoch(epoch)
+    whole = list(first)
+    done = data.draw(st.integers(0, len(whole)))
+    given_before = iter(first)
+    assert [next(given_before) for _ in range(done)] == whole[:done]
+    state = first.state_dict() if done else {"epoch": epoch, "batches": 0}
+    second.load_state_dict(state)
+    going_on = iter(second)  # a trainer does so before it sets the epoch
+    second.set_epoch(epoch)
+    assert list(going_on) == whole[done:]
+    assert list(second) == whole
+    second.load_state_dict(state)
+    second.set_epoch(epoch + 1)
+    first.set_epoch(epoch + 1)
+    assert list(second) == list(first)

@@ -43,7 +43,8 @@ def folder(tmp_path):
 
 def test_the_same_encoder_comes_back(folder):
     frames, expected = torch.load(folder.parent / "expected.pt")
-    for encoder in (load_encoder(folder), resolve_encoder(str(folder))):
+    run = str(folder.parent)
+    for encoder in (load_encoder(folder), resolve_encoder(str(folder)), resolve_encoder(run)):
         assert not encoder.training
         torch.testing.assert_close(encoder(frames), expected, rtol=1e-5, atol=1e-6)
 

@@ -257,3 +257,12 @@ def test_wrong_input() -> None:
     huge = replace(data, features={k: x * 1e38 for k, x in data.features.items()})
     with pytest.raises(TrainingError, match="NaN"):
         train_paper(huge, settings=SETTINGS)
+
+
+def test_probing_in_a_job_of_several_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = replace(SETTINGS, max_epochs=2)
+    alone = train_paper(features(), settings=settings)[0]
+    monkeypatch.setenv("SLURM_NTASKS", "4")
+    monkeypatch.setenv("SLURM_PROCID", "2")
+    monkeypatch.setenv("SLURM_JOB_NAME", "probe")
+    assert torch.equal(train_paper(features(), settings=settings)[0], alone)

@@ -22,10 +22,10 @@ def make_tree(out: Path, make_result: Any) -> Path:
         for seed in (0, 1):
             runs = [
                 make_result("majority", seed, (0.1, 0.1, 0.2), ("majority",)),
-                make_result("random-cnn", seed, (0.3, 0.3, 0.3 + seed / 10)),
+                make_result("random-cnn", seed, (0.3, 0.3, 0.3 + seed / 25)),
                 make_result("st-dim", seed, (0.2, 0.4 + seed / 5, 0.9)),
                 make_result("supervised", seed, (0.5, 0.6, 0.7), ("supervised", "converged")),
-                make_result(HOSTILE, seed, (0.25, 0.35, 0.45)),
+                make_result(HOSTILE, seed, (0.25, 0.35, 0.45 + seed / 50)),
             ]
             for k, run in enumerate(runs):
                 run |= {"game": game}

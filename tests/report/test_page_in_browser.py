@@ -38,8 +38,15 @@ addEventListener("load", () => {{
   const broken = [...page.querySelectorAll("image")].filter(one => !one.getBBox().width);
   const small = [...page.querySelectorAll("main svg[role=img]")].filter(
     one => one.getBoundingClientRect().height < 40);
+  const cut = [...page.querySelectorAll("th")].filter(
+    one => one.scrollWidth > one.clientWidth + 1 && !one.querySelector(".away"));
+  const frames = [...page.querySelectorAll(".frames")][0].children;
+  const top = frames[0].getBoundingClientRect().top;
+  const beside = [...frames].filter(one => one.getBoundingClientRect().top === top);
   document.title = JSON.stringify({{
     overflow: root.scrollWidth - {width}, wide: wide.map(one => one.outerHTML.slice(0, 80)),
+    cut: cut.map(one => one.textContent), beside: beside.length,
+    hint: getComputedStyle(page.querySelector(".scroll")).backgroundAttachment,
     broken: broken.length, small: small.length, svgs: page.querySelectorAll("svg").length,
   }});
 }});
@@ -76,6 +83,9 @@ def test_nothing_is_wider_than_the_page(page, width) -> None:
     assert measured["wide"] == []
     assert measured["broken"] == 0
     assert measured["small"] == 0
+    assert measured["cut"] == []  # no heading reaches into its neighbour
+    assert measured["beside"] >= 2  # not one frame alone in a row, on a phone either
+    assert measured["hint"] == "local, local, scroll, scroll"  # shadows where a table goes on
     assert measured["svgs"] > 20
 
 

@@ -47,6 +47,9 @@ def test_the_verdict_in_words(make_result):
         "16 000 steps the gain is +0.405±0.064. The gain's interval is above zero from 16 000 "
         "steps on."
     )
+    copies = [probed(make_result, key(seed), F1) for seed in range(2)]
+    (curve,) = step_curves([*copies[0], *copies[1]])
+    assert verdict(curve).endswith("The gain is the same in all seeds, so that it has no interval.")
     behind = probed(make_result, key(), {0: F1[16000], 7: F1[0]})
     (curve,) = step_curves(behind)
     assert verdict(curve) == (
@@ -58,12 +61,12 @@ def test_the_verdict_in_words(make_result):
 def test_the_tables(make_result):
     text = markdown(step_curves(seeds(make_result, 2, kept=(9000, F1[0]))), "curve.png")
     for line in (
-        "| 0 (untrained) | 0.300±0.000 |  | 2 |",
+        "| 0 (untrained) | 0.300 |  | 2 |",
         "| 1 000 | 0.255±0.064 | −0.045±0.064 | 2 |",
         "| 16 000 | 0.705±0.064 | +0.405±0.064 | 2 |",
-        "| kept encoder (9 000) | 0.300±0.000 | +0.000±0.000 | 2 |",
+        "| kept encoder (9 000) | 0.300 | +0.000 | 2 |",
         "| ST-DIM, 2 seeds | untrained | 16 000 steps | gain |",
-        "| `player_y` | 0.400±0.000 | 0.905±0.064 | +0.505±0.064 |",
+        "| `player_y` | 0.400 | 0.905±0.064 | +0.505±0.064 |",
     ):
         assert line in text.splitlines()
 

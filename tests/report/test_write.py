@@ -13,7 +13,7 @@ from lightning_stdim.report.names import METRICS
 from lightning_stdim.report.output import table_image
 from lightning_stdim.report.runs_on_disk import read_record
 from lightning_stdim.report.tables.comparison import compare
-from lightning_stdim.report.write import compare_games, write_comparison
+from lightning_stdim.report.write import compare_games, print_comparison, write_comparison
 from lightning_stdim.runs.results import write_results
 
 
@@ -22,12 +22,14 @@ def test_files_from_a_directory_of_runs(tmp_path: Path, make_result) -> None:
         write_results(tmp_path / "pong" / "st-dim" / f"seed{seed}", make_result(seed=seed))
     console = Console(width=100, file=io.StringIO())
     record = read_record(tmp_path)
-    written = write_comparison(tmp_path, compare_games(record), console)
+    games = compare_games(record)
+    written = write_comparison(tmp_path, games)
     assert [path.relative_to(tmp_path).as_posix() for path in written] == [
         "pong/comparison.md",
         "pong/comparison.csv",
         "pong/comparison.png",
     ]
+    print_comparison(games, console)
     assert "ST-DIM" in console.file.getvalue()
     assert "| **Mean over categories** |" in written[0].read_text()
     assert [result["seed"] for result in record.results] == [0, 1]
@@ -44,7 +46,8 @@ def test_a_mixture_of_label_sets_is_refused_unless_asked_for(tmp_path: Path, mak
         compare_games(record)
     console = Console(width=100, file=io.StringIO())
     games = compare_games(record, mixed_label_sets=True)
-    markdown, *_ = write_comparison(tmp_path, games, console)
+    markdown, *_ = write_comparison(tmp_path, games)
+    print_comparison(games, console)
     assert "upstream 1" in markdown.read_text()
     assert "label set" in console.file.getvalue()
 

@@ -32,11 +32,11 @@ def test_what_was_logged_after_the_checkpoint_is_replaced(tmp_path: Path, optimi
     """Also where every batch is several optimiser steps."""
     checkpoint = tmp_path / "first.ckpt"
 
-    def logged(resume_step: int = 0, **kwargs: Any) -> list[dict[str, str]]:
+    def logged(resumed_from: Any = None, **kwargs: Any) -> list[dict[str, str]]:
         seed_everything(0)
         model = Supervised(encoder=ENCODER, lr=1e-2, optimizers=optimizers)
-        loggers = run_loggers(tmp_path, resume_step=resume_step)[:1]
-        callbacks = [] if resume_step else [Save(checkpoint)]
+        loggers = run_loggers(tmp_path, resumed_from=resumed_from)[:1]
+        callbacks = [] if resumed_from else [Save(checkpoint)]
         fitting = quiet(max_epochs=3, logger=loggers, callbacks=callbacks, num_sanity_val_steps=0)
         fitting.fit(model, datamodule=Games(), **kwargs)
         with (tmp_path / "metrics.csv").open(newline="") as file:
@@ -46,7 +46,7 @@ def test_what_was_logged_after_the_checkpoint_is_replaced(tmp_path: Path, optimi
     contents = torch.load(checkpoint, weights_only=True)
     assert batches_stepped(contents) == 6  # 180 frames in batches of 32
     assert contents["global_step"] == (6 if optimizers == "shared" else 6 * 3)
-    assert logged(batches_stepped(contents), ckpt_path=checkpoint, weights_only=True) == whole
+    assert logged(contents, ckpt_path=checkpoint, weights_only=True) == whole
 
 
 @pytest.mark.parametrize("patience", [15, None])

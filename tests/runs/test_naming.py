@@ -123,6 +123,7 @@ def test_an_encoder_of_a_run_is_that_run_s(finished, monkeypatch):
     for key in keys:
         folder = finished(key)
         by_folder = make_probe_key(f"{folder}/encoder/", **PROBE)
+        assert make_probe_key(str(folder), **PROBE) == by_folder  # the run's directory
         assert make_probe_key(f"{folder}/checkpoints/best.ckpt", **PROBE) == by_folder
         last = make_probe_key(f"{folder}/checkpoints/last.ckpt", **PROBE)  # other weights
         assert last.options[-1] == ("checkpoint", "last")

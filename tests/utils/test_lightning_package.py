@@ -31,8 +31,20 @@ def test_paths_of_the_sister_package_are_written_as_ours(theirs, ours):
 
 @pytest.fixture
 def sister(monkeypatch):
-    monkeypatch.setitem(sys.modules, SISTER, ModuleType(SISTER))
-    lightning_package._warn.cache_clear()
+    """A stand-in for the sister package, with a trainer that takes no modules but its own."""
+
+    class Trainer:
+        def fit(self, model, datamodule=None):
+            raise TypeError(f"`model` must be a `LightningModule`, got `{type(model).__name__}`")
+
+        validate = test = predict = fit
+
+    package = ModuleType(SISTER)
+    package.Trainer = Trainer
+    monkeypatch.setitem(sys.modules, SISTER, package)
+    lightning_package._advise.cache_clear()
+    yield package
+    lightning_package._advise.cache_clear()
 
 
 @pytest.mark.usefixtures("sister")
@@ -45,13 +57,28 @@ def test_the_sister_package_is_warned_of_once(make, recwarn):
     assert "\n" not in message
 
 
-def test_a_trainer_of_the_sister_package_comes_after_the_advice():
+@pytest.mark.filterwarnings("ignore:.*is imported, but")
+@pytest.mark.parametrize("command", ["fit", "validate", "test", "predict"])
+def test_the_error_of_a_trainer_of_the_sister_package_has_the_advice(sister, command):
+    model = STDIM()
+    run = getattr(sister.Trainer(), command)
+    for arguments in ([model], [object(), AtariDataModule()]):
+        with pytest.raises(TypeError, match="must be a `LightningModule`") as caught:
+            run(*arguments)
+        assert "from pytorch_lightning import Trainer" in caught.value.__notes__[0]
+    with pytest.raises(TypeError, match="must be a `LightningModule`") as caught:
+        run(object())  # no business of ours
+    assert not hasattr(caught.value, "__notes__")
+
+
+def test_a_trainer_of_the_real_sister_package_comes_after_the_advice():
     theirs = pytest.importorskip(SISTER)
-    lightning_package._warn.cache_clear()
+    lightning_package._advise.cache_clear()
     with pytest.warns(UserWarning, match="from pytorch_lightning import Trainer"):
         model = STDIM()
-    with pytest.raises(TypeError, match="LightningModule"):
+    with pytest.raises(TypeError, match="LightningModule") as caught:
         theirs.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False).fit(model)
+    assert "from pytorch_lightning import Trainer" in caught.value.__notes__[0]
 
 
 def test_checkpoints_of_the_sister_package_load(tmp_path, monkeypatch):

@@ -69,7 +69,7 @@ class CollectionSettings:
         self._set("seed", integer("seed", self.seed))
         if isinstance(self.policy, os.PathLike):  # an agent's file
             self._set("policy", os.fspath(self.policy))
-        _ = self.policy_settings  # checks them
+        self._set("policy", self.policy_settings.policy)  # checks the three settings
         frame_shape(self.pixels)  # checks them
         dynamics(self.environment)  # so does this
         if self.mode is not None:

@@ -93,7 +93,7 @@ def _check_same(played: Columns, kept: Columns, path: Path, policy: object) -> N
 def main() -> None:
     """Run a worker until its standard input ends."""
     # What libraries print must not get between the reports.
-    reports = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    reports = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     games: queue.SimpleQueue[dict[str, int]] = queue.SimpleQueue()
 

@@ -61,7 +61,7 @@ class WorkerPool:
                     "OMP_NUM_THREADS": "1",
                     "MKL_NUM_THREADS": "1",
                 },
-                text=True,
+                encoding="utf-8",
                 process_group=0,  # Ctrl-C is for the parent, which then ends the workers
             )
             for _ in range(size)

@@ -34,11 +34,11 @@ class PolicySettings:
     Args:
         policy: a key of :data:`POLICIES`; the file of an agent
             (:func:`~lightning_stdim.datamodules.policies.agent.load_agent`); or
-            ``"module:callable"``. The latter is called at the beginning of every game with the size
-            n of the minimal action set and the game's ``numpy.random.Generator``, and returns a
-            callable that takes uint8 [4, 84, 84] (the last four frames, oldest first; zeros before
-            an episode's first) and returns an action, 0 to n - 1. All its randomness must come from
-            that generator.
+            ``"module:callable"``, which may also be written ``"module.callable"``. The latter is
+            called at the beginning of every game with the size n of the minimal action set and the
+            game's ``numpy.random.Generator``, and returns a callable that takes uint8 [4, 84, 84]
+            (the last four frames, oldest first; zeros before an episode's first) and returns an
+            action, 0 to n - 1. All its randomness must come from that generator.
         epsilon: probability, 0 to 1, that an action is replaced by one drawn uniformly from all n,
             NOOP included. The paper's PPO agent has 0.2.
         greedy: let an agent take its most probable action instead of drawing one from its
@@ -58,6 +58,9 @@ class PolicySettings:
             raise ConfigurationError(
                 f"policy is {self.policy!r}: give a name, an agent's file or 'module:callable'"
             )
+        if re.fullmatch(r"\w+(\.\w+)+", self.policy) and not self.is_agent:
+            # One spelling, so that the two share their collections.
+            object.__setattr__(self, "policy", ":".join(self.policy.rsplit(".", 1)))
         if not 0 <= self.epsilon <= 1:
             raise ConfigurationError(f"epsilon={self.epsilon} must lie in 0..1")
         if self.greedy and not self.is_agent:

@@ -18,7 +18,13 @@ from lightning_stdim.datamodules.pixels import Pixels, frame_shape
 from lightning_stdim.datamodules.store.chunks import LEVEL, ChunkEncoder, read_rows
 from lightning_stdim.datamodules.store.collection import CHUNK_FRAMES, EPISODE_COLUMNS, Collection
 from lightning_stdim.datamodules.store.failsafe_file import FailsafeFile
-from lightning_stdim.datamodules.store.seal import HEADER_BYTES, check, remedy, write_header
+from lightning_stdim.datamodules.store.seal import (
+    HEADER_BYTES,
+    check,
+    open_for_writing,
+    remedy,
+    write_header,
+)
 from lightning_stdim.errors import StoreError
 from lightning_stdim.utils.files import atomically
 
@@ -278,14 +284,22 @@ def _opened(path: Path) -> Iterator[Any]:
         raise
     except (OSError, KeyError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
+        if "open for write" in reason:  # since it was checked
+            raise open_for_writing(path) from error
+        if isinstance(error, OSError) and error.errno:  # of the system, not of the file
+            raise StoreError(f"{path} cannot be read: {os.strerror(error.errno)}") from error
         raise StoreError(f"{path} is damaged ({reason}): {remedy(path)}") from error
 
 
 def _unlocked(path: Path) -> Any:
-    """Open for reading without a lock: some file systems have none, and files never change."""
-    try:
-        return h5py.File(path, "r", locking=False)
-    except OSError as error:
-        if "locking flag" not in str(error):
-            raise
-        return h5py.File(path, "r")  # this process has it open with a lock
+    """Open for reading without a lock: some file systems have none, and files never change.
+
+    If this process has it open already, with a lock, HDF5 wants it opened in the same way.
+    """
+    for locking in (False, "best-effort"):
+        try:
+            return h5py.File(path, "r", locking=locking)
+        except OSError as error:
+            if "flag values don't match" not in str(error):
+                raise
+    return h5py.File(path, "r", locking=True)

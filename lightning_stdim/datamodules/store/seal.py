@@ -13,6 +13,10 @@ from lightning_stdim.errors import StoreError
 
 HEADER_BYTES = 512
 _MAGIC = "lightning-stdim frames"
+# HDF5's superblock, version 3, begins so. Bit 0 of byte 11 is set while a program has the file open
+# for writing. Source: HDF5 file format specification 3.0, section II.A.
+_SUPERBLOCK = b"\x89HDF\r\n\x1a\n\x03"
+_STATUS = 11
 
 
 def check(path: Path, *, verify: bool = True) -> None:
@@ -23,7 +27,8 @@ def check(path: Path, *, verify: bool = True) -> None:
         verify: hash the whole file; otherwise only the header and the length are checked.
 
     Raises:
-        StoreError: the file is missing, damaged or of another schema. The message says what to do.
+        StoreError: the file is missing, damaged, of another schema or open for writing. The message
+            says what to do.
     """
     try:
         with path.open("rb") as file:
@@ -51,12 +56,31 @@ def write_header(path: Path, command: str) -> None:
         file.write(_header(start, _digest(start, file)))
 
 
-def remedy(path: Path, command: str | None = None) -> str:
+def open_for_writing(path: Path) -> StoreError:
+    """Make the error for a file that HDF5 takes for one that a program is writing to.
+
+    The mark stays if that program is killed. Without it the file may be as good as ever.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The error.
+    """
+    return StoreError(
+        f"a program has {path} open for writing, or was killed while it had, and has left HDF5's "
+        "mark in it: close the file there, or if there is no such program, remove the mark with "
+        f"`h5clear --status {shlex.quote(str(path))}` (of HDF5's tools)"
+    )
+
+
+def remedy(path: Path, command: str | None = None, *, first: str = "delete it") -> str:
     """Say how to make a damaged file again, in the folder where it is.
 
     Args:
         path: the file.
         command: the command that made it, from its header; None if that is not known.
+        first: what to do with the file.
 
     Returns:
         Advice for the end of an error message.
@@ -65,7 +89,7 @@ def remedy(path: Path, command: str | None = None) -> str:
     again = command or "python -m lightning_stdim collect"
     elsewhere = path.parent.resolve() != Path("data").resolve()  # the default of --root
     root = f" --root {shlex.quote(str(path.parent))}" if elsewhere else ""
-    return f"delete it and collect again with `{again}{root}`"
+    return f"{first} and collect again with `{again}{root}`"
 
 
 def _header_start(length: int, command: str) -> bytes:
@@ -92,6 +116,7 @@ def _digest(start: bytes, file: BinaryIO) -> str:
 
 def _check_seal(path: Path, file: BinaryIO, *, verify: bool) -> None:
     found = file.read(HEADER_BYTES)
+    superblock = file.read(_STATUS + 1)
     lines = found.rstrip(b"\0").decode("ascii", "replace").split("\n")
     if lines[0] != _MAGIC or len(lines) < 2:
         raise StoreError(
@@ -104,9 +129,17 @@ def _check_seal(path: Path, file: BinaryIO, *, verify: bool) -> None:
             f"if a newer version wrote it, `pip install --upgrade lightning-stdim`; else "
             f"{remedy(path)}"
         )
+    if superblock.startswith(_SUPERBLOCK) and superblock[_STATUS:] and superblock[_STATUS] & 1:
+        raise open_for_writing(path)
     entries = {key: value for key, _, value in (line.partition(" ") for line in lines[2:])}
     command = entries.get("command")
     length = os.fstat(file.fileno()).st_size
+    longer = entries.get("length", "").isdigit() and length > int(entries["length"])
+    if longer and len(found) == HEADER_BYTES:
+        raise StoreError(
+            f"{path} is damaged, or another program has written to it: it has {length} bytes, its "
+            f"header says {entries['length']}: {remedy(path, command, first='move it away')}"
+        )
     if entries.get("length") != str(length):
         raise StoreError(
             f"{path} is truncated or damaged: it has {length} bytes, its header says "

@@ -11,7 +11,7 @@
             observations and the n - 1 steps between them. ``infos`` has ``ram``, ``labels`` and
             ``lives`` for every observation. The metadata's ``collection`` has the attributes and
             ``variables`` the names of the labels; an episode's ``seed`` is its game's. The
-            dataset's id is the file's name and ``-v0``.
+            dataset's id is the folder's name, or within Minari's own folder its path there.
 =========== =======================================================================================
 
 Row t of the store has the action that led to its state. So step t of a Minari episode has the
@@ -24,7 +24,10 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Literal
@@ -54,17 +57,22 @@ def export(path: Path, *, format: Format, out: Path) -> None:
     Args:
         path: the file of collected frames.
         format: see above. ``"npz"`` needs memory for all frames, ``"minari"`` for an episode's.
-        out: the file to make; for ``"minari"`` the folder. Minari's ``load_dataset`` looks for the
-            folder's name, which should end like an id's (``-v0``), in the folder that
+        out: the file to make; for ``"minari"`` the folder, with a name such as ``pong-v0``.
+            Minari's ``load_dataset`` looks for that name in the folder that
             ``MINARI_DATASETS_PATH`` names.
 
     Raises:
-        ConfigurationError: `out` exists already, or the format's library is not installed.
+        ConfigurationError: `out` exists already, its name is none that Minari can parse, or the
+            format's library is not installed.
         StoreError: the collection cannot be read, or `out` cannot be written.
     """
     if out.exists():
         raise ConfigurationError(f"{out} exists already: choose another --out")
-    write = {"minari": _minari, "npz": _npz, "parquet": _parquet}[format]
+    write: Callable[[Path, Path], None]
+    if format == "minari":
+        write = partial(_minari, dataset_id=_minari_id(out))
+    else:
+        write = {"npz": _npz, "parquet": _parquet}[format]
     with atomically(out) as temporary:
         write(path, temporary)
 
@@ -94,7 +102,30 @@ def _parquet(path: Path, out: Path) -> None:
     parquet.write_table(table, out, compression="zstd")
 
 
-def _minari(path: Path, out: Path) -> None:
+def _minari_id(out: Path) -> str:
+    """Name a dataset by its folder, as Minari does when it lists and loads datasets.
+
+    One name that it cannot parse, and Minari lists none at all.
+    """
+    minari = _library("minari.dataset.minari_dataset")
+    root = os.environ.get("MINARI_DATASETS_PATH") or Path.home() / ".minari" / "datasets"
+    folder, root = out.resolve(), Path(root).resolve()
+    inside = folder.relative_to(root) if folder.is_relative_to(root) else None
+    name = inside.as_posix() if inside else folder.name
+    try:
+        if minari.gen_dataset_id(*minari.parse_dataset_id(name)) == name:
+            return name
+    except (TypeError, ValueError):  # the first without a version
+        pass
+    better = re.sub(r"[^-\w/]+", "-", re.sub(r"-v\d*$", "", name)) + "-v0"
+    example = root / better if inside else out.with_name(better)
+    raise ConfigurationError(
+        f"{name!r} is no name of a Minari dataset: choose an --out of letters, digits, - and _ "
+        f"that ends in -v and a number, such as {example}"
+    )
+
+
+def _minari(path: Path, out: Path, *, dataset_id: str) -> None:
     minari, spaces = _library("minari"), _library("gymnasium.spaces")
     storages = _library("minari.dataset.minari_storage")
     collection = store.read(path, with_frames=False)
@@ -132,7 +163,7 @@ def _minari(path: Path, out: Path) -> None:
                 group.create_dataset(name, data=rows, chunks=chunks, compression="gzip")
     storage.update_metadata(
         {
-            "dataset_id": re.sub(r"[^-\w]+", "-", path.stem) + "-v0",
+            "dataset_id": dataset_id,
             "minari_version": minari.__version__,
             "algorithm_name": attributes["policy"],
             "total_episodes": len(length),

@@ -51,7 +51,7 @@ def commands(record: Record, folder: Path) -> list[str]:
         argv += ["--out", str(record.out)]
         lines.append(f"{PROGRAM} benchmark {shlex.join(argv)}")
     argv = [str(record.out), *(["--methods", ",".join(record.chosen)] if record.chosen else [])]
-    argv += ["--into", str(folder)] if folder != record.out else []
+    argv += ["--out", str(folder)] if folder != record.out else []
     return [*lines, f"{PROGRAM} report {shlex.join(argv)}"]
 
 

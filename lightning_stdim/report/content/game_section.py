@@ -66,7 +66,7 @@ class Section:
         by_frames: F1 against the number of frames to pretrain on, if there are several numbers.
         variants: runs with other settings beside their method's own; None if there are none.
         numbers: F1 and accuracy in numbers, and the controls.
-        published: the reproducibility report's tables, if it has the game.
+        published: the challenge report's tables, if it has the game.
         learning: learning curves by method.
         seed: seed of the runs whose predictions are shown.
         predicted: true against predicted values by method.

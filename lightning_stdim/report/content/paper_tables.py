@@ -117,8 +117,10 @@ def table_3(games: Mapping[str, Table], protocol: Protocol) -> Sheet:
         ]
         if not finders:
             continue
-        lines = _lines(_mean_of(finders), entries, groups, protocol)
-        lines += tuple(_over_22_games(category, entries, group, games) for group in groups)
+        printed = [_over_22_games(category, entries, group, games) for group in groups]
+        shown = [line for line in printed if any(line.cells)]
+        whose = "ours" if shown else ""
+        lines = (*_lines(_mean_of(finders), entries, groups, protocol, whose=whose), *shown)
         blocks.append(Block(label, lines))
     title = f"F1 by category{', mean over games' * (len(games) > 1)}, {protocol} protocol"
     return _by_method(title, entries, blocks, games)
@@ -138,14 +140,14 @@ def _over_22_games(
 
 
 def report_table(table: Table) -> Sheet | None:
-    """Lay out categories x methods for one game, as the reproducibility report's tables.
+    """Lay out categories x methods for one game, as the challenge report's tables.
 
     Args:
         table: the comparison of one metric.
 
     Returns:
-        The sheet; None if the report has no numbers for the game. Where there are scores under the
-        ``challenge`` protocol, it is these that are compared with the report's, by its own F1.
+        The sheet; None if that report has no numbers for the game. Where there are scores under
+        the ``challenge`` protocol, it is these that are compared with its numbers, by its own F1.
     """
     entries = [column.entry for column in table.columns if column.group == "report"]
     if not entries:
@@ -157,7 +159,7 @@ def report_table(table: Table) -> Sheet | None:
         if row.kind == "category" or row.name == "mean_over_categories":
             find = _finder(table, row.kind, row.name)
             if challenge:
-                words = ", report’s F1" if metric else ""
+                words = ", challenge report’s F1" if metric else ""
                 whose = f"ours, challenge{words}"
                 lines = _lines(find, entries, ["report"], "challenge", metric=metric, whose=whose)
                 if metric:
@@ -166,7 +168,8 @@ def report_table(table: Table) -> Sheet | None:
                 whose = "ours, paper"
                 lines += _lines(find, entries, ["paper", "reproduction"], "paper", whose=whose)
             else:
-                lines = _lines(find, entries, ["report", "paper", "reproduction"], "paper")
+                groups: list[Group] = ["report", "paper", "reproduction"]
+                lines = _lines(find, entries, groups, "paper", whose="ours, paper")
             converged = tuple(find("ours", entry, "converged") for entry in entries)
             blocks.append(Block(row.label, (*lines, Line("ours, converged", converged))))
     what = {"f1": "F1", "accuracy": "Accuracy"}[table.metric]
@@ -198,7 +201,9 @@ def _lines(
         theirs = tuple(find(group, entry, "") for entry in entries)
         if any(theirs):
             lines.append(Line(GROUPS[group], theirs))
-            lines.append(Line(f"ours − {GROUPS[group]}", tuple(map(_difference, ours, theirs))))
+            differences = tuple(map(_difference, ours, theirs))
+            if any(differences):
+                lines.append(Line(f"ours − {GROUPS[group]}", differences))
     return tuple(lines) if len(lines) > 1 else (Line(whose, ours),)
 
 

@@ -13,6 +13,7 @@ from lightning_stdim.report.statistics.aggregates import ScoreMatrix
 from lightning_stdim.report.tables.comparison import ScoreCell
 from lightning_stdim.report.tables.printable import Block, Line, Protocol, Sheet, Value
 from lightning_stdim.report.tables.score_matrix import cell, change, common, ranked, score_matrix
+from lightning_stdim.utils.counted import counted
 
 MEANS = {
     "mean_over_categories": "over categories",
@@ -109,16 +110,16 @@ def by_protocol(
         "Runs",
         *("Paper protocol", "Place"),
         *("Converged protocol", "Place"),
-        "Converged − paper, same run",
-        *([f"Published in the {GROUPS[group]}"] if published else []),
+        "Converged − paper protocol, same run",
+        *([GROUPS[group].capitalize().replace("ppo", "PPO")] if published else []),
     )
     sheet = Sheet(
         "The same features under both protocols",
         columns,
         tuple(blocks),
         (
-            "Supervised is the network end to end under paper, and a probe of its encoder under "
-            "converged.",
+            "Supervised is the network end to end under the paper protocol, and a probe of its "
+            "encoder under the converged protocol.",
         ),
     )
     return sheet, _turned("the two protocols", entries, (paper, converged))
@@ -175,10 +176,11 @@ def _turned(
             words = f"{a.title} and {b.title}" if both else ""
             resolved[frozenset((a, b))] = resolved.get(frozenset((a, b))) or words
     if not resolved:
-        return f"All {total} pairs of methods stand in the same order under {what}."
+        pairs = "The two methods" if total == 1 else f"All {total} pairs of methods"
+        return f"{pairs} stand in the same order under {what}."
     shown = list(filter(None, resolved.values()))
     verb = "changes its" if len(resolved) == 1 else "change their"
-    text = f"Of {total} pairs of methods {len(resolved)} {verb} order with {what}. "
+    text = f"Of {counted(total, 'pair')} of methods {len(resolved)} {verb} order with {what}. "
     if not shown:
         return f"{text}The runs do not resolve both orders of any: it may be chance."
     more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""

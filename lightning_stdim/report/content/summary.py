@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +11,15 @@ import numpy as np
 from lightning_stdim.report.content.paper_tables import PAPER, mean_over_games
 from lightning_stdim.report.content.rankings import by_mean, by_protocol, over_games
 from lightning_stdim.report.names import Entry, Group, game_title, in_order
-from lightning_stdim.report.runs_on_disk import Record
+from lightning_stdim.report.runs_on_disk import Record, Run
 from lightning_stdim.report.statistics import aggregates
 from lightning_stdim.report.statistics.aggregates import ScoreMatrix
+from lightning_stdim.report.statistics.student import EQUAL
 from lightning_stdim.report.tables.comparison import ScoreCell, Table
-from lightning_stdim.report.tables.printable import Sheet, protocol_of
+from lightning_stdim.report.tables.notes import SMOKE
+from lightning_stdim.report.tables.printable import Sheet, metric_of, protocol_of
 from lightning_stdim.report.tables.score_matrix import cell, common, ranked, score_matrix
+from lightning_stdim.utils.counted import counted
 
 COLLAPSED = 2.0
 """Effective rank below which ``RepresentationHealth`` warns of a collapse."""
@@ -26,6 +30,7 @@ class Summary:
     """The page's first part.
 
     Attributes:
+        warning: what a reader must know before any number; may be empty.
         paragraphs: what the numbers say, in words.
         verdicts: the leading method against each other one, a sentence each.
         aggregates: tables over several games; none for one game.
@@ -33,6 +38,7 @@ class Summary:
         means: every method averaged in every way, and what to note about it.
     """
 
+    warning: str
     paragraphs: tuple[str, ...]
     verdicts: tuple[str, ...]
     aggregates: tuple[Sheet, ...]
@@ -40,7 +46,7 @@ class Summary:
     means: tuple[Sheet, str]
 
 
-def summarise(record: Record, games: Mapping[str, Table]) -> Summary:
+def summarise(record: Record, games: Mapping[str, Sequence[Table]]) -> Summary:
     """Sum up a benchmark.
 
     Runs that were probed on other frames than most, such as those of another mode, are of other
@@ -48,11 +54,12 @@ def summarise(record: Record, games: Mapping[str, Table]) -> Summary:
 
     Args:
         record: finished runs.
-        games: for each game its comparison of F1.
+        games: for each game a comparison of every metric.
 
     Returns:
         Words and tables.
     """
+    f1 = {game: metric_of(tables, "f1") for game, tables in games.items()}
     whole, record = record, record.on_the_same_frames()
     converged, paper = (score_matrix(record, protocol) for protocol in ("converged", "paper"))
     titles = [game_title(game) for game in record.games]
@@ -60,9 +67,9 @@ def summarise(record: Record, games: Mapping[str, Table]) -> Summary:
     presets = sorted({run["preset"] or "none" for run in record.results})
     where = titles[0] if len(titles) == 1 else f"{len(titles)} games"
     opening = (
-        f"{len(converged)} methods on {where}; preset {', '.join(presets)}; "
-        f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}. Scores are F1 weighted by "
-        "class support, means over categories as in the paper's tables."
+        f"{counted(len(converged), 'method')} on {where}; preset{'s' * (len(presets) > 1)} "
+        f"{', '.join(presets)}; seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}. Scores "
+        "are F1 weighted by class support, means over categories as in the published tables."
     )
     probed = {
         run.entry
@@ -71,7 +78,7 @@ def summarise(record: Record, games: Mapping[str, Table]) -> Summary:
     }
     left_out = in_order(probed - converged.keys())
     paragraphs = [opening, _leader(converged, "converged"), _leader(paper, "paper")]
-    paragraphs.append(_incomplete(converged))
+    paragraphs += [_incomplete(converged), _without_numbers(whole), _copies(whole)]
     if left_out:
         names = "; ".join(entry.title for entry in left_out)
         paragraphs.append(f"Not compared over games, since not every game has a run: {names}.")
@@ -80,8 +87,9 @@ def summarise(record: Record, games: Mapping[str, Table]) -> Summary:
         names = "; ".join(entry.title for entry in elsewhere)
         paragraphs.append(f"Probed on other frames, so compared only in the tables below: {names}.")
     paragraphs.append(_collapsed(whole))
-    group, published = _published(games, converged)
+    group, published = _published(f1, converged)
     return Summary(
+        warning=_of_smoke(presets),
         paragraphs=tuple(filter(None, paragraphs)),
         verdicts=tuple(_verdicts(converged)),
         aggregates=tuple(
@@ -94,10 +102,21 @@ def summarise(record: Record, games: Mapping[str, Table]) -> Summary:
     )
 
 
+def _of_smoke(presets: Sequence[str]) -> str:
+    """Warn of scores that only show that the commands work."""
+    if SMOKE not in presets:
+        return ""
+    which = "on this page" if presets == [SMOKE] else f"of preset {SMOKE}"
+    return (
+        f"The scores {which} mean nothing: preset {SMOKE} only tries out the commands, with a "
+        "handful of frames and epochs."
+    )
+
+
 def _published(
     games: Mapping[str, Table], entries: Iterable[Entry]
 ) -> tuple[Group, dict[Entry, ScoreCell]]:
-    """Find the paper's numbers, for the agent that gives the most of them."""
+    """Find the published numbers, for the agent that gives the most of them."""
     find, entries = mean_over_games(games), list(entries)
     found = {
         group: {entry: score for entry in entries if (score := find(group, entry, ""))}
@@ -112,20 +131,26 @@ def _leader(scores: Mapping[Entry, ScoreMatrix], protocol: str) -> str:
     competing = ranked(scores)
     if len(competing) < 2:
         return ""
-    best, *others = competing
-    differences = {entry: _difference(scores, best, entry) for entry in others}
+    best = competing[0]
+    mean = cell(scores[best])
+    tied = [one for one in competing if abs(cell(scores[one]).value - mean.value) < EQUAL]
+    if len(tied) > 1:
+        names = f"{', '.join(one.title for one in tied[:-1])} and {tied[-1].title}"
+        return f"Under the {protocol} protocol {names} tie with {mean.value:.2f}."
+    differences = {entry: _difference(scores, best, entry) for entry in competing[1:]}
     compared = {entry: d for entry, d in differences.items() if d is not None}
     open_ones = [entry for entry, d in compared.items() if not d.resolved]
-    mean = cell(scores[best])
     interval = "" if mean.half_width is None else f" ± {mean.half_width:.2f}"
     text = f"Under the {protocol} protocol {best.title} leads with {mean.value:.2f}{interval}."
     if not compared or not any(d.known for d in compared.values()):
-        return f"{text} With a single seed nothing can be said about whether that is chance."
+        alike = any(max(d.seeds) > 1 for d in compared.values())
+        why = "As the differences are the same in all seeds," if alike else "With a single seed"
+        return f"{text} {why} nothing can be said about whether that is chance."
     if not open_ones:
         return f"{text} The runs resolve its lead over every other method."
     names = "; ".join(entry.title for entry in open_ones)
-    many = f"{len(open_ones)} of the {len(compared)} others"
-    return f"{text} The runs do not resolve its lead over {many}: {names}."
+    many = f"{len(open_ones)} of the {len(compared)} others: " if len(compared) > 1 else ""
+    return f"{text} The runs do not resolve its lead over {many}{names}."
 
 
 def _incomplete(scores: Mapping[Entry, ScoreMatrix]) -> str:
@@ -139,19 +164,59 @@ def _incomplete(scores: Mapping[Entry, ScoreMatrix]) -> str:
     )
 
 
+def _without_numbers(record: Record) -> str:
+    """Say which runs have no score where their probes should have given one."""
+    found = [
+        run
+        for run in record.runs
+        for table in run.results["scores"]["protocols"].values()
+        if None in table["f1"]["variables"].values()
+        or (table["f1"]["categories"] and table["f1"]["mean_over_categories"] is None)
+    ]
+    if not found:
+        return ""
+    return (
+        "The records of these runs lack scores (NaN or null), so nothing is said about which of "
+        f"their methods is ahead: {_named(found)}."
+    )
+
+
+def _copies(record: Record) -> str:
+    """Say which runs of several seeds have the same scores."""
+    alike: dict[tuple[str, str], list[Run]] = {}
+    for run in record.runs:
+        scores = json.dumps(run.results["scores"]["protocols"], sort_keys=True)
+        alike.setdefault((f"{run.results['game']} {run.entry}", scores), []).append(run)
+    found = [run for runs in alike.values() if len(runs) > 1 for run in runs]
+    if not found:
+        return ""
+    return (
+        "These runs have the same scores as another seed of theirs: they are copies, or nothing in "
+        f"them depends on the seed. An interval would not show chance: {_named(found)}."
+    )
+
+
+def _named(runs: Iterable[Run]) -> str:
+    """List runs by method, game and seed, each once."""
+    names = (
+        f"{run.entry.title} ({game_title(run.results['game'])}, seed {run.results['seed']})"
+        for run in runs
+    )
+    return "; ".join(dict.fromkeys(names))
+
+
 def _collapsed(record: Record) -> str:
     """Say which encoders ended with features that no longer tell frames apart."""
     found = []
     for run in record.runs:
         ranks = run.curves().get("effective_rank", {}).get("health", [])
         if ranks and ranks[-1][1] < COLLAPSED:
-            where = f"{game_title(run.results['game'])}, seed {run.results['seed']}"
-            found.append(f"{run.entry.title} ({where})")
+            found.append(run)
     if not found:
         return ""
     return (
         "These encoders collapsed in training, to features with an effective rank under "
-        f"{COLLAPSED:.0f}; their scores are those of a training that failed: {'; '.join(found)}."
+        f"{COLLAPSED:.0f}; their scores are those of a training that failed: {_named(found)}."
     )
 
 

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from lightning_stdim.report.names import Entry, game_title, in_order
 from lightning_stdim.report.output.plots.frames import draw_frames
-from lightning_stdim.report.runs_on_disk import Record
+from lightning_stdim.report.runs_on_disk import Record, preset_in_words
 from lightning_stdim.report.tables.comparison import ScoreCell
 from lightning_stdim.report.tables.printable import BOTH_PROTOCOLS, Block, Line, Sheet, Value
 from lightning_stdim.report.tables.score_matrix import cell, change, score_matrix
@@ -29,7 +29,7 @@ def beside_their_own(game: str, record: Record) -> Sheet | None:
     """
     runs = {run.entry: run for run in record.runs}  # those of one entry differ in seed alone
     own = {
-        (entry.method, run.frames): entry
+        (entry.method, run.results["preset"], run.frames): entry
         for entry, run in runs.items()
         if run.key.trained_where_probed
     }
@@ -37,7 +37,7 @@ def beside_their_own(game: str, record: Record) -> Sheet | None:
     blocks = []
     for entry in in_order(runs):
         frames = runs[entry].frames
-        base = own.get((entry.method, frames), entry)
+        base = own.get((entry.method, runs[entry].results["preset"], frames), entry)
         if base == entry:
             continue
         cells: list[Value] = [base.variant or "preset's", frames or "protocol's"]
@@ -75,7 +75,8 @@ def by_frames(game: str, record: Record) -> Iterator[tuple[str, Markup]]:
     for run in record.runs:
         key, frames = run.key, run.results["budget"].get("pretrain_frames")
         if frames and not key.source and all(name == "steps" for name, _ in key.options):
-            counts.setdefault(Entry(key.method), {})[run.entry] = frames
+            preset = preset_in_words(run.results) if run.with_preset else ""
+            counts.setdefault(Entry(key.method, preset), {})[run.entry] = frames
     for method in in_order(counts):
         if len(set(counts[method].values())) < 2:
             continue

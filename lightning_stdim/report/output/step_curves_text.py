@@ -86,6 +86,9 @@ def verdict(curve: StepCurve) -> str:
         return f"{who} is not ahead of its untrained encoder: {at_last}."
     text = f"{who} is ahead of its untrained encoder from {count(first)} steps on: {at_last}."
     if len(curve.seeds) > 1:
+        at_end = gain(curve, curve.snapshots[last], row)
+        if at_end and at_end.half_width is None and at_end.runs > 1:
+            return f"{text} The gain is the same in all seeds, so that it has no interval."
         resolved = ahead_from(curve, row, resolved=True)
         text += " The gain's interval "
         text += (

@@ -23,9 +23,9 @@ BREAKS = {
     "converged": "con-\nverged",
     "end to end": "end to\nend",
     "challenge": "chal-\nlenge",
-    "challenge, report's F1": "challenge,\nreport's\nF1",
-    "end to end, report's F1": "end to end,\nreport's\nF1",
-    "report's F1": "report's\nF1",
+    "challenge, challenge report's F1": "challenge,\nchallenge\nreport's\nF1",
+    "end to end, challenge report's F1": "end to end,\nchallenge\nreport's\nF1",
+    "challenge report's F1": "challenge\nreport's\nF1",
 }
 
 

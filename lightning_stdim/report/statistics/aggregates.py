@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.report.statistics.student import mean_with_ci, stratified_mean_with_ci
+from lightning_stdim.utils.counted import counted
 
 ScoreMatrix = NDArray[np.float64]
 """Float [..., runs, games]; the axes before the last two are those of resamples or methods."""
@@ -220,7 +221,8 @@ def paired_difference(a: ScoreMatrix, b: ScoreMatrix, *, level: float = LEVEL) -
         level: coverage, in (0, 1).
 
     Returns:
-        The mean difference; no bounds if there is a single game with a single common seed.
+        The mean difference; no bounds if there is a single game with a single common seed, or if
+        all differences are equal.
 
     Raises:
         ConfigurationError: the arrays are not two-dimensional or differ in shape, or a game has no
@@ -254,16 +256,24 @@ def verdict(a: str, b: str, difference: PairedDifference) -> str:
     Returns:
         Such as "ST-DIM is ahead of VAE: +0.12 [0.08, 0.16], in 5 of 5 seeds" or "ST-DIM against
         VAE is not resolved by 3 seeds: +0.02 [-0.10, 0.14], ST-DIM ahead in 2 of 3 seeds".
+        Of differences that are all equal it says that they are: they have no spread to judge by.
     """
     if difference.high < 0:
         return verdict(b, a, -difference)
     least, most = min(difference.seeds), max(difference.seeds)
     games, pairs = len(difference.seeds), sum(difference.seeds)
-    seeds = f"{least} to {most} seeds" if least < most else _count(most, "seed")
-    over = f" over {_count(games, 'game')}" if games > 1 else ""
+    seeds = f"{least} to {most} seeds" if least < most else counted(most, "seed")
+    over = f" over {counted(games, 'game')}" if games > 1 else ""
     unit = "run" if games > 1 else "seed"
 
-    size, wins = f"{difference:+.2f}{over}", f"{difference.ahead} of {_count(pairs, unit)}"
+    size, wins = f"{difference:+.2f}{over}", f"{difference.ahead} of {counted(pairs, unit)}"
+    if not difference.known and pairs > 1:
+        if not difference.ahead and not difference.behind:
+            return f"{a} and {b} have the same score in {counted(pairs, unit)}: a tie"
+        return (
+            f"{a} against {b} cannot be judged: {difference.value:+.2f} in each of "
+            f"{counted(pairs, unit)}, without any spread"
+        )
     if difference.resolved:
         return f"{a} is ahead of {b}: {size}, in {wins}"
     return f"{a} against {b} is not resolved by {seeds}: {size}, {a} ahead in {wins}"
@@ -352,7 +362,3 @@ def _check(scores: ScoreMatrix, of: str = "") -> None:
         raise ConfigurationError(f"scores are of shape {np.shape(scores)}, not [runs, games]")
     if empty := np.flatnonzero(~_there(scores).any(axis=0)).tolist():
         raise ConfigurationError(f"no run{of} of games {empty}: leave them out")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, variance
 
+EQUAL = 1e-9
+"""Scores that differ by less are equal: it is rounding."""
+
 
 @dataclass(frozen=True)
 class MeanWithCI:
@@ -14,8 +17,8 @@ class MeanWithCI:
 
     Attributes:
         mean: the arithmetic mean.
-        half_width: half the width of the interval ``mean +- half_width``; None where a single run
-            leaves it unknown.
+        half_width: half the width of the interval ``mean +- half_width``; None where it is not
+            known: from a single run, or from runs that all have the same score.
         runs: number of runs that the mean is over.
     """
 
@@ -36,7 +39,7 @@ def mean_with_ci(values: Sequence[float], *, level: float = 0.95) -> MeanWithCI:
         level: coverage, in (0, 1).
 
     Returns:
-        The mean and the interval's half-width, None for a single run.
+        The mean and the interval's half-width, None for a single run or equal scores.
 
     Raises:
         ValueError: there are no values.
@@ -59,7 +62,8 @@ def stratified_mean_with_ci(
         level: coverage, in (0, 1).
 
     Returns:
-        The mean and the interval's half-width, None if a game has a single run.
+        The mean and the interval's half-width, None if a game has a single run, or if in every
+        game all runs have the same score.
 
     Raises:
         ValueError: there are no games, or one has no values.
@@ -71,8 +75,8 @@ def stratified_mean_with_ci(
         return MeanWithCI(mean, None, runs)
     parts = [variance(values) / len(values) / len(strata) ** 2 for values in strata]
     total = sum(parts)
-    if total == 0:
-        return MeanWithCI(mean, 0.0, runs)
+    if total < EQUAL**2:  # copies of a run, or a method without chance: no interval of width 0
+        return MeanWithCI(mean, None, runs)
     from scipy.special import stdtrit  # slower to import than all else here
 
     shares = [part / total for part in parts]  # their squares do not underflow

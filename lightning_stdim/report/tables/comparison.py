@@ -1,4 +1,4 @@
-"""The comparison table of one game: our methods beside the report's and the paper's numbers.
+"""The comparison table of one game: our methods beside the published numbers.
 
 This module chooses rows, columns and cells; :mod:`lightning_stdim.report.output` draws them.
 """
@@ -27,7 +27,13 @@ from lightning_stdim.report.names import (
     sort_key,
 )
 from lightning_stdim.report.published import Agent
-from lightning_stdim.report.runs_on_disk import collected_by, entry_of, label_set_of
+from lightning_stdim.report.runs_on_disk import (
+    collected_by,
+    entry_of,
+    label_set_of,
+    preset_in_words,
+    several_presets,
+)
 from lightning_stdim.report.statistics.student import mean_with_ci
 from lightning_stdim.report.tables.notes import (
     PUBLISHED_LABELS,
@@ -134,7 +140,7 @@ class Column:
     @property
     def subtitle(self) -> str:
         """The display names of the protocol, the metric and the split, where they are not usual."""
-        metric = "report's F1" if self.metric == REPORT_F1 else ""
+        metric = "challenge report's F1" if self.metric == REPORT_F1 else ""
         split = self.split if self.split != "test" else ""
         return ", ".join(filter(None, (PROTOCOLS.get(self.protocol, self.protocol), metric, split)))
 
@@ -225,8 +231,11 @@ def compare(
     collected our frames, they are the numbers for the paper's PPO agent, and stand beside the runs
     that were trained on the same kind of frames that they are probed on.
 
+    Runs of different presets are different entries, with the preset in the variant.
+
     Args:
-        results: results of any games, methods and seeds.
+        results: results of any games, methods and seeds. If they are of several presets, every
+            variant names its own, also in the table of a game that has runs of one alone.
         game: canonical name of the game to compare on.
         metric: ``"f1"`` or ``"accuracy"``.
         mixed_label_sets: whether label sets may be mixed.
@@ -251,8 +260,9 @@ def compare(
         )
     comparable = mixed_label_sets or label_sets == [PUBLISHED_LABELS]
 
-    sources = list(_ours(runs, metric))
-    beside = _beside(runs, paper_agent) if comparable else {}
+    several = several_presets(results)
+    sources = list(_ours(runs, metric, several))
+    beside = _beside(runs, paper_agent, several) if comparable else {}
     for group, entries in beside.items():
         sources += _published(game, metric, group, entries)
     there = {source.column.group for source in sources} - {"ours"} if comparable else None
@@ -285,10 +295,10 @@ class _Source:
         return ScoreCell(mean.mean, mean.half_width, mean.runs, values=tuple(known))
 
 
-def _ours(runs: Sequence[Results], metric: Metric) -> Iterator[_Source]:
+def _ours(runs: Sequence[Results], metric: Metric, presets: bool) -> Iterator[_Source]:
     kinds: dict[Entry, dict[str, list[Results]]] = defaultdict(lambda: defaultdict(list))
     for run in runs:
-        kinds[entry_of(run)][label_set_of(run)].append(run)
+        kinds[entry_of(run, preset=presets)][label_set_of(run)].append(run)
     for entry in in_order(kinds):
         for labels, of_kind in sorted(kinds[entry].items()):
             protocols = {name for run in of_kind for name in run["scores"]["protocols"]}
@@ -304,20 +314,26 @@ def _ours(runs: Sequence[Results], metric: Metric) -> Iterator[_Source]:
                     yield _Source(column, found if metric == "f1" else [])
 
 
-def _beside(runs: Sequence[Results], agent: Agent | None) -> dict[Group, list[Entry]]:
+def _beside(
+    runs: Sequence[Results], agent: Agent | None, presets: bool
+) -> dict[Group, list[Entry]]:
     """Choose which published numbers to show beside ours, of methods that were run or not."""
     by_agent: dict[Agent, list[Results]] = defaultdict(list)
     for run in runs:
         by_agent[agent or collected_by(run)].append(run)
     found: dict[Group, list[Entry]] = {}
     if "random" in by_agent:
-        methods = {*DEFAULT_COMPARISON, *(run["method"] for run in runs)}
-        found["report"] = found["paper"] = found["reproduction"] = in_order(map(Entry, methods))
-    if keys := [RunKey.of_record(run) for run in by_agent["ppo"]]:
-        own = [key for key in keys if key.trained_where_probed]
-        wanted = {Entry(key.method, key.variant) for key in own}
-        wanted |= {Entry(name, key.variant) for key in own for name in DEFAULT_COMPARISON}
-        found["paper-ppo"] = in_order(wanted)
+        own = [Entry(run["method"], preset_in_words(run) if presets else "") for run in runs]
+        usual = [] if presets else map(Entry, DEFAULT_COMPARISON)
+        found["report"] = found["paper"] = found["reproduction"] = in_order([*own, *usual])
+    if "ppo" in by_agent:
+        own = [
+            entry_of(run, preset=presets)
+            for run in by_agent["ppo"]
+            if RunKey.of_record(run).trained_where_probed
+        ]
+        beside = (Entry(name, entry.variant) for entry in own for name in DEFAULT_COMPARISON)
+        found["paper-ppo"] = in_order([*own, *beside])
     return found
 
 

@@ -15,11 +15,14 @@ BUDGET_ROWS = ("pretraining frames", "probe frames", "epochs", "time", "runs")
 PUBLISHED_LABELS = "paper 1"
 """The label set, with its version, of the published numbers."""
 
+SMOKE = "smoke"
+"""The preset that is too small for its scores to mean anything."""
+
 SUPERVISED_OF_REPORT = (
-    "The report's Supervised numbers are validation scores, after epoch 12 of the first of its two "
-    "runs, as its logs show; they are not test scores."
+    "The challenge report's Supervised numbers are validation scores, after epoch 12 of the first "
+    "of its two runs, as its logs show; they are not test scores."
 )
-"""What the reader of the report's numbers must know."""
+"""What the reader of the challenge report's numbers must know."""
 
 
 def _dropped(runs: Sequence[Results], where: str) -> Iterator[str]:
@@ -56,20 +59,23 @@ def notes_of(runs: Sequence[Results], groups: Collection[Group] | None) -> tuple
     count = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
     notes = [f"Ours: preset {', '.join(presets)}; {count}."]
     if len(seeds) > 1:
-        notes.append("± is half the width of the 95 % Student t interval of the mean over seeds.")
+        notes.append(
+            "± is half the width of the 95 % Student t interval of the mean over seeds; it is left "
+            "out where all seeds have the same score."
+        )
     else:
         notes.append("A single seed: no interval can be given.")
     notes.append(
-        "Probes: paper is the published optimiser on raw features; converged is the regularised "
-        "convex problem on standardised features, solved to its optimum; end to end is the "
-        "supervised network's own heads."
+        "Probes: the paper protocol is the published optimiser on raw features; the converged "
+        "protocol is the regularised convex problem on standardised features, solved to its "
+        "optimum; end to end is the supervised network's own heads."
     )
     if any("challenge" in run["scores"]["protocols"] for run in runs):
         notes.append(
-            "Challenge is the reproducibility report's protocol: frames that are not divided by "
-            "255, Adam with a learning rate of 0.05, the last weights. The report's F1 compares "
-            "with the report's own numbers alone: it is weighted by predictions instead of labels, "
-            "and averaged over batches of 64 frames."
+            "Challenge is the protocol of the challenge report: frames that are not divided by "
+            "255, Adam with a learning rate of 0.05, the last weights. The challenge report's F1 "
+            "compares with that report's numbers alone: it is weighted by predictions instead of "
+            "labels, and averaged over batches of 64 frames."
         )
     sets = sorted({label_set_of(run) for run in runs})
     kinds = sorted({(label_set_of(run), describe_frames(run)) for run in runs})
@@ -79,25 +85,29 @@ def notes_of(runs: Sequence[Results], groups: Collection[Group] | None) -> tuple
         ]
         where = [f"label set {labels}"] * (len(sets) > 1) + [frames] * bool(frames)
         notes += _dropped(of_kind, f" ({', '.join(where)})" if where else "")
+    if SMOKE in presets:
+        notes.append(f"The scores of preset {SMOKE} mean nothing: it only tries out the commands.")
     if groups is None:
-        notes.append("Published numbers are for the paper's label set, so none are shown here.")
+        notes.append("Published numbers are for the label set paper, so none are shown here.")
     groups = groups or ()
     if "paper" in groups:
         notes.append(
             "Published numbers are for a random agent and the game's default mode, without a "
-            "spread. Those in italics are means of the paper's per-variable numbers, which it does "
-            "not print."
+            "spread. Those in italics are means of the published numbers of single variables."
         )
     if "report" in groups:
-        notes.append(f"Report: one run of each method. {SUPERVISED_OF_REPORT}")
+        notes.append(
+            "Challenge report (NeurIPS 2019 Reproducibility Challenge): one run of each method. "
+            f"{SUPERVISED_OF_REPORT}"
+        )
     if "reproduction" in groups:
         notes.append(
-            "Reproduction: one run of ST-DIM on every game of the paper, with the authors' code "
+            "Reproduction: one run of ST-DIM on every published game, with the authors' code "
             "(Alacchi, Lam and Perreault-Lafleur 2019, Table 1)."
         )
     if "paper-ppo" in groups:
         notes.append(
-            "Published, PPO agent: the paper's numbers for frames that its PPO agent collected, "
+            "Published, PPO agent: numbers for frames that the authors' PPO agent collected, "
             "with a fifth of the actions random (Tables 6 and 7), beside ours for frames that an "
             "agent collected. Different agents see different frames."
         )

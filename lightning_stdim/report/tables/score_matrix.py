@@ -28,8 +28,9 @@ def score_matrix(
         mean: the way to average a game's variables, such as ``"mean_over_variables"``.
 
     Returns:
-        For each method and variant that has a run of every game: float [seeds, games], NaN where a
-        seed is missing. They are in the order in which tables list them.
+        For each method and variant that has a run of every game, and no run whose record lacks the
+        score: float [seeds, games], NaN where a seed is missing. They are in the order in which
+        tables list them.
     """
     seeds = sorted({run["seed"] for run in record.results})
     label_sets = {
@@ -37,17 +38,22 @@ def score_matrix(
         for game in record.games
     }
     scores: dict[Entry, ScoreMatrix] = {}
+    unknown: set[Entry] = set()  # a mean over its other seeds would flatter it
     for run, entry in ((run.results, run.entry) for run in record.runs):
         game = run["game"]
         found = run["scores"]["protocols"].get(protocol_of(entry.method, protocol))
         value: Any = found["f1"].get(mean) if found else None
-        if value is None or run["scores"]["label_set"] != label_sets[game]:
+        if run["scores"]["label_set"] != label_sets[game]:
+            continue
+        if value is None:
+            if found and mean in found["f1"]:  # old records lack the last way to average
+                unknown.add(entry)
             continue
         empty = np.full((len(seeds), len(record.games)), np.nan)
         where = seeds.index(run["seed"]), record.games.index(game)
         scores.setdefault(entry, empty)[where] = value
     whole = [entry for entry, values in scores.items() if np.isfinite(values).any(0).all()]
-    return {entry: scores[entry] for entry in in_order(whole)}
+    return {entry: scores[entry] for entry in in_order(whole) if entry not in unknown}
 
 
 def ranked(scores: Mapping[Entry, ScoreMatrix]) -> list[Entry]:

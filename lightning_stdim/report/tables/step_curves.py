@@ -9,7 +9,12 @@ from typing import Any
 
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.report.names import PROTOCOLS, Entry, in_order, sort_key
-from lightning_stdim.report.runs_on_disk import describe_frames, label_set_of
+from lightning_stdim.report.runs_on_disk import (
+    describe_frames,
+    label_set_of,
+    preset_in_words,
+    several_presets,
+)
 from lightning_stdim.report.statistics.student import MeanWithCI, mean_with_ci
 from lightning_stdim.report.tables.comparison import Row, rows_of
 from lightning_stdim.runs.key import RunKey
@@ -149,13 +154,14 @@ def step_curves(probed: Iterable[ProbedEncoder]) -> list[StepCurve]:
         ConfigurationError: two runs are the same one, or runs of one game were probed on different
             frames or labels, or with different settings.
     """
-    runs: dict[RunKey, list[ProbedEncoder]] = defaultdict(list)
+    probed = list(probed)
+    several = several_presets(one.results for one in probed)
+    runs: dict[tuple[RunKey, Entry], list[ProbedEncoder]] = defaultdict(list)
     for one in probed:
-        runs[one.run].append(one)
+        runs[one.run, _entry_of(one, preset=several)].append(one)
     _check_comparable(runs)
     curves: dict[tuple[str, str, Entry], StepCurve] = {}
-    for key, encoders in runs.items():
-        entry = Entry(key.method, key.variant)
+    for (key, entry), encoders in runs.items():
         for one in encoders:
             for protocol in one.protocols:
                 where = key.game, protocol, entry
@@ -184,10 +190,15 @@ def step_curves(probed: Iterable[ProbedEncoder]) -> list[StepCurve]:
     return sorted(whole, key=lambda one: (one.game, by_protocol(one.protocol), ranks[one.entry]))
 
 
-def _check_comparable(runs: Mapping[RunKey, Sequence[ProbedEncoder]]) -> None:
+def _entry_of(one: ProbedEncoder, *, preset: bool) -> Entry:
+    words = [preset_in_words(one.results)] if preset else []
+    return Entry(one.run.method, ",".join(filter(None, (*words, one.run.variant))))
+
+
+def _check_comparable(runs: Mapping[tuple[RunKey, Entry], Sequence[ProbedEncoder]]) -> None:
     """Refuse runs of one game whose scores do not compare."""
     first: dict[tuple[str, str], tuple[RunKey, Any]] = {}
-    for key, encoders in runs.items():
+    for (key, _), encoders in runs.items():
         for one in encoders:
             for what, value in _made_by(one.results, one.protocols).items():
                 other, there = first.setdefault((key.game, what), (key, value))

@@ -283,6 +283,15 @@ def test_many_files_fit_a_narrow_terminal():
     assert all(part.game in text for part in found)
 
 
+def test_no_number_is_cut_at_the_edge():
+    found = describe(make([[3]]))
+    found = dataclasses.replace(found, returns={"mean": 123456.7, "min": -10000, "max": 1234567})
+    for width in (80, 40):
+        console = Console(width=width, file=io.StringIO())
+        print_descriptions(["one", "other"], [found, found], console)
+        assert console.file.getvalue().count("1.235e+05 (-10000 to 1.23457e+06)") == 2
+
+
 def test_a_damaged_file_is_one_error(real, tmp_path, capsys):
     bad = bytearray(real.read_bytes())
     bad[len(bad) // 2] ^= 1

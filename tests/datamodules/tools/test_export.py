@@ -90,7 +90,7 @@ def test_no_variable_has_the_name_of_another_parquet_column(label_set, tmp_path)
 def test_minari_is_the_same_episodes(file, tmp_path, monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     collection = store.read(file)
-    name = f"{file.stem}-v0"
+    name = "any_name-v3"
     assert main(["export", str(file), "--format", "minari", "--out", str(tmp_path / name)]) == 0
 
     dataset = minari.load_dataset(name)
@@ -129,9 +129,9 @@ def test_minari_is_the_same_episodes(file, tmp_path, monkeypatch):
 def test_minari_s_own_functions_take_the_dataset(tmp_path):
     file = tmp_path / "pong-my agent.zip-epsilon0.2.h5"
     store.write(file, make([[9, 5], [7]]))
-    export(file, format="minari", out=tmp_path / "out")
-    dataset = minari.MinariDataset(tmp_path / "out" / "data")
-    assert dataset.spec.dataset_id == "pong-my-agent-zip-epsilon0-2-v0"
+    export(file, format="minari", out=tmp_path / "out-v0")
+    dataset = minari.MinariDataset(tmp_path / "out-v0" / "data")
+    assert dataset.spec.dataset_id == "out-v0"
     parts = minari.split_dataset(dataset, sizes=[1, 2], seed=0)
     assert sorted(len(episode) for part in parts for episode in part) == [4, 6, 8]
     long = dataset.filter_episodes(lambda episode: len(episode) > 5)
@@ -143,7 +143,7 @@ def test_minari_s_memory_is_an_episode_s(tmp_path):
     collection.frames[:, 20:] = 0  # quicker to compress
     store.write(tmp_path / "a.h5", collection)
     tracemalloc.start()
-    export(tmp_path / "a.h5", format="minari", out=tmp_path / "out")
+    export(tmp_path / "a.h5", format="minari", out=tmp_path / "out-v0")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < collection.frames.nbytes / 4
@@ -166,7 +166,7 @@ def test_a_missing_library_is_named_with_the_extra(
 ):
     for name in [name for name in sys.modules if name.split(".")[0] == library]:
         monkeypatch.setitem(sys.modules, name, None)
-    assert main(["export", str(file), "--format", format, "--out", str(tmp_path / "a")]) == 2
+    assert main(["export", str(file), "--format", format, "--out", str(tmp_path / "a-v0")]) == 2
     message = f"error: this format needs {library}: `pip install lightning-stdim[export]`\n"
     assert capsys.readouterr().err == message
     assert list(tmp_path.iterdir()) == []
@@ -176,7 +176,7 @@ def test_a_missing_library_is_named_with_the_extra(
 def test_a_damaged_file_is_not_exported(format, file, tmp_path, capsys):
     bad = tmp_path / "bad.h5"
     bad.write_bytes(file.read_bytes()[:-1])
-    assert main(["export", str(bad), "--format", format, "--out", str(tmp_path / "a")]) == 2
+    assert main(["export", str(bad), "--format", format, "--out", str(tmp_path / "a-v0")]) == 2
     assert "bad.h5 is truncated or damaged" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == [bad]
 
@@ -194,13 +194,62 @@ def test_a_full_disk_leaves_nothing(format, function, file, tmp_path, monkeypatc
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(function, fail)
-    with pytest.raises(StoreError, match="a cannot be written: No space left on device"):
-        export(file, format=format, out=tmp_path / "a")
+    with pytest.raises(StoreError, match="a-v0 cannot be written: No space left on device"):
+        export(file, format=format, out=tmp_path / "a-v0")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_minari_by_a_relative_path(tmp_path, monkeypatch):
     store.write(tmp_path / "a.h5", make([[3]]))
     monkeypatch.chdir(tmp_path)
-    export(Path("a.h5"), format="minari", out=Path("there"))
-    assert minari.MinariDataset(tmp_path / "there" / "data").total_steps == 2
+    export(Path("a.h5"), format="minari", out=Path("there-v0"))
+    assert minari.MinariDataset(tmp_path / "there-v0" / "data").total_steps == 2
+
+
+def test_minari_lists_and_loads_what_is_in_its_folder(tmp_path, monkeypatch):
+    """Under every name that the export takes, also below folders, which are namespaces."""
+    store.write(tmp_path / "a.h5", make([[3]]))
+    root = tmp_path / "datasets"
+    root.mkdir()
+    (tmp_path / "link").symlink_to(root)
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(root))
+    for out in (root / "pong-v0", root / "atari" / "ours" / "pong-v12", tmp_path / "link/x_y-v1"):
+        export(tmp_path / "a.h5", format="minari", out=out)
+    names = ["pong-v0", "atari/ours/pong-v12", "x_y-v1"]
+    assert sorted(minari.list_local_datasets()) == sorted(names)
+    assert sorted(minari.list_local_datasets(latest_version=True)) == sorted(names)
+    for name in names:
+        assert minari.load_dataset(name).spec.dataset_id == name
+
+
+@pytest.mark.parametrize(
+    ("out", "advice"),
+    [
+        ("pong", "such as {}/pong-v0"),
+        ("pong-v", "such as {}/pong-v0"),
+        ("pong-v01", "such as {}/pong-v0"),
+        ("pong.random-v0", "such as {}/pong-random-v0"),
+        ("my pong", "such as {}/my-pong-v0"),
+        ("my data/pong-v0", "such as {}/my-data/pong-v0"),
+    ],
+)
+def test_names_that_minari_cannot_parse_are_refused_before_anything_is_written(
+    out, advice, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    words = ["export", "no.h5", "--format", "minari", "--out", str(tmp_path / out)]
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "is no name of a Minari dataset: choose an --out of letters, digits, - and _ " in said
+    assert advice.format(tmp_path) in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_minari_s_own_folder_is_not_made(tmp_path, monkeypatch):
+    monkeypatch.delenv("MINARI_DATASETS_PATH", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    store.write(tmp_path / "a.h5", make([[3]]))
+    export(tmp_path / "a.h5", format="minari", out=tmp_path / "a-v0")
+    assert not (tmp_path / "home").exists()
+    export(tmp_path / "a.h5", format="minari", out=tmp_path / "home/.minari/datasets/atari/a-v0")
+    assert list(minari.list_local_datasets()) == ["atari/a-v0"]

@@ -230,6 +230,11 @@ def difference(values: list[list[float]]) -> PairedDifference:
             "A against B is not resolved by 1 seed: +0.10, no interval, A ahead in 1 of 1 seed",
         ),
         (
+            [[0.10]] * 3,
+            "A against B cannot be judged: +0.10 in each of 3 seeds, without any spread",
+        ),
+        ([[0.0]] * 3, "A and B have the same score in 3 seeds: a tie"),
+        (
             [[0.10, 0.12, 0.14]],
             "A is ahead of B: +0.12 [0.07, 0.17] over 3 games, in 3 of 3 runs",
         ),

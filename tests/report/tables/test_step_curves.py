@@ -13,6 +13,16 @@ from tests.report.probed import key, probed
 PLAYER = Row("variable", "player_y", "player_y")
 
 
+def test_runs_of_different_presets_are_no_seeds_of_one(make_result):
+    found = step_curves(
+        one
+        for seed, preset in enumerate(("laptop", "laptop-bf16"))
+        for one in probed(make_result, key(seed), {0: (0.1,) * 3, 8: (0.2,) * 3}, preset=preset)
+    )
+    assert [curve.entry.variant for curve in found] == ["preset=laptop", "preset=laptop-bf16"]
+    assert [curve.seeds for curve in found] == [[0], [1]]
+
+
 def test_gains_are_paired_within_seeds(make_result):
     rng = np.random.default_rng(0)
     before, after = rng.uniform(size=(4, 3)), rng.uniform(size=(4, 3))

@@ -8,6 +8,7 @@ from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 
 from lightning_stdim.report.output.plots.svg import BLUE, GREY, inline, panel
+from lightning_stdim.utils.counted import counted
 
 SIZE = 150
 BINS = 48  # at most; narrower ones would be finer than the picture
@@ -46,6 +47,6 @@ def draw_agreement(labels: NDArray[np.uint8], predicted: NDArray[np.uint8], *, w
         right = (labels == predicted).mean()
         return inline(
             figure,
-            alt=f"{what}: predicted against true values of {len(labels)} frames; "
+            alt=f"{what}: predicted against true values of {counted(len(labels), 'frame')}; "
             f"{right:.0%} are equal.",
         )

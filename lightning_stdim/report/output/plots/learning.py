@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from lightning_stdim.report.output.plots.svg import BLUE, GREY, ORANGE, inline, panel
 from lightning_stdim.runs.curves import Curves
+from lightning_stdim.utils.counted import counted
 
 WIDTH, ROW = 230, 74
 
@@ -54,12 +55,19 @@ def draw_learning(runs: Sequence[Curves], *, what: str) -> Markup | None:
                 for stage in stages:
                     points = run.get(name, {}).get(stage, [])
                     if points:
-                        axes.plot(*zip(*points, strict=True), linewidth=1, **LINES[stage])
+                        dot = "o" if len(points) == 1 else None  # through which there is no line
+                        style = {**LINES[stage], "marker": dot, "markersize": 4, "linewidth": 1}
+                        axes.plot(*zip(*points, strict=True), clip_on=not dot, **style)
             axes.set_title(label, loc="left", fontsize=9, pad=3)
             axes.locator_params(axis="y", nbins=3)
             axes.margins(x=0.02)
             axes.grid(color=GREY, alpha=0.25, linewidth=0.5)
         panels[-1].set_xlabel("epoch", labelpad=1)
-        panels[-1].locator_params(axis="x", integer=True, nbins=5)
+        low, high = panels[-1].get_xlim()
+        if high - low < 1:  # a single epoch
+            panels[-1].set_xlim(low - 0.5, high + 0.5)
+        panels[-1].locator_params(axis="x", integer=True, nbins=5, min_n_ticks=1)
         drawn = ", ".join(label for _, label, _ in rows)
-        return inline(figure, alt=f"{what}: {drawn} over the epochs of {len(runs)} runs.")
+        return inline(
+            figure, alt=f"{what}: {drawn} over the epochs of {counted(len(runs), 'run')}."
+        )

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
+import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 from markupsafe import Markup
 
 from lightning_stdim.report.output.plots.svg import BLUE, GREY, INK, ORANGE, inline, panel
 from lightning_stdim.report.tables.comparison import ScoreCell
+from lightning_stdim.utils.counted import counted
 
 WIDTH, LABELS, LINE = 330, 118, 15
+CHARACTERS = 21
+"""Number of characters for which there is room in a line of a label."""
 
 MARKS: dict[str, dict[str, Any]] = {
     "converged": {"marker": "o", "color": BLUE},
@@ -54,36 +60,49 @@ def draw_scores(lines: Sequence[DotPlotRow], *, what: str) -> Markup:
     Returns:
         Inline SVG.
     """
-    height = LINE * len(lines) + 40
+    labels = [_folded(line.title) for line in lines]
+    # Where the lines of the plot are, in units of LINE: long labels take more room than one.
+    heights = [max(1.0, 0.72 * len(label)) for label in labels]
+    middles = [end - height / 2 for end, height in zip(accumulate(heights), heights, strict=True)]
+    height = LINE * sum(heights) + 40
     with panel(WIDTH, height, margins=(LABELS, 10, 4, 36)) as (figure, (axes,)):
-        for y, line in enumerate(lines):
+        for y, line in zip(middles, lines, strict=True):
             if line.majority is not None:  # its own: methods may have been run with other seeds
                 axes.plot([line.majority] * 2, [y - 0.5, y + 0.5], **MAJORITY)
         for name, style in MARKS.items():
             drawn = [
                 (line.cells[name], y + _offset(line, name))
-                for y, line in enumerate(lines)
+                for y, line in zip(middles, lines, strict=True)
                 if name in line.cells
             ]
             if not drawn:
                 continue
             # All of a protocol's intervals are one path, and its marks one line: less to write.
             ends: list[float] = []
-            heights: list[float] = []
+            places: list[float] = []
             for cell, place in drawn:
                 if cell.half_width is not None:
                     ends += [cell.value - cell.half_width, cell.value + cell.half_width, math.nan]
-                    heights += [place] * 3
-            axes.plot(ends, heights, color=style["color"], linewidth=1.2)
+                    places += [place] * 3
+            axes.plot(ends, places, color=style["color"], linewidth=1.2)
             values = [cell.value for cell, _ in drawn]
-            places = [place for _, place in drawn]
-            axes.plot(values, places, linestyle="none", clip_on=False, **{**MARK, **style})
-        shuffled = [(line.shuffled, y) for y, line in enumerate(lines) if line.shuffled is not None]
+            axes.plot(
+                values,
+                [place for _, place in drawn],
+                linestyle="none",
+                clip_on=False,
+                **{**MARK, **style},
+            )
+        shuffled = [
+            (line.shuffled, y)
+            for y, line in zip(middles, lines, strict=True)
+            if line.shuffled is not None
+        ]
         if shuffled:
             axes.plot(*zip(*shuffled, strict=True), **SHUFFLED)
         axes.set_xlim(0, 1)
-        axes.set_ylim(len(lines) - 0.4, -0.6)
-        axes.set_yticks(range(len(lines)), [line.title for line in lines])
+        axes.set_ylim(sum(heights) + 0.1, -0.1)
+        axes.set_yticks(middles, ["\n".join(label) for label in labels], linespacing=1)
         axes.tick_params(axis="y", length=0)
         axes.set_xticks((0, 0.25, 0.5, 0.75, 1), ("0", "0.25", "0.5", "0.75", "1"))
         axes.grid(axis="x", color=GREY, alpha=0.25, linewidth=0.5)
@@ -94,7 +113,17 @@ def draw_scores(lines: Sequence[DotPlotRow], *, what: str) -> Markup:
             default=None,
         )
         best = f"; the highest is {leading[0]:.2f}, of {leading[1]}" if leading else ""
-        return inline(figure, alt=f"{what}: F1 of {len(lines)} methods{best}.")
+        return inline(figure, alt=f"{what}: F1 of {counted(len(lines), 'method')}{best}.")
+
+
+def _folded(title: str) -> list[str]:
+    """Break a method's name into lines, where it can be at its punctuation."""
+    lines = [""]
+    for part in re.split(r"(?<=[ .,_=/-])", title):
+        if lines[-1] and len(lines[-1]) + len(part.rstrip()) > CHARACTERS:
+            lines.append("")
+        lines[-1] += part
+    return [piece for line in lines for piece in textwrap.wrap(line, CHARACTERS)]
 
 
 def _offset(line: DotPlotRow, name: str) -> float:
