@@ -39,7 +39,7 @@ def run(command: Command, argv: Sequence[str], *, program: str) -> int:
 
     Raises:
         ArgumentError: an option is unknown, missing, or has a wrong value.
-        ConfigurationError: the directory to write to is an empty word.
+        ConfigurationError: the path to write to is empty.
     """
     parameters = signature(command).parameters
     said = docstring_parser.parse(command.__doc__ or "")
