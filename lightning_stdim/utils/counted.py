@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 
-def counted(number: int, noun: str) -> str:
+def counted(number: float, noun: str) -> str:
     """Write a number with its noun in the singular or the plural.
 
     Args:
-        number: how many there are.
+        number: how many there are, a whole number or infinity.
         noun: the singular of a noun with a plural in -s.
 
     Returns:
