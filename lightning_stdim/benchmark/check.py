@@ -69,7 +69,7 @@ def _problems(commands: Sequence[Sequence[str]], folder: Path) -> list[str | Non
             argv = [*PROGRAM, "check", str(file), "--out", str(answers)]
             answers.touch()
             before = len(found)
-            with log.open("w") as output:
+            with log.open("w", encoding="utf-8") as output:
                 process = subprocess.Popen(
                     argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
                 )

@@ -114,7 +114,7 @@ def has_bfloat16(root: Path = Path("/")) -> bool:
         bf16 on Arm). Elsewhere nothing is known, and it is True.
     """
     try:
-        text = (root / "proc/cpuinfo").read_text()
+        text = (root / "proc/cpuinfo").read_text("utf-8")
     except OSError:
         return True
     features = re.findall(r"^(?:flags|Features)\s*: (.*)$", text, re.M)
