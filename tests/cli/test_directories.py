@@ -41,11 +41,10 @@ def test_a_name_that_was_typed_is_not_changed(shrunk, narrow, small, tmp_path, c
 
 
 BROKEN = """
-from lightning_stdim.methods import STDIM
-class Broken(STDIM):
-    def on_train_start(self):
-        if hasattr(self.trainer.datamodule, "game"):  # not when it is tried on made-up frames
-            raise {}
+from pytorch_lightning import Callback
+class Broken(Callback):
+    def on_train_batch_start(self, *arguments):
+        raise {}
 """
 
 
@@ -56,7 +55,7 @@ def test_a_run_that_fails_before_it_has_trained_leaves_no_directory(
     (tmp_path / "broken.py").write_text(BROKEN.format(error))
     monkeypatch.delitem(sys.modules, "broken", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
-    words = ["fit", *shrunk, *narrow, "--model=broken.Broken"]
+    words = ["fit", *shrunk, *narrow, "--trainer.callbacks+=broken.Broken"]
     for out in ([], ["--out=folders/run"]):
         if error == "KeyboardInterrupt":
             assert main([*words, *out]) == 130
