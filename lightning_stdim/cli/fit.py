@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -67,6 +68,7 @@ from lightning_stdim.runs.results import Budget
 from lightning_stdim.runs.snapshots import snapshot_steps
 from lightning_stdim.runs.trial import try_out
 from lightning_stdim.utils.checks import integer
+from lightning_stdim.utils.hardware import slow_bfloat16
 from lightning_stdim.utils.lightning_package import translate
 
 
@@ -281,9 +283,14 @@ class StdimCLI(LightningCLI):
             kwargs["callbacks"] = [*given, *own]
             kwargs["plugins"].append(AtomicCheckpointIO())
         try:
-            return super().instantiate_trainer(**kwargs)
+            made = super().instantiate_trainer(**kwargs)
         except ValueError as error:  # Lightning's MisconfigurationException is no ValueError
             raise ConfigurationError(f"trainer: {error}") from error
+        on_cpu = made.strategy.root_device.type == "cpu"
+        affected = made.precision.startswith("bf16") and on_cpu and made.is_global_zero
+        if affected and (advice := slow_bfloat16("--trainer.precision 32-true")):
+            print(f"warning: {advice}", file=sys.stderr)
+        return made
 
     @rank_zero_only
     def _try_out(self, trainer: Any) -> None:

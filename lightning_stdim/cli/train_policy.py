@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Literal
 
 
@@ -33,11 +34,17 @@ def train_policy(
     Returns:
         The exit status.
     """
+    import torch
+
     from lightning_stdim.datamodules.labels.games import canonical_game
     from lightning_stdim.datamodules.policies.train_ppo import read_record, train_ppo
     from lightning_stdim.runs.environment import environment
+    from lightning_stdim.utils.hardware import slow_bfloat16
 
     game = canonical_game(game)
+    on_cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
+    if precision == "bf16-mixed" and on_cpu and (advice := slow_bfloat16("--precision 32")):
+        print(f"warning: {advice}", file=sys.stderr)
     path = train_ppo(
         game,
         steps=steps,
