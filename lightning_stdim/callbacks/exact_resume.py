@@ -72,7 +72,7 @@ class ExactResume(Callback):
         if "means" in ranks[0]:
             mine = [state["means"] for state in ranks[trainer.global_rank :: trainer.world_size]]
             none = {name: torch.zeros_like(sums) for name, sums in ranks[0]["means"].items()}
-            pl_module.epoch_means["train"].restore(  # type: ignore[index, operator, union-attr]
+            pl_module.epoch_means["train"].restore(  # type: ignore[index, union-attr]
                 pl_module, {k: sum((m[k] for m in mine), start=v) for k, v in none.items()}
             )
         if len(ranks) != trainer.world_size:
@@ -134,5 +134,6 @@ def _restore_random_states(module: LightningModule, states: dict[str, Any]) -> N
     if "cuda" in states and module.device.type == "cuda":
         torch.cuda.set_rng_state(states["cuda"], module.device)
     if "module" in states:
-        module.generator = torch.Generator(module.device)
-        module.generator.set_state(states["module"])
+        generator = torch.Generator(module.device)
+        generator.set_state(states["module"])
+        setattr(module, "generator", generator)  # noqa: B010  not every module declares it

@@ -142,8 +142,10 @@ class LastCheckpoint(RunCheckpoint):
 def _validation_is_next(trainer: Trainer) -> bool:
     """Tell whether the training asks for a validation after the present batch."""
     loop = trainer.fit_loop.epoch_loop
+    fetcher = trainer.fit_loop._data_fetcher
+    assert fetcher is not None, "this is asked while training"
     stopping, trainer.should_stop = trainer.should_stop, False  # it asks for one of its own
-    due = loop._should_check_val_fx(trainer.fit_loop._data_fetcher)
+    due = loop._should_check_val_fx(fetcher)
     trainer.should_stop = stopping
     return due
 

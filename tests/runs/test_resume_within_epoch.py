@@ -138,7 +138,7 @@ def assert_same_run(whole: Path, parts: Path) -> None:
 METHODS: dict[str, Callable[[], LightningModule]] = {
     "global noise": lambda: Noisy(encoder=ENCODER, warmup_steps=5),
     "target network": lambda: BYOL(encoder=ENCODER, hidden_dim=8, projection_dim=4),
-    "noise of its own": VAE,
+    "noise of its own": lambda: VAE(encoder_args={"resize": [76, 81]}),
     "supervised": lambda: Supervised(encoder=ENCODER),
     "an optimiser per variable": lambda: Supervised(encoder=ENCODER, optimizers="per_variable"),
     "an encoder per variable": lambda: Supervised(encoder=ENCODER, per_variable_encoder=True),
