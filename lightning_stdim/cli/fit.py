@@ -294,9 +294,14 @@ class StdimCLI(LightningCLI):
             kwargs["callbacks"] = [*given, *own]
             kwargs["plugins"].append(AtomicCheckpointIO())
         try:
-            return super().instantiate_trainer(**kwargs)
+            made = super().instantiate_trainer(**kwargs)
         except ValueError as error:  # Lightning's MisconfigurationException is no ValueError
             raise ConfigurationError(f"trainer: {error}") from error
+        on_cpu = made.strategy.root_device.type == "cpu"
+        affected = made.precision.startswith("bf16") and on_cpu and made.is_global_zero
+        if affected and (advice := slow_bfloat16("--trainer.precision 32-true")):
+            print(f"warning: {advice}", file=sys.stderr)
+        return made
 
     @rank_zero_only
     def _try_out(self, trainer: Any) -> None:
