@@ -117,7 +117,11 @@ class ResumableLoader(DataLoader[Tensor]):
         return self.sampler.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Restore the sampler's place in the epoch; see :class:`ResumableSampler`."""
+        """Restore the sampler's place in the epoch; see :class:`ResumableSampler`.
+
+        Args:
+            state_dict: what :meth:`state_dict` gave.
+        """
         self.sampler.load_state_dict(state_dict)
 
 
