@@ -121,7 +121,7 @@ def method_path(name: str) -> Path:
     return FOLDER / "methods" / f"{name}.yaml"
 
 
-def method_paths(name: str, preset: str) -> list[Path]:
+def method_files(name: str, preset: str | None) -> list[Path]:
     """Find the configurations of a method in a preset.
 
     A folder beside the preset's file, with the file's stem for its name, can hold a file
@@ -129,7 +129,7 @@ def method_paths(name: str, preset: str) -> list[Path]:
 
     Args:
         name: name of a method in the catalogue that has a model.
-        preset: as for :func:`preset_path`.
+        preset: as for :func:`preset_path`; None for none.
 
     Returns:
         The paths of their files, each of which goes before the ones after it.
@@ -137,7 +137,8 @@ def method_paths(name: str, preset: str) -> list[Path]:
     Raises:
         ConfigurationError: there is no such preset.
     """
-    specials = [path.with_suffix("") / f"{name}.yaml" for path in preset_paths(preset)]
+    presets = preset_paths(preset) if preset else []
+    specials = [path.with_suffix("") / f"{name}.yaml" for path in presets]
     return [method_path(name), *filter(Path.is_file, specials)]
 
 
@@ -158,7 +159,7 @@ def read_preset(name: str) -> dict[str, Any]:
         contents = _read(path, name)
         if not isinstance(contents, dict):
             raise ConfigurationError(f"preset {name} holds no settings")
-        settings = _merged(settings, contents)
+        settings = merged(settings, contents)
     return settings
 
 
@@ -169,7 +170,7 @@ def read_specials(name: str) -> dict[str, Any]:
         name: as for :func:`preset_path`.
 
     Returns:
-        The content of each file of :func:`method_paths` that is the preset's own, by the method's
+        The content of each file of :func:`method_files` that is the preset's own, by the method's
         name; empty if there is none.
 
     Raises:
@@ -178,16 +179,24 @@ def read_specials(name: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for file in preset_paths(name):
         for path in sorted(file.with_suffix("").glob("*.yaml")):
-            found[path.stem] = _merged(found.get(path.stem, {}), _read(path, name))
+            found[path.stem] = merged(found.get(path.stem, {}), _read(path, name))
     return found
 
 
-def _merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Replace settings, within dictionaries one by one."""
+def merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace settings, within dictionaries one by one.
+
+    Args:
+        settings: a configuration.
+        changes: another, whose values take the place of those of the first.
+
+    Returns:
+        A new dictionary.
+    """
     return {
         **settings,
         **{
-            name: _merged(settings[name], value)
+            name: merged(settings[name], value)
             if isinstance(value, dict) and isinstance(settings.get(name), dict)
             else value
             for name, value in changes.items()

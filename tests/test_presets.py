@@ -5,7 +5,7 @@ import pytest
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.presets import (
     FOLDER,
-    method_paths,
+    method_files,
     preset_name,
     preset_paths,
     read_preset,
@@ -56,7 +56,7 @@ def test_what_a_preset_sets_for_one_method_is_inherited(here):
     (here / "mine.yaml").write_text("preset: challenge\n")
     (here / "mine").mkdir()
     (here / "mine" / "supervised.yaml").write_text("trainer: {max_epochs: 2}\n")
-    paths = method_paths("supervised", "mine.yaml")
+    paths = method_files("supervised", "mine.yaml")
     assert [path.parent.name for path in paths] == ["methods", "challenge", "mine"]
     inherited = read_specials("challenge")["supervised"]
     assert read_specials("mine.yaml")["supervised"] == inherited | {"trainer": {"max_epochs": 2}}

@@ -74,14 +74,12 @@ def run_grid(
         raise ConfigurationError(f"jobs is {jobs}; at least one run at a time is needed")
     preset_path(preset)  # a wrong name should not wait for the first run
     snapshot_steps(snapshots)
-    if check:
-        check([run for run in specs if not is_complete(run.folder(out))])
     running: set[RunSpec] = set()
     failed: list[RunSpec] = []
     lacking: dict[RunSpec, list[str]] = {}
     with (
-        _claim(specs, out, preset) as lock,
         terminated_as_interrupted(),
+        _claim(specs, out, preset, check) as lock,
         Progress(specs, console, jobs=jobs) as progress,
     ):
         waiting: list[RunSpec] = []
@@ -149,7 +147,12 @@ def _next(waiting: Sequence[RunSpec], running: Collection[RunSpec]) -> RunSpec |
 
 
 @contextmanager
-def _claim(specs: Sequence[RunSpec], out: Path, preset: str) -> Iterator[IO[str]]:
+def _claim(
+    specs: Sequence[RunSpec],
+    out: Path,
+    preset: str,
+    check: Callable[[Sequence[RunSpec]], None] | None,
+) -> Iterator[IO[str]]:
     """Lock the directory for this grid, and check and record its preset and methods.
 
     The runs inherit the lock. So as long as one of them lives on after its benchmark was killed, no
@@ -170,6 +173,8 @@ def _claim(specs: Sequence[RunSpec], out: Path, preset: str) -> Iterator[IO[str]
             raise StoreError(f"cannot write to {out}: {error}; choose another directory") from error
         if there := GridRecord.read(out):
             _check_settings(there, record, out)
+        if check:
+            check([run for run in specs if not is_complete(run.folder(out))])
         record.write(out)
         yield lock
 

@@ -14,7 +14,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.cli import SaveConfigCallback
 
 from lightning_stdim.catalogue import WITH_MODEL
-from lightning_stdim.presets import method_path, preset_paths
+from lightning_stdim.presets import merged, method_files, preset_paths
 from lightning_stdim.runs.directory import CONFIGURATION, configuration_of
 from lightning_stdim.utils.files import atomically
 from lightning_stdim.utils.lightning_package import translate
@@ -25,13 +25,22 @@ YAML = "yaml, any spelling"
 which the model may be named as on the command line."""
 
 
-def read_any_spelling() -> None:
-    """Register the parser mode :data:`YAML` with jsonargparse."""
+def read_any_spelling(preset: str | None) -> None:
+    """Register the parser mode :data:`YAML` with jsonargparse.
+
+    Args:
+        preset: the preset that the command starts from, which may hold settings for a method that
+            a configuration names; None for none.
+    """
     read = get_loader("yaml")
-    set_loader(YAML, lambda text: _respelled(translate(read(text))), exceptions=(yaml.YAMLError,))
+    set_loader(
+        YAML,
+        lambda text: _respelled(translate(read(text)), preset),
+        exceptions=(yaml.YAMLError,),
+    )
 
 
-def _respelled(content: Any) -> Any:
+def _respelled(content: Any, preset: str | None) -> Any:
     """Rewrite a whole configuration in the spelling that the parser expects."""
     if not isinstance(content, dict) or not {"model", "data", "trainer"} & content.keys():
         return content  # the value of one option
@@ -40,8 +49,11 @@ def _respelled(content: Any) -> Any:
         found.setdefault("method_name", found.pop("method"))
     model = found.get("model")
     if isinstance(model, str) and model in WITH_MODEL:
-        own = _respelled(yaml.safe_load(method_path(model).read_text(encoding="utf-8")))
-        return own | {name: value for name, value in found.items() if name != "model"}
+        del found["model"]
+        own: dict[str, Any] = {}
+        for path in method_files(model, preset):
+            own = merged(own, yaml.safe_load(path.read_text(encoding="utf-8")))
+        return merged(own, found)
     if isinstance(model, str):
         found["model"] = dotted(model)
     elif isinstance(model, dict) and isinstance(model.get("class_path"), str):

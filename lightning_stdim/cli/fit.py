@@ -71,6 +71,10 @@ from lightning_stdim.utils.checks import integer, not_empty
 from lightning_stdim.utils.counted import counted
 from lightning_stdim.utils.hardware import slow_bfloat16
 from lightning_stdim.utils.lightning_package import translate
+from lightning_stdim.utils.signals import terminated_as_interrupted
+
+SEARCHES = ("LearningRateFinder", "BatchSizeFinder")
+"""Callbacks of Lightning's that choose a setting before the training starts."""
 
 
 class StdimCLI(LightningCLI):
@@ -208,17 +212,21 @@ class StdimCLI(LightningCLI):
             self.config[self.subcommand]["ckpt_path"] = str(checkpoint)
 
     def before_instantiate_classes(self) -> None:
-        """Tell the model the data's pixels, and drop callbacks that are given twice.
+        """Tell the model the data's pixels, and drop callbacks that have been there already.
 
         So ``--data.pixels`` is enough to choose the pixels. Callbacks are given twice when a
-        command that goes on with a run repeats those of the run's configuration.
+        command that goes on with a run repeats those of the run's configuration. A search is not
+        repeated then: it would begin the training anew.
         """
         settings = self.config[self.subcommand]
         self.protocols = check_protocols(settings["protocols"])
         callbacks = settings["trainer"]["callbacks"]
         if isinstance(callbacks, list):
             settings["trainer"]["callbacks"] = [
-                callback for i, callback in enumerate(callbacks) if callback not in callbacks[:i]
+                callback
+                for i, callback in enumerate(callbacks)
+                if callback not in callbacks[:i]
+                and not (self.resume and callback["class_path"].endswith(SEARCHES))
             ]
         arguments = settings["model"].get("init_args", {})
         # Not by a link of jsonargparse's, which would silently overrule a --model.pixels.
@@ -294,14 +302,9 @@ class StdimCLI(LightningCLI):
             kwargs["callbacks"] = [*given, *own]
             kwargs["plugins"].append(AtomicCheckpointIO())
         try:
-            made = super().instantiate_trainer(**kwargs)
+            return super().instantiate_trainer(**kwargs)
         except ValueError as error:  # Lightning's MisconfigurationException is no ValueError
             raise ConfigurationError(f"trainer: {error}") from error
-        on_cpu = made.strategy.root_device.type == "cpu"
-        affected = made.precision.startswith("bf16") and on_cpu and made.is_global_zero
-        if affected and (advice := slow_bfloat16("--trainer.precision 32-true")):
-            print(f"warning: {advice}", file=sys.stderr)
-        return made
 
     @rank_zero_only
     def _try_out(self, trainer: Any) -> None:
@@ -309,6 +312,7 @@ class StdimCLI(LightningCLI):
         devices = trainer["devices"]
         try_out(
             self.model,
+            data=self.datamodule,
             batch_size=self._get(self.config, "data.batch_size"),
             accelerator=trainer["accelerator"],
             devices=devices[:1] if isinstance(devices, list) else 1,
@@ -343,7 +347,9 @@ class StdimCLI(LightningCLI):
             KeyboardInterrupt: when interrupted; Lightning itself exits without a word.
         """
         try:
-            self.trainer.fit(**arguments)
+            # While it trains, Lightning's own handler ends it after the batch, with a checkpoint.
+            with terminated_as_interrupted(unless=lambda: self.trainer.received_sigterm):
+                self.trainer.fit(**arguments)
         except SystemExit:
             last = self.folder / CHECKPOINTS / "last.ckpt"
             words = (
@@ -474,13 +480,8 @@ def run(argv: Sequence[str], *, program: str, cli: type[StdimCLI] = StdimCLI) ->
         KeyboardInterrupt: when interrupted. It says what is kept, and how to go on.
     """
     ignore_unhelpful_warnings()
-    read_any_spelling()
+    read_any_spelling(given_options(argv).preset)
     again = f"to start again: {program} {shlex.join(argv)}"
-    # Training ends at once, and with a checkpoint, by Lightning's own handler of SIGTERM.
-    with (
-        as_our_errors(),
-        interrupted_with(again, terminated=argv[0] != "fit"),
-        ExitStack() as held,
-    ):
+    with as_our_errors(), interrupted_with(again), ExitStack() as held:
         cli(argv, program=program, held=held)
     return 0

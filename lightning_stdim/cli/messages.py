@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
@@ -92,12 +92,11 @@ def as_our_errors() -> Iterator[None]:
 
 
 @contextmanager
-def interrupted_with(words: str, *, terminated: bool = True) -> Iterator[None]:
-    """Say after an interruption what is kept, and how to go on.
+def interrupted_with(words: str) -> Iterator[None]:
+    """Say after an interruption, also by SIGTERM, what is kept, and how to go on.
 
     Args:
         words: what is said, unless the interruption comes with words of its own.
-        terminated: treat SIGTERM, which schedulers send, like a Ctrl-C.
 
     Yields:
         Nothing.
@@ -106,7 +105,7 @@ def interrupted_with(words: str, *, terminated: bool = True) -> Iterator[None]:
         KeyboardInterrupt: when interrupted, with the words.
     """
     try:
-        with terminated_as_interrupted() if terminated else nullcontext():
+        with terminated_as_interrupted():
             yield
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt(str(interrupt) or f"interrupted; {words}") from None

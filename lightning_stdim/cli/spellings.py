@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from lightning_stdim.catalogue import METHODS, WITH_MODEL
 from lightning_stdim.errors import ConfigurationError
-from lightning_stdim.presets import method_path, method_paths
+from lightning_stdim.presets import method_files
 from lightning_stdim.utils.user_code import dotted
 
 OF_FIT = {
@@ -99,8 +99,7 @@ def _options(argv: Sequence[str]) -> Iterator[tuple[str, str | None]]:
 
 def _model(name: str, preset: str | None) -> list[str]:
     if name in WITH_MODEL:
-        paths = method_paths(name, preset) if preset else [method_path(name)]
-        return [f"--config={path}" for path in paths]
+        return [f"--config={path}" for path in method_files(name, preset)]
     if name in METHODS:
         raise ConfigurationError(
             f"{name} has no model to train; score it with: probe --encoder {name}"

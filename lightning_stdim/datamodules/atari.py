@@ -508,6 +508,9 @@ class AtariDataModule(PackageAware, LightningDataModule):
         usual = {"pixels": "luma", "mode": None, "difficulty": None, "environment": "paper"}
         played = (*usual, "policy_sha256")
         had = usual | state_dict
+        restored = Path(str(self.trainer.ckpt_path)).name if self.trainer else ""
+        if restored.startswith(".scale_batch_size"):  # by Lightning's search, after it
+            had.pop("batch_size")
         self.check_same({k: v for k, v in had.items() if trains or k in played})
 
     def check_same(self, had: Mapping[str, Any]) -> None:
@@ -533,8 +536,8 @@ class AtariDataModule(PackageAware, LightningDataModule):
             then = had.get(name, has)
             if has != (canonical_game(then) if name == "game" else then):
                 raise ConfigurationError(
-                    f"data.{name}={has}, but the checkpoint's run had {then}: leave it out, or "
-                    "start another run"
+                    f"data.{name}={has}, but the checkpoint's run had {then}: give that, or start "
+                    "another run"
                 )
 
     def teardown(self, stage: str) -> None:

@@ -10,7 +10,7 @@ from pytorch_lightning import LightningModule
 
 from lightning_stdim.errors import ConfigurationError
 
-_OTHERWISE = "leave it out, or start another run without --ckpt_path"
+_OTHERWISE = "give that, or start another run without --ckpt_path"
 
 
 def check_same_model(checkpoint: Mapping[str, Any], model: LightningModule) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +27,13 @@ FEW = 2
 """Number of samples in the batch that is tried first."""
 
 
-def try_out(model: LightningModule, *, batch_size: int | None = None, **trainer: Any) -> None:
+def try_out(
+    model: LightningModule,
+    *,
+    data: LightningDataModule | None = None,
+    batch_size: int | None = None,
+    **trainer: Any,
+) -> None:
     """Encode made-up frames, and take one training and one validation step with them.
 
     This finds what is wrong with a model before frames are collected and anything is written. The
@@ -35,6 +42,7 @@ def try_out(model: LightningModule, *, batch_size: int | None = None, **trainer:
 
     Args:
         model: a method, or any module that the command ``fit`` takes.
+        data: the real run's data module, for a model that reads its attributes. It gives no frames.
         batch_size: number of samples in a batch of the real run; by default what the model asks
             for. A few samples are tried first, and then as many if the loss does not take so few.
         **trainer: arguments of the ``Trainer``, such as the device and the precision.
@@ -51,7 +59,7 @@ def try_out(model: LightningModule, *, batch_size: int | None = None, **trainer:
             except Exception:  # some tensors and handles cannot be copied; the run itself will tell
                 return
             try:
-                _step(twin, size, trainer)
+                _step(twin, data, size, trainer)
             except TrainingError:  # of noise, a loss may become infinite
                 return
             except LightningStdimError:
@@ -76,8 +84,10 @@ def try_encoder(encoder: nn.Module, pixels: Pixels) -> None:
         encode(encoder, _noise(FEW, *frame_shape(pixels)))
 
 
-def _step(model: LightningModule, size: int, settings: dict[str, Any]) -> None:
-    data = MadeUpFrames(model, size)
+def _step(
+    model: LightningModule, real: LightningDataModule | None, size: int, settings: dict[str, Any]
+) -> None:
+    data = MadeUpFrames(model, size, real)
     encoder = getattr(model, "encoder", None)
     if isinstance(encoder, nn.Module):
         try_encoder(encoder, data.pixels)
@@ -96,9 +106,11 @@ def _step(model: LightningModule, size: int, settings: dict[str, Any]) -> None:
     except LightningStdimError:
         raise
     except Exception as error:  # whatever a user's code may raise
+        of_bytes = re.search(r"\b(dtype|Byte|ByteTensor|uint8|floating point)\b", str(error))
+        advice = "; frames are uint8, 0 to 255: begin with frames.float() / 255" if of_bytes else ""
         raise ConfigurationError(
             f"{type(model).__name__} fails to train on frames {data.described}: "
-            f"{what_failed(error)}; frames are uint8, 0 to 255: begin with frames.float() / 255"
+            f"{what_failed(error)}{advice}"
         ) from error
 
 
@@ -108,10 +120,14 @@ class MadeUpFrames(LightningDataModule):
     Args:
         model: the model; its attributes are read as by ``AtariDataModule``.
         size: number of samples in a batch.
+        real: the data module that gives all other attributes; None for none.
     """
 
-    def __init__(self, model: LightningModule, size: int) -> None:
+    def __init__(
+        self, model: LightningModule, size: int, real: LightningDataModule | None = None
+    ) -> None:
         super().__init__()
+        self._real = real
         self.pixels: Pixels = getattr(model, "pixels", "luma")
         self.stage = getattr(model, "data_stage", "pretrain")
         length = int(getattr(model, "sequence_length", 2))
@@ -136,6 +152,9 @@ class MadeUpFrames(LightningDataModule):
             others = getattr(model, "needs_same_episode_frames", False)
             self.batch = SequenceBatch(frames, torch.arange(size), observations if others else None)
         self.described = list(self.batch.frames.shape)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__.get("_real"), name)
 
     def probe_data(self) -> ProbeData:
         """Give labelled frames."""

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 
 @contextmanager
-def terminated_as_interrupted() -> Iterator[None]:
+def terminated_as_interrupted(unless: Callable[[], bool] = lambda: False) -> Iterator[None]:
     """Treat SIGTERM, which schedulers send at their time limit, like a Ctrl-C.
+
+    Args:
+        unless: tells that something else takes care of the signal.
 
     Yields:
         Nothing.
@@ -21,7 +25,12 @@ def terminated_as_interrupted() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # no other gets signals
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if not unless():
+            signal.default_int_handler(number, frame)
+
+    before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
     finally:

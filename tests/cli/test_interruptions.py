@@ -45,6 +45,14 @@ def raise_signal(signum):
     return now
 
 
+def test_a_scheduler_ends_a_run_that_still_collects(shrunk, narrow, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(fit.AtariDataModule, "prepare_data", raise_signal(signal.SIGTERM))
+    words = ["fit", *shrunk, *narrow, "--out=run"]
+    assert main(words) == 130
+    assert command_in(capsys.readouterr().err, "to start again") == words
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_scheduler_ends_training_within_an_epoch(shrunk, narrow, tmp_path, capsys, monkeypatch):
     """It is told how to go on, which it does to the same end as a run that was left alone."""
     words = ["fit", *shrunk, *narrow]

@@ -72,6 +72,18 @@ def test_a_preset_and_a_method_choose_settings(capsys, tmp_path):
         assert found["model"]["class_path"] == "lightning_stdim.methods.VAE"
 
 
+def test_a_method_in_a_file_has_what_the_preset_sets_for_it(capsys, tmp_path):
+    (tmp_path / "cell.yaml").write_text("preset: challenge\nmodel: supervised\n")
+    (tmp_path / "alone.yaml").write_text("model: supervised\ntrainer: {precision: bf16-mixed}\n")
+    typed = settings(capsys, "--preset=challenge", "--model=supervised")
+    assert typed["model"]["init_args"]["optimizers"] == "per_variable"
+    assert settings(capsys, "--config=cell.yaml") == typed
+    found = settings(capsys, "--preset=challenge", "--config=alone.yaml")
+    assert found["trainer"].pop("precision") == "bf16-mixed"
+    assert typed["trainer"].pop("precision") != "bf16-mixed"
+    assert found == typed
+
+
 def test_what_comes_later_on_the_command_line_counts(capsys, tmp_path):
     (tmp_path / "vae.yaml").write_text("model: {class_path: lightning_stdim.methods:VAE}\n")
     (tmp_path / "frames.yaml").write_text("data: {steps: 77}\n")

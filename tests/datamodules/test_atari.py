@@ -114,7 +114,7 @@ def test_colour_batches_are_the_file_s_frames(root):
     frames = store.read(data.collect("probe")).frames
     seen = {f.tobytes() for s in ("train", "val") for f in frames[probe.splits[s]]}
     assert not any(f.tobytes() in seen for f in frames[probe.splits["test"]])
-    with pytest.raises(ConfigurationError, match=r"pixels=rgb, .* run had luma: leave it out"):
+    with pytest.raises(ConfigurationError, match=r"pixels=rgb, .* run had luma: give that"):
         data.load_state_dict({})
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_stdim import SSLMethod, methods
+from lightning_stdim import AtariDataModule, SSLMethod, methods
 from lightning_stdim.errors import ConfigurationError, EncoderError
 from lightning_stdim.probes import Supervised
 from lightning_stdim.runs.trial import try_out
@@ -138,3 +138,29 @@ def test_colour_and_stacked_frames():
     model = methods.VICReg(pixels="rgb", encoder_args={"in_channels": 6})
     assert model.frame_stack == 2
     try_out(model, **ON_CPU)
+
+
+def test_a_model_may_read_the_data_module():
+    class Curious(SSLMethod):
+        def on_fit_start(self):
+            assert self.trainer.datamodule.game == "breakout"
+
+        def loss(self, batch):
+            return {"loss": self.encoder(batch.frames[0]).mean()}
+
+    try_out(Curious(), data=AtariDataModule("breakout"), **ON_CPU)
+    with pytest.raises(ConfigurationError, match="'game'"):
+        try_out(Curious(), **ON_CPU)
+
+
+@pytest.mark.parametrize(
+    ("error", "advised"),
+    [("result type Float can't be cast to Byte", True), ("no such thing", False)],
+)
+def test_bytes_are_explained_where_they_are_the_matter(error, advised):
+    def fails(_):
+        raise RuntimeError(error)
+
+    with pytest.raises(ConfigurationError) as caught:
+        try_out(of_loss(fails), **ON_CPU)
+    assert ("frames.float() / 255" in str(caught.value)) == advised
