@@ -38,8 +38,8 @@ class CollectionSettings:
         difficulty: number of the game's difficulty; by default the one that the game starts with,
             as in the paper.
         environment: paper for NoFrameskip-v4 in the paper's wrappers; challenge for the same
-            without FIRE at reset, as in the challenge report on the paper; or challenge-v0
-            for that with the dynamics of Pong-v0, in which each of an action's four steps lasts for
+            without FIRE at reset, as in the challenge report on the paper; or challenge-v0 for that
+            with the dynamics of Pong-v0, in which each of an action's four steps lasts for
             two to four emulator frames, and each frame repeats the action before it with
             probability 0.25.
         label_set: labels to store: paper (the variables that the paper scored) or upstream (all
