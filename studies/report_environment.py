@@ -1,4 +1,4 @@
-"""In which environment did the reproducibility report play?
+"""In which environment did the challenge report play?
 
     python studies/report_environment.py --root data --out results/studies/report_environment.json
 

@@ -1,4 +1,4 @@
-"""How much does the reproducibility report's F1 move a score, on the same predictions?
+"""How much does the challenge report's F1 move a score, on the same predictions?
 
     python studies/report_metric.py results/pong-methods --out results/studies/report_metric.json
 

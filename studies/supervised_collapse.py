@@ -1,4 +1,4 @@
-"""Why did the reproducibility report's supervised training collapse?
+"""Why did the challenge report's supervised training collapse?
 
     python studies/supervised_collapse.py --out results/supervised-collapse
 

@@ -115,7 +115,7 @@ def test_scores_against_training_steps_are_those_of_the_recorded_snapshots():
 
 
 def test_the_reports_numbers_are_those_of_its_logs_and_of_the_recorded_run():
-    """The table of "The report's numbers, made again" in docs/probe-protocols.md."""
+    """The table of "The challenge report's numbers, made again" in docs/probe-protocols.md."""
     log = (ROOT / "results/report-2019/pong-randcnn-50k-samples.txt").read_text()
     theirs = [float(number) for number in re.findall(r"[\d.]+", log.split("F1 scores")[1])]
     names = ("player_y", "enemy_y", "ball_x", "ball_y", "enemy_score", "player_score")
@@ -127,7 +127,7 @@ def test_the_reports_numbers_are_those_of_its_logs_and_of_the_recorded_run():
     }
     published = report("pong", "random-cnn")
     assert published is not None
-    rows = {"the report": [*theirs, published.scores["mean_over_categories"]]}
+    rows = {"the challenge report": [*theirs, published.scores["mean_over_categories"]]}
     rows |= {name: [*(found[v] for v in names), mean] for name, (mean, found) in ours.items()}
     text = (ROOT / "docs/probe-protocols.md").read_text()
     for name, cells in rows.items():
@@ -392,8 +392,7 @@ def quoted_sentences():
     yield (
         "docs/probe-protocols.md",
         "Random-CNN has {:.2f} by the challenge report's F1, as published, and no variable is more "
-        "than {:.2f} away from the report's log. By the usual F1, the same predictions have "
-        "{:.2f}.",
+        "than {:.2f} away from its log. By the usual F1, the same predictions have {:.2f}.",
         mean,
         max(abs(a - b) for a, b in zip(ours.values(), theirs, strict=True)),
         f1_of(UNTRAINED, "challenge")[0],
@@ -406,7 +405,7 @@ def quoted_sentences():
     )
     yield (
         "docs/probe-protocols.md",
-        "{:.2f} from the paper's kind of frames, {:.2f} from the report's.",
+        "{:.2f} from the paper's kind of frames, {:.2f} from the challenge report's.",
         f1_of(f"{SNAPSHOTS}/step0", "converged")[0],
         f1_of(UNTRAINED, "converged")[0],
     )

@@ -29,6 +29,7 @@ import yaml
 from lightning_stdim.benchmark.executors import GRACE_SECONDS, PROGRAM
 from lightning_stdim.benchmark.run_spec import RunSpec
 from lightning_stdim.errors import ConfigurationError
+from lightning_stdim.utils.extras import install_extra
 from lightning_stdim.utils.hardware import CORES_SHARE
 
 DATA = ("--root", "--data.root")
@@ -80,7 +81,7 @@ class RayExecutor:
             import ray
         except ImportError as error:
             raise ConfigurationError(
-                "the executor 'ray' needs Ray: pip install lightning-stdim[ray]"
+                f"the executor 'ray' needs Ray: {install_extra('ray')}"
             ) from error
         self.ray = ray
         self.jobs = jobs

@@ -30,7 +30,7 @@ PLAIN_COMMANDS = {
     "collect": "play a game and store frames, RAM and labels in one HDF5 file",
     "describe": "summarise files of collected frames: episodes, returns, duplicates, labels",
     "export": "convert a file of collected frames for Minari, NumPy or Parquet",
-    "probe": "score an encoder: a checkpoint, 'random', 'majority' or module:callable",
+    "probe": "score an encoder: a checkpoint, 'random', 'majority' or your my_module.MyEncoder",
     "curve": "draw F1 against optimiser steps from the snapshots of fit --snapshots",
     "benchmark": "run every game with every method and seed, then write the report",
     "report": "compare finished runs with published results: a page, tables and plots",

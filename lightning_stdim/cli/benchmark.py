@@ -79,7 +79,7 @@ def benchmark(
             occur in training), or both, separated by a comma.
         transfer: also probe every encoder on the other games.
         protocols: names of the probe protocols of all runs, separated by commas: paper, converged,
-            and challenge, the reproducibility report's; by default the preset's, or else the first
+            and challenge, the challenge report's; by default the preset's, or else the first
             two.
         estimate: only say how long the benchmark would take, and what disk and memory it would
             need. For this, one run of every kind is made with few frames in a temporary folder.

@@ -178,7 +178,7 @@ def run_options(
         method_name: what the method is called in results and tables; by default the model's own
             name. The method itself is chosen with --model.
         protocols: names of the probe protocols, separated by commas: paper, converged, and
-            challenge, the reproducibility report's.
+            challenge, the challenge report's.
         controls: also train probes on shuffled labels, as a control; this takes two fifths of the
             converged protocol's time.
         keep: weights of the encoder that is probed: the best by the method's own criterion, or the

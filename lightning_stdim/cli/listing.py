@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Sequence
 from typing import get_args
 
@@ -10,7 +11,6 @@ from lightning_stdim.datamodules.labels.annotations import annotation, probed_in
 from lightning_stdim.datamodules.labels.games import LabelSet, canonical_game, games
 from lightning_stdim.errors import ConfigurationError
 from lightning_stdim.presets import method_path, preset_names, preset_path, read_preset, summary
-from lightning_stdim.utils.checks import one_of
 
 Rows = Iterator[Sequence[object]]
 
@@ -41,12 +41,16 @@ def list(what: str | None = None, game: str | None = None) -> int:
         The exit status.
     """
     tables = {"methods": _methods, "games": _games, "labels": _label_sets, "presets": _presets}
+    if what is not None and what not in tables:
+        near = difflib.get_close_matches(what, tables, n=1)
+        hint = f"did you mean {near[0]!r}? There" if near else "there"
+        raise ConfigurationError(f"list has no {what!r}; {hint} are {', '.join(tables)}")
     if game is not None and what != "labels":
         raise ConfigurationError(f"list {what} takes no {game!r}; list labels takes a game")
     if what is None:
         rows = _contents()
     elif game is None:
-        rows = tables[one_of("list", what, (*tables,))]()
+        rows = tables[what]()
     else:
         rows = _labels(canonical_game(game))
     _print(*rows)

@@ -83,7 +83,7 @@ def probe(
         classes: classes that the paper protocol's probes can predict: all, or those observed in
             training; by default the preset's.
         protocols: names of the probe protocols, separated by commas: paper, converged, and
-            challenge, the reproducibility report's; by default the preset's, or else the first two.
+            challenge, the challenge report's; by default the preset's, or else the first two.
         device: where to compute, such as cpu or cuda:1; by default a GPU if there is one.
         method_name: what the encoder's method is called in results and tables; by default its own
             name.

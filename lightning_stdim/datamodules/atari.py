@@ -146,19 +146,20 @@ class AtariDataModule(PackageAware, LightningDataModule):
             their lengths, as in the reference implementation.
         stale_first_label: repeat an error of the reference implementation: the first frame of every
             episode but the first is labelled with the state before the reset.
-        stale_first_frame: repeat an error of the reproducibility report: the last frame of every
-            episode that has ended is, with its label, the first of the next one, whose own first
+        stale_first_frame: repeat an error of the challenge report: the last frame of every episode
+            that has ended is, with its label, the first of the next one, whose own first
             frame is lost.
         wrap_episodes: repeat an error of the reference implementation: an episode's last frame
             counts as the one before its first.
         repeat_first_pair: use an episode's first pair of frames twice in an epoch, as in the
-            report, which pairs an episode's first frame with the next and every other frame with
-            the one before it.
+            challenge report, which pairs an episode's first frame with the next and every other
+            frame with the one before it.
         neighbours: whether a batch may hold sequences that overlap or touch in time. Each is a
-            negative of the others, so they are kept apart, unless this is any, as in the report.
+            negative of the others, so they are kept apart, unless this is any, as in the
+            challenge report.
         pretrain_on: frames to pretrain on: own for a collection of their own, or probe for the
-            training and validation splits of the probe collection, as in the report. There is no
-            other collection then, and steps is not used.
+            training and validation splits of the probe collection, as in the challenge
+            report. There is no other collection then, and steps is not used.
         anchor_stride: only one in this many frames ends a sequence in an epoch. By default half the
             sequence length, so that an epoch shows every frame about twice. For pairs that is 1, as
             in the reference implementation.

@@ -59,7 +59,7 @@ def as_played(collection: Collection) -> Episodes:
 
 
 def with_stale_first_frames(collection: Collection) -> Episodes:
-    """List the episodes as the reproducibility report's code does.
+    """List the episodes as the challenge report's code does.
 
     Its loop over the environment's steps begins an episode with the last observation of the one
     before it, and never sees the observation that a reset returns. So the last frame of every

@@ -62,7 +62,7 @@ def load_probe_data(
             whatever their lengths, as in the reference implementation.
         stale_first_label: repeat an error of the reference implementation: the first frame of every
             episode but the first is labelled with the state before the reset.
-        stale_first_frame: repeat an error of the reproducibility report: the last frame of every
+        stale_first_frame: repeat an error of the challenge report: the last frame of every
             episode that has ended is, with its label, the first of the next one.
         with_frames: read the frames, too. Without them ``ProbeData.frames`` is empty and duplicates
             stay: a quick check that there is something to probe.

@@ -153,11 +153,11 @@ class SequenceSampler(ResumableSampler):
         wrap: take an episode's last frame for the one before its first, so that every frame is an
             anchor. A sequence that wraps around is exempt from guarantee 2.
         repeat_first: let the frames before an episode's first anchor stand for it, so that an epoch
-            has as many sequences as there are frames. The reproducibility report on ST-DIM does so
+            has as many sequences as there are frames. The challenge report on ST-DIM does so
             with pairs.
         neighbours: ``"apart"`` for guarantee 2; ``"any"`` for batches of a random permutation,
-            whatever lies beside what, as in the report. The last batch is left out if it is not
-            full.
+            whatever lies beside what, as in the challenge report. The last batch is left out if
+            it is not full.
         stride: an epoch has one in this many of the anchors, other ones in every epoch.
         shuffle: False for the same batches in every epoch, for validation.
         num_replicas: W, the number of ranks.

@@ -59,7 +59,7 @@ def split_episodes(
             use the shuffle.
         by: of what the splits get their shares: of the ``"frames"``, or of the ``"episodes"``
             whatever their lengths. The latter is what the reference implementation and the
-            reproducibility report do: with 55 episodes their splits begin with the episodes 0,
+            challenge report do: with 55 episodes their splits begin with the episodes 0,
             int(0.7 * 55) and int(0.8 * 55).
 
     Returns:

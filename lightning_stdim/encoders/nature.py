@@ -35,9 +35,9 @@ class NatureEncoder(LocalGlobalEncoder):
             210 x 160.
         initialization: ``"orthogonal"``, as described above, or ``"pytorch"`` for PyTorch's
             default, weights and biases that are uniform in +-1/sqrt(number of inputs). The
-            reproducibility report on Anand et al. 2019 used the latter.
-        scale_frames: divide frames by 255. The report's supervised network took frames from 0 to
-            255 as they are.
+            challenge report on Anand et al. 2019 used the latter.
+        scale_frames: divide frames by 255. The challenge report's supervised network took frames
+            from 0 to 255 as they are.
 
     Raises:
         ConfigurationError: a size is out of its range, or the initialisation is unknown.

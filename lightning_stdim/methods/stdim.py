@@ -42,7 +42,7 @@ class STDIM(SSLMethod):
 
     Args:
         predict: the frame whose local features are predicted from the other one: ``"past"``, or
-            ``"present"`` as in the reproducibility report on the paper.
+            ``"present"`` as in the challenge report on the paper.
         terms: the terms of the loss: ``"both"``, or one alone. With ``"local-local"`` the layers
             of the global vector are never trained: the probes see a random projection of trained
             local features.

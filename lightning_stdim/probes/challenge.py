@@ -1,4 +1,4 @@
-"""The ``challenge`` protocol: probes trained as in the reproducibility report of 2019."""
+"""The ``challenge`` protocol: probes trained as in the challenge report."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NUM_CLASSES = 255
 
 @dataclass(frozen=True)
 class ChallengeSettings:
-    """Settings of the ``challenge`` protocol; the defaults are the report's.
+    """Settings of the ``challenge`` protocol; the defaults are the challenge report's.
 
     Source: Ramaswamy et al., "Unsupervised Representation Learning in Atari" (NeurIPS 2019
     Reproducibility Challenge), as its public code does it. The report itself prints no settings.
@@ -32,7 +32,8 @@ class ChallengeSettings:
     Args:
         lr: Adam's learning rate, from beginning to end.
         eps: Adam's epsilon.
-        batch_size: number of frames in a training step, and in a batch of the report's F1.
+        batch_size: number of frames in a training step, and in a batch of the challenge
+            report's F1.
         max_epochs: number of epochs; none of them is the best one, and the last weights are scored.
     """
 
@@ -68,8 +69,8 @@ def _check_labels(variables: Sequence[str], labels: Tensor) -> None:
         if largest >= NUM_CLASSES:
             raise ConfigurationError(
                 f"{name} takes the value {largest}, and a probe of the challenge protocol has "
-                f"outputs for 0 to {NUM_CLASSES - 1} alone, as in the report: leave challenge out "
-                "of the protocols for this game"
+                f"outputs for 0 to {NUM_CLASSES - 1} alone, as in the challenge report: leave "
+                "challenge out of the protocols for this game"
             )
 
 
@@ -89,7 +90,7 @@ def train_challenge(
     Args:
         data: features and labels of the three splits. The report's features are those of frames
             from 0 to 255, not divided by 255.
-        settings: settings of the protocol; by default the report's.
+        settings: settings of the protocol; by default the challenge report's.
         seed: random seed of the initialisation and of the order of the frames.
         progress: show a progress bar.
 

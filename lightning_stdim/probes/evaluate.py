@@ -69,11 +69,12 @@ def evaluate_encoder(
     comparison with published numbers; ``"converged"``, on standardised features and to the
     optimum, which measures the representation rather than the optimiser.
 
-    ``"challenge"`` is the protocol of the reproducibility report of 2019, for comparison with its
-    numbers alone, and only on request. For it, frames are encoded once more without being divided
-    by 255, as in the report, so the encoder must have the attribute ``scale_frames``, as those of
-    this package have. Beside the right ``"f1"`` its scores have ``"report_f1"``, the F1 as the
-    report computed it (:func:`~lightning_stdim.probes.metrics.report_f1`).
+    ``"challenge"`` is the protocol of the challenge report (NeurIPS 2019 Reproducibility
+    Challenge), for comparison with its numbers alone, and only on request. For it, frames are
+    encoded once more without being divided by 255, as in the report, so the encoder must have the
+    attribute ``scale_frames``, as those of this package have. Beside the right ``"f1"`` its scores
+    have ``"report_f1"``, the F1 as the report computed it
+    (:func:`~lightning_stdim.probes.metrics.report_f1`).
 
     The same arguments give the same result. The encoder (weights, device, modes) and the global
     random state are left as they were found.
@@ -89,7 +90,7 @@ def evaluate_encoder(
         batch_size: frames that are encoded at a time.
         paper: settings of the ``paper`` protocol; the published ones by default.
         converged: settings of the ``converged`` protocol.
-        challenge: settings of the ``challenge`` protocol; the report's by default.
+        challenge: settings of the ``challenge`` protocol; the challenge report's by default.
         controls: also give the scores of the most frequent label and, beside ``converged``, of its
             probe trained on shuffled labels (:func:`shuffled_labels`).
         device: where to compute; by default where the encoder's weights are.

@@ -26,7 +26,7 @@ class Evaluation(Mapping[str, Any]):
     ``"mean_over_categories"`` (the paper's tables), ``"mean_over_variables"`` and
     ``"mean_weighted_by_entropy"``; all from 0 to 1. Where the ``challenge`` protocol was asked for,
     it has the metric ``"report_f1"``, too, and so have scores that no probe makes: the F1 as the
-    reproducibility report computed it, which compares with nothing else.
+    challenge report computed it, which compares with nothing else.
 
     Attributes:
         game: canonical name.
@@ -148,11 +148,11 @@ class Evaluation(Mapping[str, Any]):
         )
 
     def with_report_f1(self, data: ProbeData, *, batch_size: int, seed: int) -> Evaluation:
-        """Add the report's F1 to every protocol, to compare with the report's numbers.
+        """Add the challenge report's F1 to every protocol, to compare with its numbers.
 
         Args:
             data: what was scored.
-            batch_size: number of frames in a batch of the report's F1.
+            batch_size: number of frames in a batch of the challenge report's F1.
             seed: random seed of the frames' order.
 
         Returns:

@@ -126,7 +126,7 @@ class LinearHeads(nn.Module):
 class MLPHeads(LinearHeads):
     """V networks with one hidden layer of H units and ReLU, otherwise like :class:`LinearHeads`.
 
-    Section 7.3.2 of the reproducibility report on Anand et al. 2019 asks for this probe: does a
+    Section 7.3.2 of the challenge report on Anand et al. 2019 asks for this probe: does a
     score change if the state need not be linearly readable?
 
     Args:

@@ -1,4 +1,4 @@
-"""F1 and accuracy of many classifiers at once, computed from counts; and the report's F1."""
+"""F1 and accuracy of many classifiers at once, computed from counts; the challenge report's F1."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class PerVariableScores(Metric):
 def report_f1(
     predictions: Tensor, labels: Tensor, *, batch_size: int = 64, seed: int = 0
 ) -> Tensor:
-    """Compute the F1 of the reproducibility report, to compare with its numbers alone.
+    """Compute the F1 of the challenge report, to compare with its numbers alone.
 
     It departs from the weighted F1 of :class:`PerVariableScores` in two ways. Predictions and
     labels are swapped, so that the F1 of a class is weighted by how often it is predicted. And it

@@ -81,13 +81,13 @@ def score_tables(scores: PerVariableScores, data: ProbeData) -> MetricTable:
 def report_f1_table(
     predictions: Tensor, labels: Tensor, data: ProbeData, *, batch_size: int, seed: int
 ) -> MetricTable:
-    """Aggregate the report's F1, to stand beside the right one.
+    """Aggregate the challenge report's F1, to stand beside the right one.
 
     Args:
         predictions: predictions of the test split, int64 [n, V].
         labels: int64 [n, V], on the same device.
         data: for the variables' names, categories and entropies.
-        batch_size: number of frames in a batch of the report's F1.
+        batch_size: number of frames in a batch of the challenge report's F1.
         seed: random seed of the frames' order.
 
     Returns:

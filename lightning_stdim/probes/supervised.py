@@ -41,7 +41,7 @@ class Supervised(EncoderWithHeads):
     ``PerVariableReduceLROnPlateau``); the trainer's own of the same class take their place. With
     ``patience=None`` there are none: every epoch is trained, and the last weights are kept.
 
-    ``optimizers="per_variable"`` repeats how the reproducibility report trained one shared encoder:
+    ``optimizers="per_variable"`` repeats how the challenge report trained one shared encoder:
     V Adam optimisers, one per variable, each with the encoder's parameters and those of its
     variable's head. In every batch, each in turn takes a step for its own variable's cross-entropy,
     computed with the encoder that the previous one left. So a batch is V optimiser steps, and costs
@@ -53,7 +53,7 @@ class Supervised(EncoderWithHeads):
     variable.
 
     Sources: Anand et al. 2019 (arXiv 1906.08226), section 5, SUPERVISED; for ``"per_variable"`` the
-    code of the reproducibility report (shekarramaswamy4/state-representation-replication, 5de486e).
+    code of the challenge report (shekarramaswamy4/state-representation-replication, 5de486e).
 
     Args:
         encoder: dotted path of the backbone's class.

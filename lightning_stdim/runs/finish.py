@@ -42,7 +42,7 @@ def evaluate(
 
     Returns:
         The scores of all protocols. If ``challenge`` is one of them, scores that no probe makes
-        have the report's F1, too.
+        have the challenge report's F1, too.
     """
     own: Evaluation | None = None
     if isinstance(model, Supervised):

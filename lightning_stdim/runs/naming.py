@@ -129,7 +129,7 @@ def make_probe_key(
 
     Args:
         encoder: ``"random"``, ``"majority"``, the path of a folder or a checkpoint, or
-            ``"module:callable"``.
+            ``"my_module.MyEncoder"``.
         game: canonical name of the game that is probed.
         seed: the probe's seed.
         method: name of the method; None for the encoder's.

@@ -39,7 +39,7 @@ class ScoresJSON(TypedDict):
 
     ``protocols`` maps ``"paper"``, ``"converged"``, ``"challenge"``, ``"supervised"`` or
     ``"majority"`` to metrics (``"f1"``, ``"accuracy"``, ...; where ``"challenge"`` was asked for
-    also ``"report_f1"``, which compares with the reproducibility report alone); ``controls`` does
+    also ``"report_f1"``, which compares with the challenge report alone); ``controls`` does
     so for ``"majority"`` and ``"shuffled"``; ``entropies`` has each variable's label entropy in
     nats; ``dropped`` maps a variable that is not scored to the reason. Results from before label
     sets had versions are of version 1; older ones lack entropies and controls.

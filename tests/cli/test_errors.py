@@ -41,7 +41,12 @@ def bad_checkpoints(tmp_path):
         (["collect", "--label_set=x"], "--label_set: expected one of 'paper', 'upstream'. Got"),
         (["describe", "a.h5", "--nope"], "--nope; see `python -m lightning_stdim describe --help`"),
         (["export", "a.h5"], "export needs --format, --out; for example: python -m"),
-        (["list", "gmaes"], "list='gmaes' is unknown: choose from methods, games, labels, presets"),
+        (
+            ["list", "preset"],
+            "list has no 'preset'; did you mean 'presets'? There are methods, games, labels, pres",
+        ),
+        (["list", "label", "pong"], "list has no 'label'; did you mean 'labels'?"),
+        (["list", "x"], "list has no 'x'; there are methods, games, labels, presets"),
         (["list", "labels", "ponk"], "did you mean 'pong'"),
         (["list", "games", "pong"], "list games takes no 'pong'; list labels takes a game"),
         (["help", "fot"], "did you mean 'fit'"),

@@ -26,8 +26,8 @@ class CollectionSettings:
         seed: random seed of the games, at least 0. Different seeds share no game.
         policy: who plays: random (uniformly random actions, as in the paper), sticky-random (keeps
             an action for a while), the file of a trained agent (a Stable-Baselines3 .zip, or a
-            .pt, .pth or .safetensors file with a Nature CNN's weights), or module:callable for a
-            policy of your own.
+            .pt, .pth or .safetensors file with a Nature CNN's weights), or my_module.my_policy (or
+            my_module:my_policy) for a policy of your own.
         epsilon: probability, from 0 to 1, that an action is replaced by a uniformly random one. The
             paper's PPO agent has 0.2.
         greedy: let a trained agent take its most probable action instead of drawing one.
@@ -38,8 +38,8 @@ class CollectionSettings:
         difficulty: number of the game's difficulty; by default the one that the game starts with,
             as in the paper.
         environment: paper for NoFrameskip-v4 in the paper's wrappers; challenge for the same
-            without FIRE at reset, as in the reproducibility report on the paper; or challenge-v0
-            for that with the dynamics of Pong-v0, in which each of an action's four steps lasts for
+            without FIRE at reset, as in the challenge report on the paper; or challenge-v0 for that
+            with the dynamics of Pong-v0, in which each of an action's four steps lasts for
             two to four emulator frames, and each frame repeats the action before it with
             probability 0.25.
         label_set: labels to store: paper (the variables that the paper scored) or upstream (all

@@ -43,8 +43,8 @@ ENVIRONMENTS: dict[Environment, Dynamics] = {
     ),
 }
 """``"paper"`` is ``{Game}NoFrameskip-v4`` in the paper's wrappers. ``"challenge"`` is the same in
-those of the reproducibility report on it, which has no FIRE at reset, and ``"challenge-v0"`` is
-``{Game}-v0`` in them: the report's code names that game, and leaves open whether it was played."""
+those of the challenge report on it, which has no FIRE at reset, and ``"challenge-v0"`` is
+``{Game}-v0`` in them: that report's code names that game, and leaves open whether it was played."""
 
 
 def dynamics(environment: str) -> Dynamics:

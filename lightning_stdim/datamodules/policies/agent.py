@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from lightning_stdim.datamodules.policies.types import MakePolicy, Observe, Policy
 from lightning_stdim.errors import ConfigurationError, EncoderError, StoreError
+from lightning_stdim.utils.extras import install_extra
 from lightning_stdim.utils.torch_files import read_tensors
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def with_agent_preprocessing(
         import cv2
     except ImportError as error:
         raise ConfigurationError(
-            "an agent's view needs OpenCV: pip install 'lightning-stdim[agents]'"
+            f"an agent's view needs OpenCV: {install_extra('agents')}"
         ) from error
     cv2.setNumThreads(0)  # workers share the cores already
 

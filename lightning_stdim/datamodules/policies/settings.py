@@ -34,11 +34,11 @@ class PolicySettings:
     Args:
         policy: a key of :data:`POLICIES`; the file of an agent
             (:func:`~lightning_stdim.datamodules.policies.agent.load_agent`); or
-            ``"module:callable"``, which may also be written ``"module.callable"``. The latter is
-            called at the beginning of every game with the size n of the minimal action set and the
-            game's ``numpy.random.Generator``, and returns a callable that takes uint8 [4, 84, 84]
-            (the last four frames, oldest first; zeros before an episode's first) and returns an
-            action, 0 to n - 1. All its randomness must come from that generator.
+            ``"my_module.my_policy"`` (or ``"my_module:my_policy"``) for a function. It is called at
+            the beginning of every game with the size n of the minimal action set and the game's
+            ``numpy.random.Generator``, and returns a callable that takes uint8 [4, 84, 84] (the
+            last four frames, oldest first; zeros before an episode's first) and returns an action,
+            0 to n - 1. All its randomness must come from that generator.
         epsilon: probability, 0 to 1, that an action is replaced by one drawn uniformly from all n,
             NOOP included. The paper's PPO agent has 0.2.
         greedy: let an agent take its most probable action instead of drawing one from its
@@ -56,7 +56,7 @@ class PolicySettings:
     def __post_init__(self) -> None:
         if not isinstance(self.policy, str):
             raise ConfigurationError(
-                f"policy is {self.policy!r}: give a name, an agent's file or 'module:callable'"
+                f"policy is {self.policy!r}: give a name, an agent's file or my_module.my_policy"
             )
         if re.fullmatch(r"\w+(\.\w+)+", self.policy) and not self.is_agent:
             # One spelling, so that the two share their collections.
@@ -83,7 +83,7 @@ class PolicySettings:
         if not colon:
             raise ConfigurationError(
                 f"policy {self.policy!r} is unknown: choose one of {', '.join(POLICIES)}, an "
-                f"agent's file ({', '.join(AGENT_SUFFIXES)}) or module:callable"
+                f"agent's file ({', '.join(AGENT_SUFFIXES)}) or my_module.my_policy"
             )
         return source_file(module)
 

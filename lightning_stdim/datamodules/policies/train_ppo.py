@@ -19,6 +19,7 @@ from lightning_stdim.datamodules.labels.games import canonical_game
 from lightning_stdim.errors import ConfigurationError, StoreError
 from lightning_stdim.utils.checks import integer
 from lightning_stdim.utils.directories import hold_directory
+from lightning_stdim.utils.extras import install_extra
 from lightning_stdim.utils.files import atomically
 from lightning_stdim.utils.hardware import check_device
 from lightning_stdim.utils.locks import LockHeldError
@@ -181,7 +182,7 @@ def build_model(game: str, *, seed: int, device: str, precision: Precision) -> A
         from stable_baselines3.common.vec_env import VecFrameStack
     except ImportError as error:
         raise ConfigurationError(
-            f"training a policy needs {error.name}: pip install 'lightning-stdim[agents]'"
+            f"training a policy needs {error.name}: {install_extra('agents')}"
         ) from error
     ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # before it prints its banner
     gymnasium.register_envs(ale_py)

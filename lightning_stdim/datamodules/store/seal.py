@@ -68,19 +68,20 @@ def open_for_writing(path: Path) -> StoreError:
         The error.
     """
     return StoreError(
-        f"a program has {path} open for writing, or was killed while it had, and has left HDF5's "
-        "mark in it: close the file there, or if there is no such program, remove the mark with "
-        f"`h5clear --status {shlex.quote(str(path))}` (of HDF5's tools)"
+        f"a program has {path} open for writing, or was killed while writing to it, and has left "
+        "HDF5's mark in it: close the file there, or if there is no such program, remove the mark "
+        f"with `h5clear --status {shlex.quote(str(path))}` (of HDF5's tools)"
     )
 
 
-def remedy(path: Path, command: str | None = None, *, first: str = "delete it") -> str:
+def remedy(path: Path, command: str | None = None) -> str:
     """Say how to make a damaged file again, in the folder where it is.
+
+    It is never to be deleted: what looks damaged may be good.
 
     Args:
         path: the file.
         command: the command that made it, from its header; None if that is not known.
-        first: what to do with the file.
 
     Returns:
         Advice for the end of an error message.
@@ -89,7 +90,7 @@ def remedy(path: Path, command: str | None = None, *, first: str = "delete it") 
     again = command or "python -m lightning_stdim collect"
     elsewhere = path.parent.resolve() != Path("data").resolve()  # the default of --root
     root = f" --root {shlex.quote(str(path.parent))}" if elsewhere else ""
-    return f"{first} and collect again with `{again}{root}`"
+    return f"move it away and collect again with `{again}{root}`"
 
 
 def _header_start(length: int, command: str) -> bytes:
@@ -126,8 +127,7 @@ def _check_seal(path: Path, file: BinaryIO, *, verify: bool) -> None:
     if lines[1] != f"schema {SCHEMA}":
         raise StoreError(
             f"{path} has {lines[1]!r} and this version of lightning-stdim reads schema {SCHEMA}: "
-            f"if a newer version wrote it, `pip install --upgrade lightning-stdim`; else "
-            f"{remedy(path)}"
+            f"if a newer version wrote it, install that one; else {remedy(path)}"
         )
     if superblock.startswith(_SUPERBLOCK) and superblock[_STATUS:] and superblock[_STATUS] & 1:
         raise open_for_writing(path)
@@ -137,8 +137,8 @@ def _check_seal(path: Path, file: BinaryIO, *, verify: bool) -> None:
     longer = entries.get("length", "").isdigit() and length > int(entries["length"])
     if longer and len(found) == HEADER_BYTES:
         raise StoreError(
-            f"{path} is damaged, or another program has written to it: it has {length} bytes, its "
-            f"header says {entries['length']}: {remedy(path, command, first='move it away')}"
+            f"{path} is damaged, or another program has changed it: it has {length} bytes, its "
+            f"header says {entries['length']}: {remedy(path, command)}"
         )
     if entries.get("length") != str(length):
         raise StoreError(
@@ -148,6 +148,7 @@ def _check_seal(path: Path, file: BinaryIO, *, verify: bool) -> None:
     start = found[: found.find(b"sha256 ")]
     if found != _header(start, _digest(start, file) if verify else entries.get("sha256", "")):
         raise StoreError(
-            f"{path} is damaged: its content does not have the SHA-256 that its header names: "
+            f"{path} is damaged, or another program has changed it: its content does not have the "
+            f"SHA-256 that its header names: "
             f"{remedy(path, command)}"
         )

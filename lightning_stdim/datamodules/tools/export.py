@@ -37,6 +37,7 @@ import numpy as np
 
 from lightning_stdim.datamodules import store
 from lightning_stdim.errors import ConfigurationError
+from lightning_stdim.utils.extras import install_extra
 from lightning_stdim.utils.files import atomically
 
 Format = Literal["minari", "npz", "parquet"]
@@ -120,7 +121,7 @@ def _minari_id(out: Path) -> str:
     better = re.sub(r"[^-\w/]+", "-", re.sub(r"-v\d*$", "", name)) + "-v0"
     example = root / better if inside else out.with_name(better)
     raise ConfigurationError(
-        f"{name!r} is no name of a Minari dataset: choose an --out of letters, digits, - and _ "
+        f"{name!r} is not a valid Minari dataset name: choose an --out of letters, digits, - and _ "
         f"that ends in -v and a number, such as {example}"
     )
 
@@ -180,5 +181,5 @@ def _library(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ImportError:
         raise ConfigurationError(
-            f"this format needs {name.split('.')[0]}: `pip install lightning-stdim[export]`"
+            f"this format needs {name.split('.')[0]}: {install_extra('export')}"
         ) from None

@@ -293,7 +293,7 @@ def test_what_a_kill_left_after_the_last_moment_is_removed(truth):
 def test_a_damaged_file_that_is_there_is_an_error_and_stays(truth, tmp_path):
     path = tmp_path / truth.name
     path.write_bytes(truth.read_bytes()[:-1])
-    with pytest.raises(StoreError, match="delete it and collect again"):
+    with pytest.raises(StoreError, match="move it away and collect again"):
         collect(CollectionSettings("breakout", steps=STEPS), root=tmp_path, progress=False)
     assert path.exists()
 
