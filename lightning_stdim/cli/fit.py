@@ -5,13 +5,14 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 import yaml
+from jsonargparse import Namespace
 from lightning_fabric.utilities.seed import max_seed_value
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
@@ -44,7 +45,7 @@ from lightning_stdim.probes import (
     check_challenge,
     check_protocols,
 )
-from lightning_stdim.runs.continuation import check_same_model, check_same_settings
+from lightning_stdim.runs.continuation import check_same_model, check_same_settings, same
 from lightning_stdim.runs.directory import (
     CHECKPOINTS,
     CONFIGURATION,
@@ -173,7 +174,7 @@ class StdimCLI(LightningCLI):
             if not {"global_step", "hyper_parameters"} <= set(found):
                 raise EncoderError(f"{checkpoint} is not a checkpoint of a run of this package")
             self._take_configuration(Path(checkpoint))
-            self._check_run(Path(checkpoint))
+            self._go_on_with(Path(checkpoint), found["hyper_parameters"])
             if self.resume and "optimizer_states" not in found:
                 raise ConfigurationError(
                     f"{checkpoint} holds weights alone, as snapshots do: training goes on from "
@@ -181,19 +182,28 @@ class StdimCLI(LightningCLI):
                 )
             large = ("state_dict", "optimizer_states")
             self.found = {name: part for name, part in found.items() if name not in large}
-        # Lightning would replace the model's arguments by the checkpoint's here, without a word
-        # about those that were typed. They are compared instead, once the model is there.
 
-    def _check_run(self, checkpoint: Path) -> None:
-        """Refuse another preset than the run's, and to go on with another seed."""
+    def _go_on_with(self, checkpoint: Path, arguments: Mapping[str, Any]) -> None:
+        """Take the model's arguments from the checkpoint, and refuse another preset or seed.
+
+        Lightning would replace all arguments, without a word about those that were typed. These
+        stay here, and are compared once the model is there.
+        """
         configuration = run_of(checkpoint) / CONFIGURATION
-        if configuration.is_file():
-            run = yaml.safe_load(configuration.read_text(encoding="utf-8"))
-            had = run.get("preset") and preset_name(run["preset"])
-            asked = {"preset": had if self.given.preset is None else preset_name(self.given.preset)}
-            if self.resume:
-                asked |= {"seed_everything": self.config[self.subcommand]["seed_everything"]}
-            check_same_settings({**run, "preset": had}, asked)
+        if not configuration.is_file():
+            return
+        settings = self.config[self.subcommand]
+        run = translate(yaml.safe_load(configuration.read_text(encoding="utf-8")))
+        had = run.get("preset") and preset_name(run["preset"])
+        asked = {"preset": had if self.given.preset is None else preset_name(self.given.preset)}
+        if self.resume:
+            asked |= {"seed_everything": settings["seed_everything"]}
+        check_same_settings({**run, "preset": had}, asked)
+        if settings["model"]["class_path"] == run["model"]["class_path"]:
+            chosen, before = settings["model"]["init_args"], run["model"].get("init_args", {})
+            for name, value in arguments.items():
+                if name in chosen and same(_plain(chosen[name]), before.get(name)):
+                    chosen[name] = value
 
     def _take_configuration(self, checkpoint: Path) -> None:
         """Start from the settings of the checkpoint's run."""
@@ -456,6 +466,10 @@ class StdimCLI(LightningCLI):
             protocols=self.protocols,
             controls=self._get(self.config, "controls"),
         )
+
+
+def _plain(value: Any) -> Any:
+    return value.as_dict() if isinstance(value, Namespace) else value
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -30,7 +30,7 @@ def check_same_model(checkpoint: Mapping[str, Any], model: LightningModule) -> N
         raise ConfigurationError(f"--model {name}, but the checkpoint is of {path}: {_OTHERWISE}")
     for argument, then in had.items():
         now = model.hparams.get(argument, then)
-        if not argument.startswith("_") and _plain(now) != _plain(then):
+        if not argument.startswith("_") and not same(now, then):
             raise ConfigurationError(
                 f"model.{argument}={now}, but the checkpoint's run had {then}: {_OTHERWISE}"
             )
@@ -51,6 +51,15 @@ def check_same_settings(run: Mapping[str, Any], asked: Mapping[str, Any]) -> Non
             raise ConfigurationError(f"{name}={now}, but the run has {then}: {_OTHERWISE}")
 
 
-def _plain(value: Any) -> str:
-    """Write a value so that a tuple equals a list."""
-    return json.dumps(value, sort_keys=True, default=str)
+def same(value: Any, other: Any) -> bool:
+    """Tell whether two values are the same, a tuple being as good as a list.
+
+    Args:
+        value: plain data.
+        other: plain data.
+
+    Returns:
+        Whether they are.
+    """
+    one, two = (json.dumps(given, sort_keys=True, default=str) for given in (value, other))
+    return one == two

@@ -99,12 +99,10 @@ def test_what_differs_from_the_run_is_refused(setting, shrunk, tmp_path, capsys)
         (["--seed=1"], "seed_everything=1, but the run has 0"),
         (["--preset=paper"], "preset=paper, but the run has smoke"),
     ):
-        if setting != "typed" and words[0].startswith(("--data.", "--model.")):
-            name, value = words[0].removeprefix("--").split("=")
-            place, option = name.split(".")
+        if setting != "typed" and words[0].startswith("--data."):
+            option, value = words[0].removeprefix("--data.").split("=")
             content = yaml.safe_load(files[configuration])
-            arguments = content["model"]["init_args"] if place == "model" else content["data"]
-            arguments[option] = yaml.safe_load(value)
+            content["data"][option] = yaml.safe_load(value)
             configuration.write_text(yaml.safe_dump(content))
             words = []
         elif setting != "typed":

@@ -26,7 +26,7 @@ def assert_same_gradients(fast, slow, parameters):
         torch.testing.assert_close(ours, theirs)
 
 
-@pytest.mark.parametrize("batch", [1, 2, 5])
+@pytest.mark.parametrize("batch", [2, 5])
 def test_global_global_equals_a_loop(batch):
     torch.manual_seed(batch)
     loss = GlobalGlobalInfoNCE(3).double()
