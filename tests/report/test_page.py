@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from pathlib import Path
 
@@ -391,6 +392,26 @@ def test_a_record_with_a_nan_is_judged_in_words(tmp_path, make_result) -> None:
     assert "lack scores (NaN or null)" in page.text
     assert "ahead: ST-DIM (Pong, seed 1)." in page.text
     assert "Under the converged protocol VAE leads" in page.text
+    assert not re.search(r"ST-DIM (against|is ahead)|(ahead of|against) ST-DIM", page.text)
+
+
+def test_one_variable_without_a_score_leaves_no_verdict_under_its_protocol(
+    tmp_path, make_result
+) -> None:
+    for seed in range(3):
+        write_results(tmp_path / f"a{seed}", make_result(seed=seed, values=(0.2, 0.4 + seed, 0.9)))
+        write_results(tmp_path / f"b{seed}", make_result("vae", seed, (0.3, 0.4, 0.1 * seed)))
+        write_results(tmp_path / f"c{seed}", make_result("cpc", seed, (0.1, 0.1, 0.2 * seed)))
+    path = tmp_path / "a1" / "results.json"
+    run = json.loads(path.read_text())
+    run["scores"]["protocols"]["converged"]["f1"]["variables"]["ball_y"] = None
+    path.write_text(json.dumps(run))
+    page = Page(write(read_record(tmp_path))[0].read_text())
+    assert "Under the converged protocol the records of these runs lack scores" in page.text
+    assert "ahead: ST-DIM (Pong, seed 1)." in page.text
+    assert "Under the converged protocol VAE leads" in page.text
+    assert "Under the paper protocol ST-DIM leads" in page.text
+    # Verdicts are under the converged protocol.
     assert not re.search(r"ST-DIM (against|is ahead)|(ahead of|against) ST-DIM", page.text)
 
 

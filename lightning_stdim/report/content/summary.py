@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,7 +78,7 @@ def summarise(record: Record, games: Mapping[str, Sequence[Table]]) -> Summary:
     }
     left_out = in_order(probed - converged.keys())
     paragraphs = [opening, _leader(converged, "converged"), _leader(paper, "paper")]
-    paragraphs += [_incomplete(converged), _without_numbers(whole), _copies(whole)]
+    paragraphs += [_incomplete(converged), *_without_numbers(whole), _copies(whole)]
     if left_out:
         names = "; ".join(entry.title for entry in left_out)
         paragraphs.append(f"Not compared over games, since not every game has a run: {names}.")
@@ -164,21 +164,19 @@ def _incomplete(scores: Mapping[Entry, ScoreMatrix]) -> str:
     )
 
 
-def _without_numbers(record: Record) -> str:
+def _without_numbers(record: Record) -> Iterator[str]:
     """Say which runs have no score where their probes should have given one."""
-    found = [
-        run
-        for run in record.runs
-        for table in run.results["scores"]["protocols"].values()
-        if None in table["f1"]["variables"].values()
-        or (table["f1"]["categories"] and table["f1"]["mean_over_categories"] is None)
-    ]
-    if not found:
-        return ""
-    return (
-        "The records of these runs lack scores (NaN or null), so nothing is said about which of "
-        f"their methods is ahead: {_named(found)}."
-    )
+    lacking: dict[str, list[Run]] = {}
+    for run in record.runs:
+        names = [name for name in run.results["scores"]["protocols"] if run.lacks_scores(name)]
+        if names:
+            protocols = f"{' and '.join(names)} protocol{'s' * (len(names) > 1)}"
+            lacking.setdefault(protocols, []).append(run)
+    for protocols, runs in lacking.items():
+        yield (
+            f"Under the {protocols} the records of these runs lack scores (NaN or null), so "
+            f"nothing is said there about which of their methods is ahead: {_named(runs)}."
+        )
 
 
 def _copies(record: Record) -> str:
