@@ -395,6 +395,22 @@ def test_a_record_with_a_nan_is_judged_in_words(tmp_path, make_result) -> None:
     assert not re.search(r"ST-DIM (against|is ahead)|(ahead of|against) ST-DIM", page.text)
 
 
+def test_a_method_without_numbers_is_counted_and_has_no_mean(tmp_path, make_result) -> None:
+    for seed in range(2):
+        write_results(tmp_path / f"a{seed}", make_result(seed=seed, values=(0.2, 0.4, 0.9)))
+        write_results(tmp_path / f"b{seed}", make_result("vae", seed, (0.3, 0.4, 0.1 * seed)))
+    path = tmp_path / "a1" / "results.json"
+    path.write_text(re.sub(r'("ball_y"|"mean_\w+"): [\d.]+', r"\1: NaN", path.read_text()))
+    page = Page(write(read_record(tmp_path))[0].read_text())
+    assert "2 methods on Pong" in page.text
+    assert "not every game has a run" not in page.text
+    for protocol in ("paper", "converged"):
+        rows = columns_of(page, TABLE_2.format(protocol))
+        (ours,) = (row for (_, line), row in rows.items() if line in ("ours", "Pong"))
+        assert ours["ST-DIM"] == "–"
+        assert ours["VAE"] != "–"
+
+
 def test_one_variable_without_a_score_leaves_no_verdict_under_its_protocol(
     tmp_path, make_result
 ) -> None:

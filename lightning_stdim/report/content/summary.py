@@ -65,18 +65,20 @@ def summarise(record: Record, games: Mapping[str, Sequence[Table]]) -> Summary:
     titles = [game_title(game) for game in record.games]
     seeds = sorted({run["seed"] for run in record.results})
     presets = sorted({run["preset"] or "none" for run in record.results})
+    probed, lacking = set(), set()
+    for run in record.runs:
+        protocol = protocol_of(run.entry.method, "converged")
+        if protocol in run.results["scores"]["protocols"]:
+            probed.add(run.entry)
+        if run.lacks_scores(protocol):
+            lacking.add(run.entry)
     where = titles[0] if len(titles) == 1 else f"{len(titles)} games"
     opening = (
-        f"{counted(len(converged), 'method')} on {where}; preset{'s' * (len(presets) > 1)} "
+        f"{counted(len(probed), 'method')} on {where}; preset{'s' * (len(presets) > 1)} "
         f"{', '.join(presets)}; seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}. Scores "
         "are F1 weighted by class support, means over categories as in the published tables."
     )
-    probed = {
-        run.entry
-        for run in record.runs
-        if protocol_of(run.entry.method, "converged") in run.results["scores"]["protocols"]
-    }
-    left_out = in_order(probed - converged.keys())
+    left_out = in_order(probed - converged.keys() - lacking)
     paragraphs = [opening, _leader(converged, "converged"), _leader(paper, "paper")]
     paragraphs += [_incomplete(converged), *_without_numbers(whole), _copies(whole)]
     if left_out:
