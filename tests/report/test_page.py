@@ -170,14 +170,14 @@ def test_scores_by_the_reports_own_protocol_stand_beside_its_numbers(
     assert "challenge protocol" in found.text
 
 
-def test_words(page) -> None:
+def test_words(page, record) -> None:
     assert "Under the converged protocol ST-DIM leads with" in page.text
     assert "Not compared over games, since not every game has a run: Supervised." in page.text
     assert "ST-DIM is ahead of Random-CNN: +0.3" in page.text
     assert "Not scored: enemy_score (entropy 0.1 nats is under 0.6)." in page.text
     assert "breakout/supervised/seed0: error: <b>no</b> memory left" in page.text
     assert "--games breakout,pong" in page.text
-    assert "python -m lightning_stdim report mine" in page.text
+    assert f"python -m lightning_stdim report {record.out}" in page.text
 
 
 def test_plots_and_pictures(page) -> None:
@@ -429,6 +429,49 @@ def test_one_variable_without_a_score_leaves_no_verdict_under_its_protocol(
     assert "Under the paper protocol ST-DIM leads" in page.text
     # Verdicts are under the converged protocol.
     assert not re.search(r"ST-DIM (against|is ahead)|(ahead of|against) ST-DIM", page.text)
+
+
+def test_smoke_runs_are_not_ranked(tmp_path, make_result) -> None:
+    for seed in (0, 1):
+        for game in ("pong", "breakout"):
+            for method, level in (("st-dim", 0.9), ("vae", 0.8)):
+                values = (level, level, level - 0.1 * seed * (method == "vae"))
+                run = make_result(method, seed, values, preset="smoke", game=game)
+                write_results(tmp_path / game / method / str(seed), run)
+    record = read_record(tmp_path)
+    alone = Page(write(record)[0].read_text())
+    for method, level in (("cpc", 0.3), ("byol", 0.2)):
+        for seed in (0, 1):
+            run = make_result(method, seed, (level, level, level + 0.1 * seed))
+            write_results(tmp_path / method / str(seed), run)
+    mixed = Page(write(read_record(tmp_path))[0].read_text())
+    judged = r"(ahead of|against|over|leads|tie|stand in|order)\b"
+    summary, _, _ = alone.text.partition("Beside the published tables")
+    assert "2 methods on 2 games" in summary
+    assert "not every game" not in summary
+    assert not re.search(f"ST-DIM {judged}|VAE {judged}|{judged} (ST-DIM|VAE)", alone.text)
+    ranking = ("Over all games", "Probability of", "The same features", "Ways to average")
+    assert not [title for title in alone.tables if title.startswith(ranking)]
+    assert "No method whose scores mean something" in alone.text
+    assert "Under the converged protocol CPC (preset=laptop) leads" in mixed.text
+    assert "CPC (preset=laptop) against BYOL" in mixed.text
+    assert not re.search(rf"smoke\) {judged}|{judged} [\w-]+ \(preset=smoke", mixed.text)
+    _, rows = mixed.tables["The same features under both protocols"]
+    assert [name for _, name in rows] == ["CPC (preset=laptop)", "BYOL (preset=laptop)"]
+
+
+def test_runs_of_different_presets_are_not_judged_together(tmp_path, make_result) -> None:
+    for seed in (0, 1):
+        for k, preset in enumerate(("laptop", "paper")):
+            for method, level in (("st-dim", 0.3), ("vae", 0.2)):
+                run = make_result(method, seed, (level + 0.4 * k,) * 3, preset=preset)
+                write_results(tmp_path / preset / method / str(seed), run)
+    text = Page(write(read_record(tmp_path))[0].read_text()).text
+    for preset, score in (("laptop", "0.30"), ("paper", "0.70")):
+        words = f"Under the converged protocol, among the runs of preset {preset}, ST-DIM"
+        assert f"{words} (preset={preset}) leads with {score}." in text
+        assert f"ST-DIM (preset={preset}) against VAE (preset={preset})" in text
+    assert not re.search(r"preset=(\w+)\) (against|is ahead of) [\w-]+ \(preset=(?!\1)", text)
 
 
 @pytest.mark.parametrize("other", ["smoke", None])
