@@ -369,6 +369,17 @@ def test_copies_of_a_run_are_no_seeds(tmp_path, make_result) -> None:
     assert columns_of(page, TABLE_2.format("converged"))["", "Pong"]["ST-DIM"] == "0.60"
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_equal_scores_under_two_label_sets_are_no_copies(tmp_path, make_result, seed) -> None:
+    for number, label_set in ((0, "paper"), (seed, "upstream")):
+        run = make_result(seed=number)
+        run["scores"]["label_set"] = label_set
+        write_results(tmp_path / label_set, run)
+    record = read_record(tmp_path)
+    page, *_ = write_report(record, compare_games(record, mixed_label_sets=True))
+    assert "they are copies" not in page.read_text("utf-8")
+
+
 def test_equal_methods_tie(tmp_path, make_result) -> None:
     for method, value in (("st-dim", 0.4), ("vae", 0.4), ("cpc", 0.3)):
         for seed in (0, 1):

@@ -11,7 +11,7 @@ import numpy as np
 from lightning_stdim.report.content.paper_tables import PAPER, mean_over_games
 from lightning_stdim.report.content.rankings import by_mean, by_protocol, over_games
 from lightning_stdim.report.names import Entry, Group, game_title, in_order
-from lightning_stdim.report.runs_on_disk import Record, Run
+from lightning_stdim.report.runs_on_disk import Record, Run, label_set_of
 from lightning_stdim.report.statistics import aggregates
 from lightning_stdim.report.statistics.aggregates import ScoreMatrix
 from lightning_stdim.report.statistics.student import EQUAL
@@ -209,11 +209,12 @@ def _without_numbers(record: Record) -> Iterator[str]:
 
 def _copies(record: Record) -> str:
     """Say which runs of several seeds have the same scores."""
-    alike: dict[tuple[str, str], list[Run]] = {}
+    alike: dict[tuple[str, Entry, str, str], dict[int, Run]] = {}
     for run in record.runs:
         scores = json.dumps(run.results["scores"]["protocols"], sort_keys=True)
-        alike.setdefault((f"{run.results['game']} {run.entry}", scores), []).append(run)
-    found = [run for runs in alike.values() if len(runs) > 1 for run in runs]
+        same = (run.results["game"], run.entry, label_set_of(run.results), scores)
+        alike.setdefault(same, {})[run.results["seed"]] = run
+    found = [run for seeds in alike.values() if len(seeds) > 1 for run in seeds.values()]
     if not found:
         return ""
     return (
