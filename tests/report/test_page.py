@@ -362,7 +362,9 @@ def test_copies_of_a_run_are_no_seeds(tmp_path, make_result) -> None:
     assert (
         "Under the converged protocol ST-DIM leads with 0.60. As the differences are" in page.text
     )
-    assert "ST-DIM against VAE cannot be judged: +0.38 in each of 3 seeds" in page.text
+    assert (
+        "ST-DIM against VAE cannot be judged: the difference is +0.38 in all 3 seeds" in page.text
+    )
     assert "same scores as another seed of theirs" in page.text
     assert "ST-DIM (Pong, seed 0); ST-DIM (Pong, seed 1);" in page.text
     assert "±.00" not in page.text
@@ -378,6 +380,15 @@ def test_equal_scores_under_two_label_sets_are_no_copies(tmp_path, make_result, 
     record = read_record(tmp_path)
     page, *_ = write_report(record, compare_games(record, mixed_label_sets=True))
     assert "they are copies" not in page.read_text("utf-8")
+
+
+def test_the_leader_is_said_to_be_ahead_of_whom(tmp_path, make_result) -> None:
+    for seed in (0, 1):
+        for method, score in (("st-dim", 0.6), ("vae", 0.55 + seed / 20), ("cpc", 0.1)):
+            run = make_result(method, seed, (score + seed / 1000 * (method == "cpc"),) * 3)
+            write_results(tmp_path / f"{method}{seed}", run)
+    page = Page(write(read_record(tmp_path))[0].read_text())
+    assert "The runs do not resolve its lead over VAE (1 of 2 others)." in page.text
 
 
 def test_equal_methods_tie(tmp_path, make_result) -> None:
@@ -650,7 +661,7 @@ def test_a_change_of_order_is_called_resolved_only_if_the_runs_resolve_it(
                 ]["paper"]
             write_results(tmp_path / run["method"] / str(seed), run)
     page = Page(write(read_record(tmp_path))[0].read_text())
-    assert f"Of 1 pair of methods 1 changes its order with the two protocols. {words}" in page.text
+    assert f"Of 1 pair of methods 1 changes order between the two protocols. {words}" in page.text
     rows = columns_of(page, "The same features under both protocols")
     assert rows["", "ST-DIM"]["Runs"] == "3"
     assert rows["", "ST-DIM"]["Published"] == "0.81"

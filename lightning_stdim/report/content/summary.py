@@ -177,8 +177,8 @@ def _leader(scores: Mapping[Entry, ScoreMatrix], protocol: str, among: str = "")
     if not open_ones:
         return f"{text} The runs resolve its lead over every other method."
     names = "; ".join(entry.title for entry in open_ones)
-    many = f"{len(open_ones)} of the {len(compared)} others: " if len(compared) > 1 else ""
-    return f"{text} The runs do not resolve its lead over {many}{names}."
+    others = f" ({len(open_ones)} of {len(compared)} others)" if len(compared) > 1 else ""
+    return f"{text} The runs do not resolve its lead over {names}{others}."
 
 
 def _incomplete(scores: Mapping[Entry, ScoreMatrix]) -> str:
