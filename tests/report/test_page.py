@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 import re
@@ -277,18 +278,40 @@ def test_a_page_of_smoke_runs_says_so(tmp_path, make_result, page, capsys) -> No
     assert "smoke mean nothing: it only tries out" in printed  # with the tables
 
 
+REPORT = (
+    "challenge report",
+    "the report of the NeurIPS 2019 Reproducibility Challenge",
+    "compares with that report's numbers alone",  # after "the challenge report's F1"
+    r"python -m lightning_stdim report \S+",
+)
+"""All that "report" is said in: the numbers of the challenge report, and the command."""
+
+PAPER = (
+    "paper protocol",
+    "label set paper",
+    r"(ours|ST-DIM|VAE), paper(?= [/|])",
+    r"ours / (ST-DIM|VAE) / paper(?= [/|])",
+)
+"""All that "paper" is said in: the protocol, also in headings, and the label set."""
+
+
 def test_paper_and_report_mean_one_thing_each(tmp_path, make_result) -> None:
     protocols = ("paper", "converged", "challenge")
     write_results(tmp_path / "a", make_result(protocols=protocols, by_report=("challenge",)))
-    page = Page(write(read_record(tmp_path))[0].read_text("utf-8"))
-    shown = " ".join([page.text, *(a.get("aria-label", "") for _, a in page.tags)])
-    shown = shown.replace("lightning_stdim report", "")  # the command
-    # Paper: the protocol, and the label set.
-    for found in re.finditer(r"\w+\W+paper\b\W*\w*", shown, re.IGNORECASE):
-        assert re.search(r"paper protocol|label set paper|, paper", found[0]), found[0]
-    for found in re.finditer(r"(\w+)\W+report\b", shown, re.IGNORECASE):
-        assert found[1].lower() in ("challenge", "the", "that"), found[0]
-    assert "the report " not in shown.replace("the report of the NeurIPS", "").lower()
+    write_results(tmp_path / "b", make_result("vae", values=(0.1, 0.2, 0.3)))
+    assert main(["report", str(tmp_path)]) == 0
+    source = (tmp_path / "report.html").read_text("utf-8")
+    labels = [a.get("aria-label", "") for _, a in Page(source).tags]
+    texts = [source, " | ".join(labels)]
+    texts += [(tmp_path / name).read_text("utf-8") for name in ("report.md", "pong/comparison.md")]
+    for text in texts:
+        # Each of two cells or headings is separated from the next.
+        said = html.unescape(re.sub(r"<style.*?</style>|<[^>]*>", " / ", text, flags=re.DOTALL))
+        said = re.sub(r"( /)+(?= )", " /", re.sub(r"\s+", " ", said))
+        for allowed in (*REPORT, *PAPER):
+            said = re.sub(allowed, "", said, flags=re.IGNORECASE)
+        left = re.search(r".{0,40}\b(paper|report)\b.{0,40}", said, re.IGNORECASE)
+        assert not left, left
 
 
 def test_every_line_of_a_table_says_whose_it_is(tmp_path, make_result) -> None:
