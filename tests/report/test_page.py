@@ -593,7 +593,8 @@ def test_some_methods_elsewhere(tmp_path, make_result, capsys) -> None:
     assert "VAE" not in columns
     assert (tmp_path / "some" / "pong" / "comparison.png").is_file()
     assert not (tmp_path / "runs" / "report.html").exists()
-    assert "report runs --methods st-dim,cpc" in (tmp_path / "some" / "report.md").read_text()
+    command = f"report {tmp_path / 'runs'} --methods st-dim,cpc --out {tmp_path / 'some'}"
+    assert command in (tmp_path / "some" / "report.md").read_text()
     capsys.readouterr()
     assert main([*words[:2], "--methods=byol"]) == 2
     assert "no run of 'byol' has finished" in capsys.readouterr().err
