@@ -12,8 +12,9 @@ from typing import TextIO
 READABLE = "lightning_stdim.readable"
 """Name of the handler of characters that a console's encoding lacks, for :func:`open`."""
 
-SIMILAR = str.maketrans("–−—‑’‘“”…×·≤≥±•", "----''\"\".x.<>~*")
-"""Signs of the tables, and what stands for them in ASCII, as wide as they are."""
+SIMILAR = str.maketrans("–−—‑’‘“”…×·±•", "----''\"\".x.~*") | str.maketrans({"≤": "<=", "≥": ">="})
+"""Signs of the tables, and what stands for them in ASCII: as wide as they are, but for the last
+two, which would mean something else without the equals sign."""
 
 
 def _readable(error: UnicodeError) -> tuple[str | bytes, int]:

@@ -49,6 +49,24 @@ class Run:
         """How the probe frames differ from the protocol's, as :func:`describe_frames`."""
         return describe_frames(self.results)
 
+    def lacks_scores(self, protocol: str) -> bool:
+        """Tell whether a score is missing that the run's probes should have given.
+
+        Args:
+            protocol: a protocol by its name in the results, such as ``"converged"``.
+
+        Returns:
+            True if the F1 of a variable, of a category or a mean of them is null or NaN; False if
+            none is, or if the run was not probed under this protocol.
+        """
+        if protocol not in self.results["scores"]["protocols"]:
+            return False
+        f1 = self.results["scores"]["protocols"][protocol]["f1"]
+        variables, categories = f1["variables"].values(), f1["categories"].values()
+        means = [f1["mean_over_variables"]] * bool(variables)
+        means += [f1["mean_over_categories"]] * bool(categories)
+        return None in [*variables, *categories, *means]
+
     def curves(self) -> Curves:
         """Read the learning curves; there are none if the run trained nothing."""
         metrics = self.folder / "metrics.csv"

@@ -44,9 +44,27 @@ def test_every_console_can_be_written_to(monkeypatch, encoding, printed) -> None
     assert sys.stdout is console
 
 
-def test_signs_stay_as_wide_as_they_are() -> None:
-    text = "–−—‑’‘“”…×·≤≥±•"
-    assert len(text.encode("ascii", READABLE)) == len(text)
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        ("−0.10", "-0.10"),
+        ("5–8", "5-8"),
+        ("a — b", "a - b"),
+        ("re‑use", "re-use"),
+        ("‘a’ “b”", "'a' \"b\""),
+        ("84 × 84", "84 x 84"),
+        ("a · b…", "a . b."),
+        ("0.70±.03", "0.70~.03"),
+        ("• first", "* first"),
+    ],
+)
+def test_signs_stay_what_they_are_and_as_wide(text, printed) -> None:
+    assert text.encode("ascii", READABLE).decode() == printed
+    assert len(printed) == len(text)
+
+
+def test_a_limit_stays_within_what_it_limits() -> None:
+    assert "≤100 epochs, ≥3 seeds".encode("ascii", READABLE) == b"<=100 epochs, >=3 seeds"
 
 
 @pytest.mark.parametrize("options", [(), ("-u",)])

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
+import json
 import re
 from pathlib import Path
 
@@ -169,14 +171,14 @@ def test_scores_by_the_reports_own_protocol_stand_beside_its_numbers(
     assert "challenge protocol" in found.text
 
 
-def test_words(page) -> None:
+def test_words(page, record) -> None:
     assert "Under the converged protocol ST-DIM leads with" in page.text
     assert "Not compared over games, since not every game has a run: Supervised." in page.text
     assert "ST-DIM is ahead of Random-CNN: +0.3" in page.text
     assert "Not scored: enemy_score (entropy 0.1 nats is under 0.6)." in page.text
     assert "breakout/supervised/seed0: error: <b>no</b> memory left" in page.text
     assert "--games breakout,pong" in page.text
-    assert re.search(r"python -m lightning_stdim report \S*/mine\b", page.text)
+    assert f"python -m lightning_stdim report {record.out}" in page.text
 
 
 def test_plots_and_pictures(page) -> None:
@@ -276,18 +278,40 @@ def test_a_page_of_smoke_runs_says_so(tmp_path, make_result, page, capsys) -> No
     assert "smoke mean nothing: it only tries out" in printed  # with the tables
 
 
+REPORT = (
+    "challenge report",
+    "the report of the NeurIPS 2019 Reproducibility Challenge",
+    "compares with that report's numbers alone",  # after "the challenge report's F1"
+    r"python -m lightning_stdim report \S+",
+)
+"""All that "report" is said in: the numbers of the challenge report, and the command."""
+
+PAPER = (
+    "paper protocol",
+    "label set paper",
+    r"(ours|ST-DIM|VAE), paper(?= [/|])",
+    r"ours / (ST-DIM|VAE) / paper(?= [/|])",
+)
+"""All that "paper" is said in: the protocol, also in headings, and the label set."""
+
+
 def test_paper_and_report_mean_one_thing_each(tmp_path, make_result) -> None:
     protocols = ("paper", "converged", "challenge")
     write_results(tmp_path / "a", make_result(protocols=protocols, by_report=("challenge",)))
-    page = Page(write(read_record(tmp_path))[0].read_text("utf-8"))
-    shown = " ".join([page.text, *(a.get("aria-label", "") for _, a in page.tags)])
-    shown = shown.replace("lightning_stdim report", "")  # the command
-    # Paper: the protocol, and the label set.
-    for found in re.finditer(r"\w+\W+paper\b\W*\w*", shown, re.IGNORECASE):
-        assert re.search(r"paper protocol|label set paper|, paper", found[0]), found[0]
-    for found in re.finditer(r"(\w+)\W+report\b", shown, re.IGNORECASE):
-        assert found[1].lower() in ("challenge", "the", "that"), found[0]
-    assert "the report " not in shown.replace("the report of the NeurIPS", "").lower()
+    write_results(tmp_path / "b", make_result("vae", values=(0.1, 0.2, 0.3)))
+    assert main(["report", str(tmp_path)]) == 0
+    source = (tmp_path / "report.html").read_text("utf-8")
+    labels = [a.get("aria-label", "") for _, a in Page(source).tags]
+    texts = [source, " | ".join(labels)]
+    texts += [(tmp_path / name).read_text("utf-8") for name in ("report.md", "pong/comparison.md")]
+    for text in texts:
+        # Each of two cells or headings is separated from the next.
+        said = html.unescape(re.sub(r"<style.*?</style>|<[^>]*>", " / ", text, flags=re.DOTALL))
+        said = re.sub(r"( /)+(?= )", " /", re.sub(r"\s+", " ", said))
+        for allowed in (*REPORT, *PAPER):
+            said = re.sub(allowed, "", said, flags=re.IGNORECASE)
+        left = re.search(r".{0,40}\b(paper|report)\b.{0,40}", said, re.IGNORECASE)
+        assert not left, left
 
 
 def test_every_line_of_a_table_says_whose_it_is(tmp_path, make_result) -> None:
@@ -361,11 +385,33 @@ def test_copies_of_a_run_are_no_seeds(tmp_path, make_result) -> None:
     assert (
         "Under the converged protocol ST-DIM leads with 0.60. As the differences are" in page.text
     )
-    assert "ST-DIM against VAE cannot be judged: +0.38 in each of 3 seeds" in page.text
+    assert (
+        "ST-DIM against VAE cannot be judged: the difference is +0.38 in all 3 seeds" in page.text
+    )
     assert "same scores as another seed of theirs" in page.text
     assert "ST-DIM (Pong, seed 0); ST-DIM (Pong, seed 1);" in page.text
     assert "±.00" not in page.text
     assert columns_of(page, TABLE_2.format("converged"))["", "Pong"]["ST-DIM"] == "0.60"
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_equal_scores_under_two_label_sets_are_no_copies(tmp_path, make_result, seed) -> None:
+    for number, label_set in ((0, "paper"), (seed, "upstream")):
+        run = make_result(seed=number)
+        run["scores"]["label_set"] = label_set
+        write_results(tmp_path / label_set, run)
+    record = read_record(tmp_path)
+    page, *_ = write_report(record, compare_games(record, mixed_label_sets=True))
+    assert "they are copies" not in page.read_text("utf-8")
+
+
+def test_the_leader_is_said_to_be_ahead_of_whom(tmp_path, make_result) -> None:
+    for seed in (0, 1):
+        for method, score in (("st-dim", 0.6), ("vae", 0.55 + seed / 20), ("cpc", 0.1)):
+            run = make_result(method, seed, (score + seed / 1000 * (method == "cpc"),) * 3)
+            write_results(tmp_path / f"{method}{seed}", run)
+    page = Page(write(read_record(tmp_path))[0].read_text())
+    assert "The runs do not resolve its lead over VAE (1 of 2 others)." in page.text
 
 
 def test_equal_methods_tie(tmp_path, make_result) -> None:
@@ -392,6 +438,85 @@ def test_a_record_with_a_nan_is_judged_in_words(tmp_path, make_result) -> None:
     assert "ahead: ST-DIM (Pong, seed 1)." in page.text
     assert "Under the converged protocol VAE leads" in page.text
     assert not re.search(r"ST-DIM (against|is ahead)|(ahead of|against) ST-DIM", page.text)
+
+
+def test_a_method_without_numbers_is_counted_and_has_no_mean(tmp_path, make_result) -> None:
+    for seed in range(2):
+        write_results(tmp_path / f"a{seed}", make_result(seed=seed, values=(0.2, 0.4, 0.9)))
+        write_results(tmp_path / f"b{seed}", make_result("vae", seed, (0.3, 0.4, 0.1 * seed)))
+    path = tmp_path / "a1" / "results.json"
+    path.write_text(re.sub(r'("ball_y"|"mean_\w+"): [\d.]+', r"\1: NaN", path.read_text()))
+    page = Page(write(read_record(tmp_path))[0].read_text())
+    assert "2 methods on Pong" in page.text
+    assert "not every game has a run" not in page.text
+    for protocol in ("paper", "converged"):
+        rows = columns_of(page, TABLE_2.format(protocol))
+        (ours,) = (row for (_, line), row in rows.items() if line in ("ours", "Pong"))
+        assert ours["ST-DIM"] == "–"
+        assert ours["VAE"] != "–"
+
+
+def test_one_variable_without_a_score_leaves_no_verdict_under_its_protocol(
+    tmp_path, make_result
+) -> None:
+    for seed in range(3):
+        write_results(tmp_path / f"a{seed}", make_result(seed=seed, values=(0.2, 0.4 + seed, 0.9)))
+        write_results(tmp_path / f"b{seed}", make_result("vae", seed, (0.3, 0.4, 0.1 * seed)))
+        write_results(tmp_path / f"c{seed}", make_result("cpc", seed, (0.1, 0.1, 0.2 * seed)))
+    path = tmp_path / "a1" / "results.json"
+    run = json.loads(path.read_text())
+    run["scores"]["protocols"]["converged"]["f1"]["variables"]["ball_y"] = None
+    path.write_text(json.dumps(run))
+    page = Page(write(read_record(tmp_path))[0].read_text())
+    assert "Under the converged protocol the records of these runs lack scores" in page.text
+    assert "ahead: ST-DIM (Pong, seed 1)." in page.text
+    assert "Under the converged protocol VAE leads" in page.text
+    assert "Under the paper protocol ST-DIM leads" in page.text
+    # Verdicts are under the converged protocol.
+    assert not re.search(r"ST-DIM (against|is ahead)|(ahead of|against) ST-DIM", page.text)
+
+
+def test_smoke_runs_are_not_ranked(tmp_path, make_result) -> None:
+    for seed in (0, 1):
+        for game in ("pong", "breakout"):
+            for method, level in (("st-dim", 0.9), ("vae", 0.8)):
+                values = (level, level, level - 0.1 * seed * (method == "vae"))
+                run = make_result(method, seed, values, preset="smoke", game=game)
+                write_results(tmp_path / game / method / str(seed), run)
+    record = read_record(tmp_path)
+    alone = Page(write(record)[0].read_text())
+    for method, level in (("cpc", 0.3), ("byol", 0.2)):
+        for seed in (0, 1):
+            run = make_result(method, seed, (level, level, level + 0.1 * seed))
+            write_results(tmp_path / method / str(seed), run)
+    mixed = Page(write(read_record(tmp_path))[0].read_text())
+    judged = r"(ahead of|against|over|leads|tie|stand in|order)\b"
+    summary, _, _ = alone.text.partition("Beside the published tables")
+    assert "2 methods on 2 games" in summary
+    assert "not every game" not in summary
+    assert not re.search(f"ST-DIM {judged}|VAE {judged}|{judged} (ST-DIM|VAE)", alone.text)
+    ranking = ("Over all games", "Probability of", "The same features", "Ways to average")
+    assert not [title for title in alone.tables if title.startswith(ranking)]
+    assert "No method whose scores mean something" in alone.text
+    assert "Under the converged protocol CPC (preset=laptop) leads" in mixed.text
+    assert "CPC (preset=laptop) against BYOL" in mixed.text
+    assert not re.search(rf"smoke\) {judged}|{judged} [\w-]+ \(preset=smoke", mixed.text)
+    _, rows = mixed.tables["The same features under both protocols"]
+    assert [name for _, name in rows] == ["CPC (preset=laptop)", "BYOL (preset=laptop)"]
+
+
+def test_runs_of_different_presets_are_not_judged_together(tmp_path, make_result) -> None:
+    for seed in (0, 1):
+        for k, preset in enumerate(("laptop", "paper")):
+            for method, level in (("st-dim", 0.3), ("vae", 0.2)):
+                run = make_result(method, seed, (level + 0.4 * k,) * 3, preset=preset)
+                write_results(tmp_path / preset / method / str(seed), run)
+    text = Page(write(read_record(tmp_path))[0].read_text()).text
+    for preset, score in (("laptop", "0.30"), ("paper", "0.70")):
+        words = f"Under the converged protocol, among the runs of preset {preset}, ST-DIM"
+        assert f"{words} (preset={preset}) leads with {score}." in text
+        assert f"ST-DIM (preset={preset}) against VAE (preset={preset})" in text
+    assert not re.search(r"preset=(\w+)\) (against|is ahead of) [\w-]+ \(preset=(?!\1)", text)
 
 
 @pytest.mark.parametrize("other", ["smoke", None])
@@ -468,8 +593,8 @@ def test_some_methods_elsewhere(tmp_path, make_result, capsys) -> None:
     assert "VAE" not in columns
     assert (tmp_path / "some" / "pong" / "comparison.png").is_file()
     assert not (tmp_path / "runs" / "report.html").exists()
-    said = (tmp_path / "some" / "report.md").read_text()
-    assert f"report {tmp_path / 'runs'} --methods st-dim,cpc --out {tmp_path / 'some'}" in said
+    command = f"report {tmp_path / 'runs'} --methods st-dim,cpc --out {tmp_path / 'some'}"
+    assert command in (tmp_path / "some" / "report.md").read_text()
     capsys.readouterr()
     assert main([*words[:2], "--methods=byol"]) == 2
     assert "no run of 'byol' has finished" in capsys.readouterr().err
@@ -560,7 +685,7 @@ def test_a_change_of_order_is_called_resolved_only_if_the_runs_resolve_it(
                 ]["paper"]
             write_results(tmp_path / run["method"] / str(seed), run)
     page = Page(write(read_record(tmp_path))[0].read_text())
-    assert f"Of 1 pair of methods 1 changes its order with the two protocols. {words}" in page.text
+    assert f"Of 1 pair of methods 1 changes order between the two protocols. {words}" in page.text
     rows = columns_of(page, "The same features under both protocols")
     assert rows["", "ST-DIM"]["Runs"] == "3"
     assert rows["", "ST-DIM"]["Published"] == "0.81"

@@ -179,8 +179,8 @@ def _turned(
         pairs = "The two methods" if total == 1 else f"All {total} pairs of methods"
         return f"{pairs} stand in the same order under {what}."
     shown = list(filter(None, resolved.values()))
-    verb = "changes its" if len(resolved) == 1 else "change their"
-    text = f"Of {counted(total, 'pair')} of methods {len(resolved)} {verb} order with {what}. "
+    verb = "changes" if len(resolved) == 1 else "change"
+    text = f"Of {counted(total, 'pair')} of methods {len(resolved)} {verb} order between {what}. "
     if not shown:
         return f"{text}The runs do not resolve both orders of any: it may be chance."
     more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""

@@ -271,8 +271,8 @@ def verdict(a: str, b: str, difference: PairedDifference) -> str:
         if not difference.ahead and not difference.behind:
             return f"{a} and {b} have the same score in {counted(pairs, unit)}: a tie"
         return (
-            f"{a} against {b} cannot be judged: {difference.value:+.2f} in each of "
-            f"{counted(pairs, unit)}, without any spread"
+            f"{a} against {b} cannot be judged: the difference is {difference.value:+.2f} in all "
+            f"{counted(pairs, unit)}, so there is no spread to judge by"
         )
     if difference.resolved:
         return f"{a} is ahead of {b}: {size}, in {wins}"

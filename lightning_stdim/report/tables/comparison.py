@@ -100,6 +100,18 @@ class Row:
         score: float | None = found if self.kind == "mean" else found.get(self.name)
         return score
 
+    def lacks(self, scores: MetricScores) -> bool:
+        """Tell a score that is null from one that was never to be given, as of a dropped variable.
+
+        Args:
+            scores: one metric under one protocol.
+
+        Returns:
+            True if this row has a place among the scores, but no number.
+        """
+        there: Any = scores if self.kind == "mean" else scores.get(self.part)
+        return self.name in there and there[self.name] is None
+
 
 @dataclass(frozen=True)
 class Column:
@@ -287,7 +299,8 @@ class _Source:
 
     def cell(self, row: Row) -> ScoreCell | None:
         known = [value for scores in self.scores if (value := row.pick(scores)) is not None]
-        if not known:
+        # A mean over the other seeds would flatter or wrong the method.
+        if not known or any(row.lacks(scores) for scores in self.scores):
             return None
         if self.column.group != "ours":
             return ScoreCell(known[0], derived=row.part in self.derived)

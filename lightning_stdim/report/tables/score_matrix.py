@@ -39,12 +39,15 @@ def score_matrix(
     }
     scores: dict[Entry, ScoreMatrix] = {}
     unknown: set[Entry] = set()  # a mean over its other seeds would flatter it
-    for run, entry in ((run.results, run.entry) for run in record.runs):
-        game = run["game"]
-        found = run["scores"]["protocols"].get(protocol_of(entry.method, protocol))
-        value: Any = found["f1"].get(mean) if found else None
+    for one in record.runs:
+        run, entry = one.results, one.entry
+        game, name = run["game"], protocol_of(entry.method, protocol)
         if run["scores"]["label_set"] != label_sets[game]:
             continue
+        found = run["scores"]["protocols"].get(name)
+        value: Any = found["f1"].get(mean) if found else None
+        if one.lacks_scores(name):
+            unknown.add(entry)
         if value is None:
             if found and mean in found["f1"]:  # old records lack the last way to average
                 unknown.add(entry)

@@ -231,7 +231,8 @@ def difference(values: list[list[float]]) -> PairedDifference:
         ),
         (
             [[0.10]] * 3,
-            "A against B cannot be judged: +0.10 in each of 3 seeds, without any spread",
+            "A against B cannot be judged: the difference is +0.10 in all 3 seeds, so there is no "
+            "spread to judge by",
         ),
         ([[0.0]] * 3, "A and B have the same score in 3 seeds: a tie"),
         (
