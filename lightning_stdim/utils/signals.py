@@ -10,11 +10,11 @@ from types import FrameType
 
 
 @contextmanager
-def terminated_as_interrupted(unless: Callable[[], bool] = lambda: False) -> Iterator[None]:
+def terminated_as_interrupted(unless: Callable[[], bool] | None = None) -> Iterator[None]:
     """Treat SIGTERM, which schedulers send at their time limit, like a Ctrl-C.
 
     Args:
-        unless: tells that something else takes care of the signal.
+        unless: tells that something else takes care of the signal; None if nothing does.
 
     Yields:
         Nothing.
@@ -27,10 +27,10 @@ def terminated_as_interrupted(unless: Callable[[], bool] = lambda: False) -> Ite
         return
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        if not unless():
+        if not (unless and unless()):
             signal.default_int_handler(number, frame)
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = signal.signal(signal.SIGTERM, interrupt if unless else signal.default_int_handler)
     try:
         yield
     finally:

@@ -231,7 +231,7 @@ def test_a_class_is_called_by_its_own_name_and_a_run_by_its_key(shrunk, tmp_path
 
 
 def test_nan_in_the_loss_stops_the_run(shrunk, tmp_path, capsys):
-    (tmp_path / "broken.py").write_text(
+    (tmp_path / "diverging.py").write_text(
         "from lightning_stdim.methods import STDIM\n"
         "class Broken(STDIM):\n"
         "    def loss(self, batch):\n"
@@ -239,7 +239,7 @@ def test_nan_in_the_loss_stops_the_run(shrunk, tmp_path, capsys):
     )
     sys.path.insert(0, str(tmp_path))
     try:
-        assert main(["fit", "--model=broken.Broken", *shrunk, "--out=run"]) == 2
+        assert main(["fit", "--model=diverging.Broken", *shrunk, "--out=run"]) == 2
     finally:
         sys.path.remove(str(tmp_path))
     assert "became nan" in capsys.readouterr().err

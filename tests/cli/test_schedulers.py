@@ -122,7 +122,7 @@ def test_the_documented_job_goes_on_whenever_it_is_requeued(shrunk, narrow, tmp_
                 time.sleep(0.01)
             if limit:
                 process.terminate()
-            said = process.communicate(timeout=120)[0]
+            said = process.communicate(timeout=300)[0]
         assert (process.returncode == 0) == (limit is None), said
     assert (tmp_path / "requeued").read_text() == "requeue 77\n" * 2
     assert [path.name for path in run.parent.iterdir()] == [run.name]
