@@ -13,7 +13,7 @@ from lightning_stdim.datamodules.atari import AtariDataModule
 from lightning_stdim.methods import STDIM
 from lightning_stdim.probes import majority
 from lightning_stdim.utils.epoch_means import WeightedMean
-from tests.trainers import quiet
+from tests.trainers import quiet, torchrun_environment
 
 WORLD, BATCHES = 2, 3
 
@@ -64,14 +64,7 @@ def train(small, devices, result):
 
 def run_rank(rank, small, store, result):
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=WORLD)
-    os.environ |= {  # as torchrun sets it
-        "RANK": str(rank),
-        "LOCAL_RANK": str(rank),
-        "GROUP_RANK": "0",
-        "WORLD_SIZE": str(WORLD),
-        "LOCAL_WORLD_SIZE": str(WORLD),
-        "TORCHELASTIC_RUN_ID": "none",
-    }
+    os.environ |= torchrun_environment(rank, WORLD)
     train(small, WORLD, result)
     if rank == 0:  # probing is one rank's work, and waits for no other
         data = AtariDataModule("pong", **small).probe_data()

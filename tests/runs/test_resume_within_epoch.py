@@ -25,7 +25,7 @@ from lightning_stdim.methods import BYOL, VAE, SSLMethod
 from lightning_stdim.probes import Supervised
 from lightning_stdim.runs.lightning import AtomicCheckpointIO, LastCheckpoint, run_callbacks
 from lightning_stdim.runs.lightning import run_loggers as loggers
-from tests.trainers import quiet
+from tests.trainers import quiet, torchrun_environment
 
 BATCHES, EPOCHS = 4, 2
 LAST = "checkpoints/last.ckpt"
@@ -227,14 +227,7 @@ def run_rank(rank: int, small: dict[str, Any], folder: Path) -> None:
     torch.set_num_threads(1)
     store = f"file://{folder / 'store'}"
     dist.init_process_group("gloo", init_method=store, rank=rank, world_size=WORLD)
-    os.environ |= {  # as torchrun sets it
-        "RANK": str(rank),
-        "LOCAL_RANK": str(rank),
-        "GROUP_RANK": "0",
-        "WORLD_SIZE": str(WORLD),
-        "LOCAL_WORLD_SIZE": str(WORLD),
-        "TORCHELASTIC_RUN_ID": "none",
-    }
+    os.environ |= torchrun_environment(rank, WORLD)
     make, options = METHODS["global noise"], {"devices": WORLD, "strategy": "ddp"}
     options |= {"accumulate_grad_batches": 2, "val_check_interval": 3}
     whole = train(folder / "whole", make, small, **options)
